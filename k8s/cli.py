@@ -1,0 +1,85 @@
+"""The command line `catdog`; `catdog-submit` is `catdog submit`. Thin: it reads flags, calls, prints."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from k8s import local
+from k8s.options import resolve, with_run_options
+from trainer.config import EvaluateRequest, PredictRequest, ReportRequest
+from trainer.exits import ExitError
+
+app = typer.Typer(
+    name="catdog",
+    help="Trains image classifiers: here, or on Kubernetes.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Output = Annotated[Literal["text", "json"], typer.Option("-o", "--output", help="How to print the answer.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path, file://… or gs://….")]
+
+
+def train(*, values: dict[str, Any]) -> None:
+    """Train here, without Kubernetes: one device, several, or [bold]--workers N[/bold] processes.
+
+    Example: catdog train --recipe augmented --data ./dogs-vs-cats --run runs/first
+    """
+    config = resolve(values)
+    config = dataclasses.replace(config, run=config.run or f"runs/{config.recipe}")
+    raise typer.Exit(local.run("train", config))
+
+
+app.command()(with_run_options(train))
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    data: Annotated[str, typer.Option(help="A folder per class, or a split data set, whose test split is taken.")],
+    output: Output = "text",
+) -> None:
+    """Accuracy, loss and confusion of a run's exported model.
+
+    Example: catdog evaluate runs/first --data ./dogs-vs-cats -o json
+    """
+    raise typer.Exit(local.run("evaluate", EvaluateRequest(run, data, output)))
+
+
+@app.command()
+def predict(
+    run: Run,
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="JPEG or PNG pictures: paths or gs://….")],
+    output: Output = "text",
+) -> None:
+    """Class and probability of pictures, by a run's exported model.
+
+    Example: catdog predict runs/first cat.jpg dog.png
+    """
+    raise typer.Exit(local.run("predict", PredictRequest(run, tuple(images), output)))
+
+
+@app.command()
+def report(run: Run) -> None:
+    """Write the HTML report of a run, whatever state it is in, and open it where there is a browser.
+
+    Example: catdog report runs/first
+    """
+    code = local.run("report", ReportRequest(run))
+    if code == 0 and sys.stdout.isatty() and Path(run, "report.html").exists():
+        typer.launch(str(Path(run, "report.html")))
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """The console script `catdog`."""
+    try:
+        app()
+    except ExitError as error:
+        print(f"catdog: {error.message}", file=sys.stderr)
+        sys.exit(int(error.code))

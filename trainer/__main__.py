@@ -1,0 +1,111 @@
+"""`python -m trainer VERB --config FILE|-`: what the command line and the pods start."""
+
+import argparse
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+# Before TensorFlow is imported by anything: its C++ log would drown our lines.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from trainer import local_gang, quiet, signals
+from trainer.attempt import write_termination_message
+from trainer.config import EvaluateRequest, PredictRequest, ReportRequest, RunConfig, from_json
+from trainer.exits import Exit, ExitError
+from trainer.topology import HOSTS, RANK
+
+# TensorFlow is imported inside the verbs: signals must be handled before, and a launcher needs none.
+
+
+def _train(text: str) -> int:
+    config = from_json(text, RunConfig)
+    if config.workers > 1 and HOSTS not in os.environ:
+        return local_gang.run(config.workers, text)
+    stop = signals.install(config.grace_period)
+    quiet.import_tensorflow()
+    from trainer.main import train
+
+    return train(config, stop, os.environ)
+
+
+def _evaluate(text: str) -> int:
+    quiet.import_tensorflow()
+    from trainer.inference import evaluate
+
+    return evaluate(from_json(text, EvaluateRequest))
+
+
+def _predict(text: str) -> int:
+    quiet.import_tensorflow()
+    from trainer.inference import predict
+
+    return predict(from_json(text, PredictRequest))
+
+
+def _report(text: str) -> int:
+    quiet.import_tensorflow()
+    from trainer.inference import report
+
+    return report(from_json(text, ReportRequest))
+
+
+VERBS: dict[str, Callable[[str], int]] = {
+    "train": _train,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "report": _report,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Run one verb; every failure ends as one line on standard error and an exit code of the contract."""
+    parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
+    parser.add_argument("verb", choices=sorted(VERBS))
+    parser.add_argument("--config", required=True, metavar="FILE|-", help="JSON document; - is standard input")
+    asked = parser.parse_args(arguments)
+    rank = os.environ.get(RANK, "0")
+    logging.basicConfig(
+        stream=sys.stdout,
+        level=logging.INFO if rank == "0" else logging.WARNING,
+        format="%(message)s" if rank == "0" else f"[rank {rank}] %(message)s",
+    )
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    try:
+        text = sys.stdin.read() if asked.config == "-" else _read(asked.config)
+        return int(VERBS[asked.verb](text))
+    except ExitError as error:
+        _explain(rank, error.message, error.code)
+        return int(error.code)
+    except KeyboardInterrupt:
+        return int(Exit.INTERRUPTED)
+    except Exception as error:  # the outermost frame: whatever is not foreseen is a bug, and says so
+        traceback.print_exc()
+        _explain(rank, f"this is a bug in catdog: {type(error).__name__}: {error}", Exit.BUG)
+        return int(Exit.BUG)
+
+
+def _explain(rank: str, message: str, code: Exit) -> None:
+    where = "" if rank == "0" else f"[rank {rank}] "
+    print(f"{where}catdog: {message}", file=sys.stderr, flush=True)
+    write_termination_message(f"{int(code)}: {message}")
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text()
+    except OSError as error:
+        raise ExitError(Exit.INPUT_MISSING, f"{path}: {error.strerror}") from error
+
+
+if __name__ == "__main__":
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    code = main(sys.argv[1:])
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Not sys.exit: TensorFlow's threads of a broken collective can keep a process from ending.
+    os._exit(code)

@@ -1,0 +1,126 @@
+"""One attempt at a run, from rank to last words: keeps state.json and the lease fresh, and records how it ended.
+
+Whatever happens, the cause is in state.json and in the termination message before the process waits or exits.
+"""
+
+import dataclasses
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NoReturn
+
+from trainer import lease as leases
+from trainer.exits import MEANING, Exit, ExitError
+from trainer.lease import Lease
+from trainer.run_folder import RunState, read_state, write_state
+from trainer.storage.base import Storage
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 10.0
+LAST_WORDS_SECONDS = 5.0
+
+_ENDINGS = {Exit.DONE: "succeeded", Exit.TERMINATED: "preempted", Exit.INTERRUPTED: "cancelled"}
+
+
+def write_termination_message(text: str) -> None:
+    """Tell Kubernetes why (`terminationMessagePath`), where there is such a file."""
+    path = Path(os.environ.get("CATDOG_TERMINATION_LOG", "/dev/termination-log"))
+    if path.exists() and os.access(path, os.W_OK):
+        path.write_text(text[:4096])
+
+
+class Attempt:
+    """Holds the run folder while the process lives. Only rank 0 writes to it, but for a failure's cause."""
+
+    def __init__(self, run: Storage, rank: int, lease: Lease | None, state: RunState) -> None:
+        self.run = run
+        self.rank = rank
+        self._lease = lease
+        self._state = state
+        self._guard = threading.Lock()
+        self._closed = threading.Event()
+        self._lost: ExitError | None = None
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> "Attempt":
+        if self.rank == 0:
+            with self._guard:
+                write_state(self.run, self._state)
+            self._thread.start()
+        return self
+
+    def update(self, **changes: Any) -> None:
+        """Change what the next heartbeat writes."""
+        self._state = dataclasses.replace(self._state, **changes)
+
+    def check(self) -> None:
+        """Raise ExitError 73 when another attempt has taken the run folder over."""
+        if self._lost is not None:
+            raise self._lost
+
+    def end(self, code: Exit, reason: str) -> None:
+        """Write the last state. A lost peer's code (75) is left to the rank that knows the cause."""
+        self._closed.set()
+        write_termination_message(f"{int(code)} {MEANING.get(code, code.name)}: {reason}" if code else "done")
+        blames_itself = code not in (Exit.PEER_LOST,)
+        if self.rank == 0 or (blames_itself and code not in _ENDINGS):
+            if self.rank != 0:
+                self._state = read_state(self.run) or self._state
+            with self._guard:
+                state = dataclasses.replace(
+                    self._state, state=_ENDINGS.get(code, "failed"), reason=reason, exit_code=int(code), rank=self.rank
+                )
+                write_state(self.run, state)
+        if self._lease is not None:
+            leases.release(self.run, self._lease)
+            self._lease = None
+
+    def die(self, code: Exit, reason: str) -> NoReturn:
+        """End the process at once, from any thread, with its last words if storage takes them in a few seconds."""
+        print(f"catdog: {reason}", file=sys.stderr, flush=True)
+        words = threading.Thread(target=self._last_words, args=(code, reason), daemon=True)
+        words.start()
+        words.join(LAST_WORDS_SECONDS)
+        os._exit(int(code))
+
+    def _last_words(self, code: Exit, reason: str) -> None:
+        try:
+            self.end(code, reason)
+        except ExitError as error:
+            print(f"catdog: could not write the last state: {error.message}", file=sys.stderr, flush=True)
+
+    def _beat(self) -> None:
+        while not self._closed.wait(HEARTBEAT_SECONDS):
+            try:
+                with self._guard:
+                    if self._closed.is_set():
+                        return
+                    if self._lease is not None:
+                        self._lease = leases.renew(self.run, self._lease)
+                    write_state(self.run, self._state)
+            except ExitError as error:
+                if error.code == Exit.RUN_REFUSED:
+                    self._lost, self._lease = error, None
+                    return
+                log.warning("heartbeat: %s", error.message)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._closed.is_set():
+            return
+        if isinstance(error, ExitError):
+            self._try_end(error.code, error.message)
+        elif error is not None:
+            self._try_end(Exit.BUG, f"{type(error).__name__}: {error}".split("\n")[0])
+
+    def _try_end(self, code: Exit, reason: str) -> None:
+        try:
+            self.end(code, reason)
+        except ExitError as second:
+            log.error("could not write the last state: %s", second.message)

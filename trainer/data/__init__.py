@@ -1,0 +1,1 @@
+"""From pictures in storage to the batches of one step."""

@@ -1,0 +1,123 @@
+"""Pixels of one split, decoded once: uint8, in memory within a budget, else in an unlinked file on disk."""
+
+import os
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+
+from trainer.data.decode import Pixels, pixels
+from trainer.data.order import PADDING, Ids
+from trainer.data.split import Example
+from trainer.exits import Exit, ExitError
+
+Read = Callable[[Example], bytes]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A picture that cannot be used, and why; it keeps its id and counts with weight zero."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PixelCache:
+    """Decoded pictures of a split: uint8 [n, size, size, 3], labels int32 [n], usable bool [n]."""
+
+    pixels: Pixels
+    labels: npt.NDArray[np.int32]
+    usable: npt.NDArray[np.bool_]
+    rejected: tuple[Rejected, ...]
+    on_disk: bool
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def rows(self, ids: Ids) -> tuple[Pixels, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Pixels, labels and weights for ids; PADDING and rejected pictures come as zeros with weight 0."""
+        here = ids != PADDING
+        safe = np.where(here, ids, 0)
+        weights = (here & self.usable[safe]).astype(np.float32)
+        rows = self.pixels[safe]
+        rows[weights == 0] = 0
+        return rows, np.where(here, self.labels[safe], 0).astype(np.int32), weights
+
+
+def fill(
+    examples: Sequence[Example], read: Read, size: int, budget: int, folder: Path | None, threads: int
+) -> PixelCache:
+    """Decode every picture once.
+
+    Args:
+        examples: the split, in order of id.
+        read: bytes of an example.
+        size: side in pixels.
+        budget: bytes of memory that may be used; more goes to a file in `folder` (default: the temporary folder).
+        threads: pictures decoded at a time.
+
+    Raises:
+        ExitError: 74 when the disk is full.
+    """
+    shape = (len(examples), size, size, 3)
+    on_disk = int(np.prod(shape)) > budget
+    store = _spill(shape, folder) if on_disk else np.zeros(shape, np.uint8)
+    usable = np.ones(len(examples), np.bool_)
+    rejected: dict[int, Rejected] = {}
+    guard = threading.Lock()
+
+    def one(i: int) -> None:
+        example = examples[i]
+        encoded = read(example)
+        try:
+            if google_crc32c.value(encoded) != example.crc32c:
+                raise ValueError("its content changed since the data set was listed")
+            store[i] = pixels(encoded, size)
+        except ValueError as error:
+            usable[i] = False
+            with guard:
+                rejected[i] = Rejected(example.name, str(error))
+
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="decode") as pool:
+        for future in _bounded(pool, one, range(len(examples)), threads * 4):
+            future.result()
+    labels = np.array([example.label for example in examples], np.int32)
+    return PixelCache(store, labels, usable, tuple(rejected[i] for i in sorted(rejected)), on_disk)
+
+
+def _bounded(
+    pool: ThreadPoolExecutor, work: Callable[[int], None], items: Sequence[int], ahead: int
+) -> Iterator["Future[None]"]:
+    """Run `work` over items with at most `ahead` waiting, so that an error ends it early."""
+    rest = iter(items)
+    waiting = {pool.submit(work, item) for item in islice(rest, ahead)}
+    while waiting:
+        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+        waiting |= {pool.submit(work, item) for item in islice(rest, len(done))}
+        yield from done
+
+
+def _spill(shape: tuple[int, ...], folder: Path | None) -> Pixels:
+    """A file-backed array whose file has no name any more: it goes with the process, however that ends."""
+    size = int(np.prod(shape))
+    where = folder if folder is not None else Path(tempfile.gettempdir())
+    try:
+        where.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=where, prefix="catdog-pixels-") as file:
+            # Reserve the blocks now: writing to a hole of a full disk through a map is a SIGBUS, not an error.
+            os.posix_fallocate(file.fileno(), 0, size)
+            return np.memmap(file, np.uint8, "r+", shape=shape)
+    except OSError as error:
+        raise ExitError(
+            Exit.STORAGE_FAILED,
+            f"{where}: no room for {size / 2**20:,.0f} MiB of decoded pictures ({error.strerror}); "
+            "free some, or name another folder with --cache-dir or more memory with --cache-memory",
+        ) from error

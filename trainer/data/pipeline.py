@@ -1,0 +1,118 @@
+"""From a split's pixels to the feeds of each step, made ahead on a thread of their own.
+
+Batches are gathered with numpy rather than tf.data: the cache is one array, a batch is one indexed copy (3 MB at the
+article's size), and its position is the step's number, which a DistributedIterator could not save (tensorflow#56372).
+"""
+
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.data.augment import Augmentation, transforms
+from trainer.data.cache import PixelCache
+from trainer.data.order import Ids, Layout, Schedule, batch_ids, epoch_order
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Feed:
+    """What one replica gets of one global batch, padded to a fixed number of rows n.
+
+    pixels uint8 [n, size, size, 3]; transforms float32 [n, 8] or None; labels int32 [n]; weights float32 [n]; ids int64
+    [n]; first_row: the place of row 0 in the global batch.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    transforms: npt.NDArray[np.float32] | None
+    labels: npt.NDArray[np.int32]
+    weights: npt.NDArray[np.float32]
+    ids: Ids
+    first_row: int
+
+
+def training_feeds(
+    cache: PixelCache,
+    schedule: Schedule,
+    layout: Layout,
+    replicas: range,
+    augmentation: Augmentation,
+    seed: int,
+    first_step: int,
+    last_step: int,
+) -> Iterator[tuple[Feed, ...]]:
+    """Feeds of the local replicas for steps first_step … last_step-1."""
+    order, ordered = epoch_order(seed, 0, 0), -1
+    for step in range(first_step, last_step):
+        epoch = schedule.epoch_of(step)
+        if epoch != ordered:
+            order, ordered = epoch_order(seed, epoch, schedule.examples), epoch
+        ids = layout.pad(batch_ids(order, step % schedule.steps_per_epoch, schedule.batch_size))
+
+        def drawn(part: Ids, epoch: int = epoch) -> npt.NDArray[np.float32] | None:
+            return transforms(augmentation, seed, epoch, part, cache.pixels.shape[1]) if augmentation.any else None
+
+        yield tuple(_feed(cache, layout, replica, ids, drawn) for replica in replicas)
+
+
+def evaluation_feeds(cache: PixelCache, layout: Layout, replicas: range) -> Iterator[tuple[Feed, ...]]:
+    """Feeds of the local replicas over the whole split, in order of id."""
+    every = np.arange(len(cache), dtype=np.int64)
+    for batch in range(-(-len(cache) // layout.batch_size)):
+        ids = layout.pad(batch_ids(every, batch, layout.batch_size))
+        yield tuple(_feed(cache, layout, replica, ids, lambda _: None) for replica in replicas)
+
+
+def _feed(
+    cache: PixelCache,
+    layout: Layout,
+    replica: int,
+    ids: Ids,
+    drawn: Callable[[Ids], npt.NDArray[np.float32] | None],
+) -> Feed:
+    rows = layout.rows_of(replica)
+    part = ids[rows]
+    pixels, labels, weights = cache.rows(part)
+    return Feed(pixels, drawn(part), labels, weights, part, rows.start)
+
+
+def prefetched(items: Iterator[T], ahead: int = 2) -> Generator[T, None, None]:
+    """Make up to `ahead` items before they are asked for, on a thread that ends with this generator."""
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=ahead)
+    closed = threading.Event()
+
+    def put(kind: str, value: Any) -> None:
+        while not closed.is_set():
+            try:
+                return ready.put((kind, value), timeout=0.1)
+            except queue.Full:
+                continue
+
+    def produce() -> None:
+        try:
+            for item in items:
+                put("item", item)
+                if closed.is_set():
+                    return
+            put("end", None)
+        except BaseException as error:  # handed to the consumer, whatever it is
+            put("error", error)
+
+    thread = threading.Thread(target=produce, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        closed.set()
+        thread.join()

@@ -1,0 +1,69 @@
+"""Exit codes, and the exception that carries one from where a failure is understood to the end of the process.
+
+The numbers follow sysexits.h where it has a fitting one. Kubernetes reads them: the manifest's podFailurePolicy is made
+from `NEVER_RETRIED`.
+"""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of the trainer and of the commands that start it."""
+
+    DONE = 0
+    USAGE = 2
+    BAD_OPTION = 64
+    BAD_DATA = 65
+    INPUT_MISSING = 66
+    RENDEZVOUS_FAILED = 69
+    BUG = 70
+    RUN_REFUSED = 73
+    STORAGE_FAILED = 74
+    PEER_LOST = 75
+    STALLED = 76
+    NO_PERMISSION = 77
+    NO_ACCELERATOR = 78
+    DIVERGED = 80
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+MEANING: dict[Exit, str] = {
+    Exit.DONE: "done",
+    Exit.USAGE: "usage",
+    Exit.BAD_OPTION: "an option's value is out of bounds",
+    Exit.BAD_DATA: "bad data: too many rejected images, or wrong classes",
+    Exit.INPUT_MISSING: "an input is missing",
+    Exit.RENDEZVOUS_FAILED: "rendezvous failed: a worker never came",
+    Exit.BUG: "a bug in catdog",
+    Exit.RUN_REFUSED: "the run folder belongs to another configuration or data set, or to a live run",
+    Exit.STORAGE_FAILED: "storage failed after retries",
+    Exit.PEER_LOST: "another worker was lost; the cause is in its log",
+    Exit.STALLED: "no step finished in time",
+    Exit.NO_PERMISSION: "no permission on storage",
+    Exit.NO_ACCELERATOR: "an accelerator was asked for but none is there",
+    Exit.DIVERGED: "the loss was not finite, again after one rollback",
+    Exit.INTERRUPTED: "stopped by Ctrl-C, state saved",
+    Exit.TERMINATED: "stopped by SIGTERM, state saved",
+}
+
+# A retry cannot mend these: the same command on the same input ends the same way.
+NEVER_RETRIED: tuple[Exit, ...] = (
+    Exit.USAGE,
+    Exit.BAD_OPTION,
+    Exit.BAD_DATA,
+    Exit.INPUT_MISSING,
+    Exit.RUN_REFUSED,
+    Exit.NO_PERMISSION,
+    Exit.NO_ACCELERATOR,
+    Exit.DIVERGED,
+)
+
+
+class ExitError(Exception):
+    """A failure with a known cause: one line for people, one code for machines."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = Exit(code)
+        self.message = message

@@ -1,0 +1,134 @@
+"""The verbs on a finished run: evaluate, predict, report."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from rich.console import Console
+from rich.table import Table
+
+from trainer.config import EvaluateRequest, PredictRequest, ReportRequest
+from trainer.container import free_memory, processors
+from trainer.data import cache
+from trainer.data.decode import pixels
+from trainer.data.split import Example, list_data_set, list_folder_per_class
+from trainer.exits import Exit, ExitError
+from trainer.results import write_report
+from trainer.storage.base import Storage, StorageMissing, open_storage
+from trainer.training.evaluation import Evaluation, probabilities
+from trainer.training.evaluation import evaluate as compare
+from trainer.training.export import Exported, load_exported
+
+
+def evaluate(request: EvaluateRequest) -> int:
+    """Accuracy, loss and confusion of the exported model on a folder per class, or a split data set's test split.
+
+    Raises:
+        ExitError: 66 when run or data are missing, 65 when a class is unknown or no picture can be used.
+    """
+    exported = _load(request.run)
+    storage = open_storage(request.data)
+    filled = cache.fill(
+        _examples(storage, exported.labels),
+        lambda example: storage.read(example.name),
+        exported.image_size,
+        free_memory() // 3,
+        None,
+        processors(),
+    )
+    if not filled.usable.any():
+        raise ExitError(Exit.BAD_DATA, f"{storage.uri}: no picture can be used; the first: {filled.rejected[0].reason}")
+    result = compare(probabilities(exported.serve_pixels, filled), filled)
+    if request.output == "json":
+        rejected = [{"path": one.path, "reason": one.reason} for one in filled.rejected]
+        print(json.dumps({**result.as_json(), "labels": list(exported.labels), "rejected": rejected}))
+    else:
+        _show(result, exported.labels, len(filled.rejected))
+    return Exit.DONE
+
+
+def _examples(storage: Storage, labels: tuple[str, ...]) -> tuple[Example, ...]:
+    split = any(True for name in ("train/", "valid/", "validation/", "test/") for _ in storage.list(name))
+    if not split or "test" in labels:
+        return list_folder_per_class(storage, labels)
+    data = list_data_set(storage)
+    if data.classes != labels:
+        raise ExitError(
+            Exit.BAD_DATA, f"{storage.uri}: has classes {', '.join(data.classes)}; the model knows {', '.join(labels)}"
+        )
+    return data.splits["test"]
+
+
+def _show(result: Evaluation, labels: Sequence[str], rejected: int) -> None:
+    print(f"accuracy {result.accuracy:.2%}  loss {result.loss:.4f}  on {result.examples} pictures")
+    if rejected:
+        print(f"{rejected} pictures could not be used")
+    table = Table("true \\ predicted", *labels)
+    for label, row in zip(labels, result.confusion, strict=True):
+        table.add_row(label, *map(str, row))
+    Console().print(table)
+
+
+def predict(request: PredictRequest) -> int:
+    """Class and probability of each picture, by the exported model's serve_bytes.
+
+    Raises:
+        ExitError: 66 when the run or a picture is missing; 65 when a picture cannot be used (the others are still told).
+    """
+    exported = _load(request.run)
+    answers, unusable = [], []
+    for name in request.images:
+        encoded = _read(name)
+        try:
+            pixels(encoded, exported.image_size)
+        except ValueError as error:
+            unusable.append(f"{name}: {error}")
+            continue
+        answer = exported.serve_bytes(images=tf.constant([encoded]))
+        row = np.asarray(answer["probabilities"].numpy()[0], np.float64)
+        best = int(row.argmax())
+        answers.append(
+            {
+                "image": name,
+                "class": exported.labels[best],
+                "probability": float(row[best]),
+                "probabilities": dict(zip(exported.labels, map(float, row), strict=True)),
+            }
+        )
+    if request.output == "json":
+        print(json.dumps(answers))
+    else:
+        for one in answers:
+            print(f"{one['image']}: {one['class']} {one['probability']:.1%}")
+    if unusable:
+        raise ExitError(Exit.BAD_DATA, "; ".join(unusable))
+    return Exit.DONE
+
+
+def _read(name: str) -> bytes:
+    folder, _, file = name.rpartition("/")
+    try:
+        return open_storage(folder or ("/" if name.startswith("/") else ".")).read(file)
+    except StorageMissing as error:
+        raise ExitError(Exit.INPUT_MISSING, f"{name}: no such picture") from error
+
+
+def report(request: ReportRequest) -> int:
+    """Write report.html from what the run folder holds, whatever state it is in.
+
+    Raises:
+        ExitError: 66 when it is no run folder.
+    """
+    try:
+        print(write_report(open_storage(request.run)))
+    except StorageMissing as error:
+        raise ExitError(Exit.INPUT_MISSING, f"{request.run}: no run folder (no config.json)") from error
+    return Exit.DONE
+
+
+def _load(run: str) -> Exported:
+    try:
+        return load_exported(open_storage(run))
+    except StorageMissing as error:
+        raise ExitError(Exit.INPUT_MISSING, f"{run}: no exported model there; has the run finished?") from error

@@ -1,0 +1,137 @@
+"""One live trainer per run folder.
+
+lease.json names who holds the folder. It is written with a generation precondition, so of two that try at once one
+loses, and it is renewed while training. A holder that is known to be dead, or of an older attempt of the same run, or
+silent for `STALE_SECONDS`, is taken over from; its next renewal then fails, and it stops.
+"""
+
+import dataclasses
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.exits import Exit, ExitError
+from trainer.storage.base import PreconditionFailed, Storage, StorageMissing
+
+LEASE = "lease.json"
+STALE_SECONDS = 90.0
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a run folder. `run_uid` and `attempt` come from Kubernetes, where there is one."""
+
+    uid: str
+    run_uid: str
+    attempt: int
+    host: str
+    boot: str
+    pid: int
+    started: str
+    renewed: float
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A held lease: renew it with the generation it was last written at."""
+
+    holder: Holder
+    generation: str
+
+
+def myself(environment: Mapping[str, str]) -> Holder:
+    return Holder(
+        uid=uuid.uuid4().hex,
+        run_uid=environment.get("CATDOG_RUN_UID", ""),
+        attempt=int(environment.get("CATDOG_ATTEMPT", "0")),
+        host=socket.gethostname(),
+        boot=_boot(),
+        pid=os.getpid(),
+        started=_started(os.getpid()) or "",
+        renewed=time.time(),
+    )
+
+
+def acquire(storage: Storage, me: Holder) -> Lease:
+    """Take the run folder.
+
+    Raises:
+        ExitError: 73 when another live run holds it, naming it.
+    """
+    for _ in range(3):
+        holder, generation = _read(storage)
+        if holder is not None and _alive(holder, me, time.time()):
+            raise ExitError(
+                Exit.RUN_REFUSED,
+                f"{storage.uri}: held by a live run (process {holder.pid} on {holder.host}, "
+                f"{max(0, time.time() - holder.renewed):.0f} s ago); wait for it or use another --run",
+            )
+        try:
+            return _write(storage, me, generation)
+        except PreconditionFailed:
+            continue
+    raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}: another run took this folder just now; use another --run")
+
+
+def renew(storage: Storage, lease: Lease) -> Lease:
+    """Say that we are still here.
+
+    Raises:
+        ExitError: 73 when another run has taken over.
+    """
+    try:
+        return _write(storage, dataclasses.replace(lease.holder, renewed=time.time()), lease.generation)
+    except PreconditionFailed as error:
+        raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}: another attempt has taken this run folder over") from error
+
+
+def release(storage: Storage, lease: Lease) -> None:
+    """Let go, unless somebody has taken over already."""
+    try:
+        storage.delete(LEASE, if_generation=lease.generation)
+    except PreconditionFailed:
+        return
+
+
+def _write(storage: Storage, holder: Holder, generation: str) -> Lease:
+    stat = storage.write(LEASE, json.dumps(dataclasses.asdict(holder)).encode(), if_generation=generation)
+    return Lease(holder, stat.generation)
+
+
+def _read(storage: Storage) -> tuple[Holder | None, str]:
+    stat = storage.stat(LEASE)
+    if stat is None:
+        return None, ""
+    try:
+        return Holder(**json.loads(storage.read(LEASE))), stat.generation
+    except (StorageMissing, ValueError, TypeError):
+        return None, stat.generation
+
+
+def _alive(holder: Holder, me: Holder, now: float) -> bool:
+    if holder.run_uid and holder.run_uid == me.run_uid and holder.attempt < me.attempt:
+        return False
+    if holder.boot == me.boot and holder.host == me.host:
+        return _started(holder.pid) == holder.started
+    return now - holder.renewed < STALE_SECONDS
+
+
+def _boot() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in ticks since boot; None when it is gone or a zombie. Tells a reused pid apart."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]

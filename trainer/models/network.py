@@ -1,0 +1,15 @@
+"""What every network of the registry is given."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+DropoutLayer = Callable[[float, str], Any]
+
+
+@dataclass(frozen=True)
+class Network:
+    """The symbolic input (float32 [n, size, size, 3], 0 to 255) and the rate of dropout before the output."""
+
+    inputs: Any
+    dropout: float

@@ -1,0 +1,52 @@
+"""Networks by name, built the same way for training and for export."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import layers
+
+from trainer.exits import Exit, ExitError
+from trainer.models.article import article
+from trainer.models.network import DropoutLayer, Network
+from trainer.models.randomness import RowDropout
+from trainer.models.small import small
+
+# Layers have fixed names: tensors of a checkpoint are named after them. No layer may mix examples of a batch.
+MODELS: dict[str, Callable[[Network, DropoutLayer], Any]] = {"article": article, "small": small}
+
+
+def outputs_for(classes: int) -> int:
+    """Logits of the output layer: one for two classes (sigmoid), else one a class (softmax)."""
+    return 1 if classes == 2 else classes
+
+
+def _keras_dropout(rate: float, name: str) -> Any:
+    return layers.Dropout(rate, name=name)
+
+
+def build_for_training(model: str, image_size: int, classes: int, dropout: float) -> Any:
+    """A Keras model, float32 [n, size, size, 3] in 0 … 255 → float32 logits [n, 1 or classes]."""
+    inputs = keras.Input((image_size, image_size, 3), name="pixels")
+    return keras.Model(inputs, _logits(model, inputs, classes, dropout, RowDropout), name=model)
+
+
+def build_for_export(model: str, image_size: int, classes: int, dropout: float) -> Any:
+    """The same network of Keras's own layers only, with probabilities as output: float32 [n, classes]."""
+    inputs = keras.Input((image_size, image_size, 3), name="pixels")
+    logits = _logits(model, inputs, classes, dropout, _keras_dropout)
+    if classes == 2:
+        second = layers.Activation("sigmoid", dtype="float32", name="second")(logits)
+        first = layers.Rescaling(-1.0, offset=1.0, dtype="float32", name="first")(second)
+        probabilities = layers.Concatenate(dtype="float32", name="probabilities")([first, second])
+    else:
+        probabilities = layers.Activation("softmax", dtype="float32", name="probabilities")(logits)
+    return keras.Model(inputs, probabilities, name=model)
+
+
+def _logits(model: str, inputs: Any, classes: int, rate: float, dropout: DropoutLayer) -> Any:
+    if model not in MODELS:
+        raise ExitError(Exit.BAD_OPTION, f"--model is {model!r}; it must be one of {', '.join(sorted(MODELS))}")
+    features = MODELS[model](Network(inputs, rate), dropout)
+    # The output layer stays in float32 under mixed precision: its sums decide the loss.
+    return layers.Dense(outputs_for(classes), dtype="float32", name="logits")(features)

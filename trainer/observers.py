@@ -1,0 +1,140 @@
+"""Everything that watches the loop: progress, metrics, heartbeat, checkpoints, TensorBoard, watchdog."""
+
+import logging
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from trainer import run_folder
+from trainer.attempt import Attempt
+from trainer.exits import Exit
+from trainer.storage.base import Storage
+from trainer.telemetry import progress
+from trainer.telemetry.metrics import Metrics
+from trainer.telemetry.tensorboard import TensorBoard
+from trainer.training import checkpoint
+from trainer.training.checkpoint import Snapshot
+from trainer.training.loop import Hooks, StepNumbers, Task
+from trainer.training.state import LoopState, goodput
+from trainer.training.watchdog import Watchdog
+from trainer.uploads import Uploads
+
+log = logging.getLogger(__name__)
+
+KINDS = ("best", "checkpoint", "metrics", "tensorboard")
+STORAGE_PATIENCE = 600.0  # seconds that writes may fail before training stops
+
+
+class Observers:
+    """The watchers of one attempt. Rank 0 writes to the run folder and shows progress; every rank has metrics."""
+
+    def __init__(
+        self, task: Task, run: Storage, rank: int, attempt: Attempt, metrics: Metrics, state: LoopState
+    ) -> None:
+        self._task, self._run, self._attempt, self._metrics = task, run, attempt, metrics
+        self._durable_step = state.step
+        self._uploads = Uploads(KINDS, STORAGE_PATIENCE, self._durable) if rank == 0 else None
+        self._tensorboard = TensorBoard(run) if rank == 0 else None
+        length, every = task.length, task.config.log_every
+        self._view = progress.view(length.total_steps, length.steps_per_epoch, state.step, every) if rank == 0 else None
+        self._watchdog = Watchdog(task.config.stall_timeout, self._stalled)
+        metrics.total_steps.set(length.total_steps)
+        metrics.step.set(state.step)
+
+    def __enter__(self) -> "Observers":
+        return self
+
+    def hooks(self) -> Hooks:
+        return Hooks(self._step, self._evaluation_step, self._epoch, self._best, self._checkpoint)
+
+    def _step(self, state: LoopState, numbers: StepNumbers) -> None:
+        self._watchdog.beat()
+        self._attempt.check()
+        self._attempt.update(step=state.step, epoch=-(-state.step // self._task.length.steps_per_epoch))
+        if self._uploads is not None:
+            self._uploads.check()
+        if self._view is not None:
+            self._view.step(state)
+        metrics = self._metrics
+        metrics.step.set(state.step)
+        metrics.steps.inc()
+        metrics.examples.inc(numbers.examples)
+        metrics.learning_rate.set(numbers.learning_rate)
+        metrics.gradient_norm.set(numbers.gradient_norm)
+        metrics.loss.labels("train").set(state.sums.means["loss"])
+        metrics.accuracy.labels("train").set(state.sums.means["accuracy"])
+        if numbers.seconds is not None:
+            metrics.step_seconds.observe(numbers.seconds)
+
+    def _evaluation_step(self, done: int, total: int) -> None:
+        self._watchdog.beat()
+        if self._view is not None:
+            self._view.validating(done, total)
+
+    def _epoch(self, state: LoopState) -> None:
+        row = state.history[-1]
+        self._metrics.epoch.set(row["epoch"])
+        self._metrics.loss.labels("valid").set(row["valid"]["loss"])
+        self._metrics.accuracy.labels("valid").set(row["valid"]["accuracy"])
+        self._metrics.goodput.set(goodput(state, time.time()))
+        if self._view is not None:
+            self._view.epoch(state)
+        if self._uploads is not None and self._tensorboard is not None:
+            self._tensorboard.epoch(state)
+            self._uploads.submit("metrics", lambda: run_folder.write_metrics(self._run, state.history))
+            self._uploads.submit("tensorboard", self._tensorboard.copy)
+
+    def _best(self, best: Snapshot) -> None:
+        if self._uploads is not None:
+            self._uploads.submit("best", lambda: self._timed("best", lambda: checkpoint.write(self._run, "best", best)))
+
+    def _checkpoint(self, snapshot: Snapshot) -> None:
+        if self._uploads is not None:
+            self._uploads.submit("checkpoint", lambda: self._timed("checkpoint", lambda: self._save(snapshot)))
+
+    def _save(self, snapshot: Snapshot) -> None:
+        store = self._run.child("checkpoints")
+        checkpoint.write(store, checkpoint.folder(snapshot.state.step), snapshot)
+        self._durable_step = snapshot.state.step
+        self._metrics.checkpoint_step.set(self._durable_step)
+        checkpoint.prune(store, self._task.config.keep_checkpoints, self._durable_step)
+
+    def _timed(self, kind: str, write: Callable[[], None]) -> None:
+        began = time.monotonic()
+        write()
+        self._metrics.checkpoints.labels(kind).inc()
+        self._metrics.checkpoint_seconds.labels(kind).inc(time.monotonic() - began)
+
+    def _durable(self) -> str:
+        return f"the last durable checkpoint is step {self._durable_step}"
+
+    def _stalled(self, seconds: float) -> None:
+        self._attempt.die(Exit.STALLED, f"no step ended for {seconds:.0f} s; {self._durable()}")
+
+    def flush(self) -> None:
+        """Wait until all that was saved is durable.
+
+        Raises:
+            ExitError: 74 or 77 naming the last durable step.
+        """
+        if self._uploads is not None:
+            self._uploads.close()
+
+    def save_and_end(self, snapshot: Snapshot, code: Exit) -> Exit:
+        """Save where the loop stopped, and record that it was stopped."""
+        self._checkpoint(snapshot)
+        self.flush()
+        step = snapshot.state.step
+        log.info("stopped by a signal at step %d, state saved; the same command goes on from there", step)
+        self._attempt.update(step=step)
+        self._attempt.end(code, f"stopped by a signal at step {step}, state saved")
+        return code
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._watchdog.close()
+        if self._view is not None:
+            self._view.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()

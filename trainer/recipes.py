@@ -1,0 +1,43 @@
+"""Recipes: named sets of defaults. A docstring says what to type, and what to expect on the reference pictures."""
+
+from collections.abc import Callable
+
+from trainer.config import RunConfig
+
+
+def baseline() -> RunConfig:
+    """The article's plain convnet, 30 epochs.
+
+    catdog train --recipe baseline --data DIR
+    """
+    return RunConfig(recipe="baseline")
+
+
+def augmented() -> RunConfig:
+    """The article's convnet with flip, rotation, zoom and dropout, 100 epochs.
+
+    catdog train --recipe augmented --data DIR
+    """
+    return RunConfig(recipe="augmented", epochs=100, flip=True, rotation=0.1, zoom=0.2, dropout=0.5)
+
+
+def demo() -> RunConfig:
+    """A small convnet on small pictures: done in minutes on two cores; meant for the drawn demo set.
+
+    catdog train --recipe demo
+    """
+    return RunConfig(
+        recipe="demo",
+        model="small",
+        image_size=64,
+        dropout=0.2,
+        flip=True,
+        epochs=25,
+        optimizer="adam",
+        learning_rate=2e-3,
+        schedule="cosine",
+        warmup_steps=100,
+    )
+
+
+RECIPES: dict[str, Callable[[], RunConfig]] = {make.__name__: make for make in (baseline, augmented, demo)}

@@ -1,0 +1,214 @@
+"""What a finished run leaves: exported model, evaluation on the test split, summary, figures and report."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from trainer import run_folder
+from trainer.config import RunConfig, fingerprint
+from trainer.data import augment
+from trainer.data.augment import transforms
+from trainer.data.cache import PixelCache
+from trainer.data.source import Source
+from trainer.exits import Exit, ExitError
+from trainer.recipes import RECIPES
+from trainer.run_folder import Record
+from trainer.storage.base import Storage, StorageMissing
+from trainer.telemetry import figures
+from trainer.telemetry.report import ReportInput, render
+from trainer.training import checkpoint, export
+from trainer.training.checkpoint import Unusable
+from trainer.training.evaluation import Evaluation, evaluate, probabilities
+from trainer.training.loop import Task
+from trainer.training.state import LoopState, goodput
+from trainer.training.step import augmentation_of
+
+FIGURES = ("curves", "augmentation", "confusion", "mistakes")
+PREVIEW_PICTURES = 9
+
+
+def model_card(record: Record, labels: Sequence[str], test: Evaluation, demo: bool) -> str:
+    """MODEL_CARD.md: what the model is, what it was trained on, how good it is, and how to use it."""
+    config = record.config
+    data = "catdog's drawn demo set (cartoons, not photographs)" if demo else config.data
+    return f"""# Image classifier: {", ".join(labels)}
+
+Trained by catdog {record.versions["catdog"]} with recipe `{config.recipe}` (network `{config.model}`, {config.image_size}x{config.image_size} pixels).
+
+| | |
+|---|---|
+| Training data | {data}, fingerprint {record.data_fingerprint} |
+| Configuration | fingerprint {fingerprint(config)}, all options in ../config.json |
+| Test accuracy | {test.accuracy:.1%} on {test.examples} pictures that were not trained on |
+| Test loss | {test.loss:.4f} (cross-entropy) |
+
+## Use
+`saved_model/` has the signature `serve_bytes`: encoded JPEG or PNG pictures (string, [n]) give `probabilities`
+(float32, [n, {len(labels)}], in the order of labels.json) and `label` (string, [n]). Decoding and resizing are inside: the pixels are
+those of training. `model.keras` takes float32 pixels, 0 to 255, [n, {config.image_size}, {config.image_size}, 3].
+
+## Limits
+It tells {" from ".join(labels) if len(labels) == 2 else "these classes apart"} in pictures like those it was trained on, and gives one of these answers for any other picture too.
+"""
+
+
+def finish(
+    run: Storage, record: Record, source: Source, pixels: Mapping[str, PixelCache], task: Task, state: LoopState
+) -> None:
+    """Export the best weights, evaluate them on the test split, write summary, figures and report.
+
+    Raises:
+        ExitError: 74 when the best weights cannot be read back, or storage fails.
+    """
+    labels, config = source.data.classes, record.config
+    try:
+        best = checkpoint.read(run, "best")
+    except Unusable as error:
+        raise ExitError(Exit.STORAGE_FAILED, f"{run.uri}/best cannot be read back: {error}") from error
+    model = export.rebuild(config, labels, best.groups["weights"])
+    test = evaluate(
+        probabilities(export.Classifier(model, config.image_size, labels).serve_pixels, pixels["test"]), pixels["test"]
+    )
+    export.export(run, model, config, labels, model_card(record, labels, test, source.demo))
+    run_folder.write_json(run, run_folder.SUMMARY, summary(record, source, pixels, task, state, test))
+    write_figures(run, pixels, [one.name for one in source.data.splits["test"]], labels, config, test)
+    run_folder.write_metrics(run, state.history)
+    write_report(run, ended="succeeded")
+
+
+def summary(
+    record: Record, source: Source, pixels: Mapping[str, PixelCache], task: Task, state: LoopState, test: Evaluation
+) -> dict[str, Any]:
+    """summary.json of a finished run."""
+    config, best, now = record.config, state.best, time.time()
+    assert best is not None  # a finished run has validated at least once
+    timed = sorted(row["examples_per_second"] for row in state.history)
+    return {
+        "recipe": config.recipe,
+        "parameters": task.learner.parameters,
+        "best_epoch": best.epoch,
+        "train": state.history[-1]["train"],
+        "valid": {"accuracy": best.accuracy, "loss": best.loss},
+        "test": test.as_json(),
+        "labels": list(source.data.classes),
+        "data": {
+            "uri": source.data.uri,
+            "demo": source.demo,
+            "fingerprint": record.data_fingerprint,
+            "examples": {name: len(cache) for name, cache in pixels.items()},
+            "rejected": sum(len(cache.rejected) for cache in pixels.values()),
+        },
+        "examples_per_second": timed[len(timed) // 2],
+        "goodput": goodput(state, now),
+        "wall_seconds": now - state.first_start,
+        "epochs_run": state.history[-1]["epoch"],
+        "steps": state.step,
+        "stopped_early": state.step < task.length.total_steps,
+        "devices": list(task.distribution.devices),
+        "strategy": task.distribution.name,
+        "workers": task.distribution.replicas // len(task.distribution.local),
+        "replicas": task.distribution.replicas,
+        "precision": config.precision,
+        "deterministic": config.deterministic,
+    }
+
+
+def write_figures(
+    run: Storage,
+    pixels: Mapping[str, PixelCache],
+    names: Sequence[str],
+    labels: Sequence[str],
+    config: RunConfig,
+    result: Evaluation,
+) -> None:
+    """figures/: augmentation.png, confusion.png, mistakes.png; `names` are the test split's, by id."""
+    train, test = pixels["train"], pixels["test"]
+    original = train.pixels[int(np.flatnonzero(train.usable)[0])]
+    _write(run, "augmentation", figures.augmentation_png(original, preview(original, config)))
+    _write(run, "confusion", figures.confusion_png(np.array(result.confusion, np.int64), labels))
+    mistakes = [
+        figures.Mistake(
+            pixels=test.pixels[i],
+            path=names[i],
+            true=labels[int(test.labels[i])],
+            predicted=labels[int(result.predicted[i])],
+            probability=float(result.probability[i]),
+        )
+        for i in result.most_wrong[: figures.MOST_MISTAKES]
+    ]
+    if mistakes:
+        _write(run, "mistakes", figures.mistakes_png(mistakes))
+
+
+def preview(original: Any, config: RunConfig) -> Any:
+    """One picture as nine epochs of training would see it: uint8 [9, size, size, 3]."""
+    augmentation = augmentation_of(config)
+    size = original.shape[0]
+    matrices = np.concatenate(
+        [transforms(augmentation, config.seed, epoch, np.zeros(1, np.int64), size) for epoch in range(PREVIEW_PICTURES)]
+    )
+    pixels = tf.constant(np.repeat(original[None], PREVIEW_PICTURES, axis=0), tf.float32)
+    seen = augment.apply(pixels, matrices) if augmentation.any else pixels
+    return np.clip(np.round(seen.numpy()), 0, 255).astype(np.uint8)
+
+
+def _write(run: Storage, name: str, png: bytes) -> None:
+    run.write(f"figures/{name}.png", png)
+
+
+def write_report(run: Storage, ended: str | None = None) -> str:
+    """(Re)write figures/curves.png and report.html from what the run folder holds; return where the report is.
+
+    `ended` is the state that a run about to end will have.
+
+    Raises:
+        StorageMissing: this is no run folder.
+    """
+    config = json.loads(run.read(run_folder.CONFIG))
+    history = run_folder.read_metrics(run)
+    state = run_folder.read_json(run, run_folder.STATE)
+    if ended is not None:
+        state = {**(state or {}), "state": ended}
+    if history:
+        _write(run, "curves", figures.curves_png(history))
+    page = render(
+        ReportInput(
+            config=_for_people(config),
+            state=state,
+            history=history,
+            summary=run_folder.read_json(run, run_folder.SUMMARY),
+            figures=_read_figures(run),
+            rejected=run_folder.read_json(run, run_folder.REJECTED) or [],
+            defaults=_defaults(config["config"].get("recipe", "")),
+        )
+    )
+    run.write(run_folder.REPORT, page.encode())
+    return f"{run.uri}/{run_folder.REPORT}"
+
+
+def _for_people(document: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {
+        name: document[name]
+        for name in ("fingerprint", "data_fingerprint", "revision", "threads", "versions", "command")
+        if name in document
+    }
+    return {**document["config"], **facts}
+
+
+def _defaults(recipe: str) -> dict[str, Any] | None:
+    return dataclasses.asdict(RECIPES[recipe]()) if recipe in RECIPES else None
+
+
+def _read_figures(run: Storage) -> dict[str, bytes]:
+    found = {}
+    for name in FIGURES:
+        try:
+            found[name] = run.read(f"figures/{name}.png")
+        except StorageMissing:
+            continue
+    return found

@@ -1,0 +1,161 @@
+"""The run folder: what its files are called and what is in them. Other tools read these names; they do not change."""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from trainer.config import SCHEMA, RunConfig, differences, fingerprint, flag, from_mapping
+from trainer.exits import Exit, ExitError
+from trainer.storage.base import Storage, StorageMissing
+
+CONFIG, STATE, METRICS, SUMMARY, REJECTED = (
+    "config.json",
+    "state.json",
+    "metrics.jsonl",
+    "summary.json",
+    "rejected.json",
+)
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """state.json: where the run stands, for people and for `catdog status`. `updated` is a heartbeat."""
+
+    state: str  # running | succeeded | failed | preempted | cancelled
+    reason: str = ""
+    exit_code: int | None = None
+    rank: int = 0
+    epoch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    restarts: int = 0
+    updated: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """config.json: the resolved configuration, and what it takes to tell whether a resume is the same training."""
+
+    config: RunConfig
+    data_fingerprint: str
+    versions: Mapping[str, str]
+    revision: str
+    threads: int
+
+
+def write_json(storage: Storage, name: str, value: Any) -> None:
+    storage.write(name, json.dumps(value, indent=1).encode() + b"\n")
+
+
+def read_json(storage: Storage, name: str) -> Any | None:
+    """The parsed file, or None where there is none.
+
+    Raises:
+        ExitError: 73 when it is not JSON.
+    """
+    try:
+        return json.loads(storage.read(name))
+    except StorageMissing:
+        return None
+    except ValueError as error:
+        raise ExitError(
+            Exit.RUN_REFUSED, f"{storage.uri}/{name} is damaged ({error}); mend it or use another --run"
+        ) from error
+
+
+def write_record(storage: Storage, record: Record) -> None:
+    write_json(
+        storage,
+        CONFIG,
+        {
+            "schema": SCHEMA,
+            "config": dataclasses.asdict(record.config),
+            "fingerprint": fingerprint(record.config),
+            "data_fingerprint": record.data_fingerprint,
+            "versions": dict(record.versions),
+            "revision": record.revision,
+            "threads": record.threads,
+        },
+    )
+
+
+def read_record(storage: Storage) -> Record | None:
+    """The run folder's record; None when nothing was recorded yet.
+
+    Raises:
+        ExitError: 73 when it cannot be understood.
+    """
+    document = read_json(storage, CONFIG)
+    if document is None:
+        return None
+    try:
+        return Record(
+            from_mapping(document["config"], RunConfig),
+            document["data_fingerprint"],
+            document["versions"],
+            document["revision"],
+            document["threads"],
+        )
+    except (KeyError, TypeError, ExitError) as error:
+        raise ExitError(
+            Exit.RUN_REFUSED,
+            f"{storage.uri}/{CONFIG} was not written by this version of catdog ({error}); use another --run",
+        ) from error
+
+
+def settle(asked: RunConfig, record: Record | None) -> RunConfig:
+    """The configuration to go on with: what is asked, with `auto` as it was resolved at the first start.
+
+    Raises:
+        ExitError: 73 naming each option that differs in identity, unless --force-resume.
+    """
+    if record is None:
+        return asked
+    settled = dataclasses.replace(asked, precision=record.config.precision) if asked.precision == "auto" else asked
+    differing = differences(record.config, settled)
+    if differing and not asked.force_resume:
+        words = ", ".join(f"{flag(name)} {before} there, {now} here" for name, (before, now) in differing.items())
+        raise ExitError(
+            Exit.RUN_REFUSED,
+            f"{asked.run}: this run folder is of another configuration ({words}); use another --run, or --force-resume",
+        )
+    return settled
+
+
+def check_data(config: RunConfig, record: Record | None, data_fingerprint: str) -> None:
+    """Refuse to go on with other pictures.
+
+    Raises:
+        ExitError: 73, unless --force-resume.
+    """
+    if record is not None and record.data_fingerprint != data_fingerprint and not config.force_resume:
+        raise ExitError(
+            Exit.RUN_REFUSED,
+            f"{config.run}: this run folder is of another data set (fingerprint {record.data_fingerprint}, "
+            f"{config.data or 'the demo set'} has {data_fingerprint}); use another --run, or --force-resume",
+        )
+
+
+def write_state(storage: Storage, state: RunState) -> None:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    write_json(storage, STATE, dataclasses.asdict(dataclasses.replace(state, updated=now)))
+
+
+def read_state(storage: Storage) -> RunState | None:
+    values = read_json(storage, STATE)
+    return None if values is None else RunState(**values)
+
+
+def write_metrics(storage: Storage, rows: Iterable[Mapping[str, Any]]) -> None:
+    storage.write(METRICS, "".join(json.dumps(row) + "\n" for row in rows).encode())
+
+
+def read_metrics(storage: Storage) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in storage.read(METRICS).splitlines()]
+    except StorageMissing:
+        return []

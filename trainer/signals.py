@@ -1,0 +1,61 @@
+"""SIGTERM and SIGINT as a value the loop reads, handled on a thread of its own.
+
+Python runs signal handlers between bytecodes of the main thread, which may sit in a C++ op for seconds, or for ever in
+a collective whose peer is dead. The C-level handler writes the signal's number to a pipe at once (signal.set_wakeup_fd);
+the thread here reads it. Install before TensorFlow is imported, since importing takes seconds and PID 1 ignores a
+SIGTERM that has no handler.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+from trainer.exits import Exit
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class StopRequest:
+    """Whether, by what and when this process was asked to stop. Read by the loop, written by the signal thread."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self.on_give_up: Callable[[Exit], None] = os._exit  # must not return
+
+    @property
+    def requested(self) -> bool:
+        return self.signal is not None
+
+    @property
+    def exit_code(self) -> Exit:
+        return Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED
+
+
+def install(grace_period: float) -> StopRequest:
+    """Handle SIGTERM and SIGINT from now on; call once, in the main thread.
+
+    The first signal sets the request. `on_give_up(code)` is called, on another thread, when a second signal comes, or
+    when half of `grace_period` (seconds) has passed and the process is still there.
+    """
+    stop = StopRequest()
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: None)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_watch, args=(reader, stop, grace_period / 2), name="signals", daemon=True).start()
+    return stop
+
+
+def _watch(reader: int, stop: StopRequest, patience: float) -> None:
+    while True:
+        for number in os.read(reader, 64):
+            if number not in STOP_SIGNALS:
+                continue
+            if stop.requested:
+                stop.on_give_up(stop.exit_code)
+            stop.signal = number
+            grace = threading.Timer(patience, lambda: stop.on_give_up(stop.exit_code))
+            grace.daemon = True
+            grace.start()

@@ -1,0 +1,129 @@
+"""How an attempt at a run begins: on rank 0, claim the run folder and choose what to go on from; elsewhere, follow."""
+
+import dataclasses
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainer import lease as leases
+from trainer import run_folder
+from trainer.config import RunConfig, fingerprint
+from trainer.data.source import Source, open_source
+from trainer.exits import Exit, ExitError
+from trainer.lease import Lease
+from trainer.rendezvous import Hello, Message, meet, refuse
+from trainer.run_folder import RunState
+from trainer.storage.base import Storage
+from trainer.topology import Topology
+from trainer.training import checkpoint
+from trainer.training.checkpoint import Snapshot, Unusable
+from trainer.training.state import Length, finished, length_of
+from trainer.versions import catdog_version
+
+REFUSAL_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an attempt begins with. `snapshot` is None for a fresh run; `lease` is rank 0's."""
+
+    config: RunConfig
+    source: Source
+    length: Length
+    snapshot: Snapshot | None
+    finished: bool
+    restarts: int
+    lease: Lease | None
+
+
+def begin(config: RunConfig, topology: Topology, run: Storage, environment: Mapping[str, str]) -> Start:
+    """Meet the other workers and begin where rank 0 says.
+
+    Raises:
+        ExitError: what `claim` and `follow` raise on this rank; 69 when a worker did not come; 75 when rank 0 failed.
+    """
+    hello = Hello(topology.rank, uuid.uuid4().hex, catdog_version(), fingerprint(config))
+    if topology.rank != 0:
+        return follow(config, run, meet(topology, hello, config.rendezvous_timeout, {}))
+    try:
+        start = claim(config, run, environment)
+    except ExitError as error:
+        refuse(topology, hello, min(config.rendezvous_timeout, REFUSAL_SECONDS), error)
+        raise
+    try:
+        meet(topology, hello, config.rendezvous_timeout, _message(start))
+    except ExitError as error:
+        if start.lease is not None:
+            state = RunState("failed", error.message, int(error.code), 0, restarts=start.restarts)
+            run_folder.write_state(run, state)
+            leases.release(run, start.lease)
+        raise
+    return start
+
+
+def _message(start: Start) -> dict[str, Any]:
+    return {
+        "precision": start.config.precision,
+        "data_fingerprint": start.source.data.fingerprint,
+        "step": None if start.snapshot is None else start.snapshot.state.step,
+        "finished": start.finished,
+        "restarts": start.restarts,
+    }
+
+
+def claim(config: RunConfig, run: Storage, environment: Mapping[str, str]) -> Start:
+    """Rank 0: list the data, check that folder, configuration and data belong together, take the lease, load the newest
+    checkpoint.
+
+    Raises:
+        ExitError: 65 and 66 about the data; 73 for a folder that is held, or of another configuration or data set; 74
+            when no checkpoint can be read. A refused command leaves no trace in a folder that is not its own.
+    """
+    record = run_folder.read_record(run)
+    config = run_folder.settle(config, record)
+    source = open_source(config.data)
+    run_folder.check_data(config, record, source.data.fingerprint)
+    length = length_of(config, len(source.data.splits["train"]))
+    lease = leases.acquire(run, leases.myself(environment))
+    try:
+        previous = run_folder.read_state(run)
+        snapshot = checkpoint.newest(run.child("checkpoints"))
+        done = snapshot is not None and finished(snapshot.state, length)
+        succeeded = previous is not None and previous.state == "succeeded"
+        restarts = 0 if previous is None else previous.restarts + (not succeeded)
+        if done and succeeded:
+            leases.release(run, lease)
+            return Start(config, source, length, snapshot, True, restarts, None)
+        return Start(config, source, length, snapshot, False, restarts, lease)
+    except BaseException:
+        leases.release(run, lease)
+        raise
+
+
+def follow(config: RunConfig, run: Storage, message: Message) -> Start:
+    """Other ranks: begin with what rank 0 chose.
+
+    Raises:
+        ExitError: 65 when this rank sees other pictures than rank 0; 74 when it cannot read the checkpoint.
+    """
+    config = dataclasses.replace(config, precision=message["precision"])
+    source = open_source(config.data)
+    if message["data_fingerprint"] != source.data.fingerprint:
+        raise ExitError(
+            Exit.BAD_DATA,
+            f"{source.data.uri}: other pictures here (fingerprint {source.data.fingerprint}) "
+            f"than rank 0 sees ({message['data_fingerprint']})",
+        )
+    snapshot = None if message["step"] is None else _read(run, message["step"])
+    length = length_of(config, len(source.data.splits["train"]))
+    return Start(config, source, length, snapshot, message["finished"], message["restarts"], None)
+
+
+def _read(run: Storage, step: int) -> Snapshot:
+    try:
+        return checkpoint.read(run.child("checkpoints"), checkpoint.folder(step))
+    except Unusable as error:
+        raise ExitError(
+            Exit.STORAGE_FAILED, f"{run.uri}: rank 0 goes on from step {step}, which cannot be read here: {error}"
+        ) from error

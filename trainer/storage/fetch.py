@@ -1,0 +1,55 @@
+"""Many objects at once: a fixed number of calls under way, memory bounded by that number, no order kept."""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TypeVar
+
+from trainer.storage.base import Stat, Storage
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def read_many(storage: Storage, names: Iterable[str], concurrency: int = 64) -> Iterator[tuple[str, bytes]]:
+    """Yields (name, content) as reads finish; at most `concurrency` contents are in memory besides the yielded one.
+
+    The first failed read is raised and no further one is started; closing the iterator stops it the same way. Both wait
+    for the calls under way, so no thread is left behind. Open the storage with the same `concurrency`.
+    """
+    return _in_parallel(lambda name: (name, storage.read(name)), names, concurrency)
+
+
+def write_many(storage: Storage, items: Iterable[tuple[str, bytes | Path]], concurrency: int = 64) -> Iterator[Stat]:
+    """Writes each (name, content or local file) and yields its Stat when it is stored; nothing happens unless consumed.
+
+    `items` is drawn only as writes finish. Errors and early closing as in `read_many`; what was yielded is stored.
+    """
+    return _in_parallel(lambda item: storage.write(item[0], item[1]), items, concurrency)
+
+
+def _in_parallel(call: Callable[[Item], Result], items: Iterable[Item], concurrency: int) -> Iterator[Result]:
+    if concurrency < 1:
+        raise ValueError(f"concurrency {concurrency}: at least 1")
+    return _results(call, iter(items), concurrency)
+
+
+def _results(call: Callable[[Item], Result], items: Iterator[Item], concurrency: int) -> Iterator[Result]:
+    finished: SimpleQueue[Future[Result]] = SimpleQueue()
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="storage") as pool:  # leaving it waits for calls under way
+
+        def start(item: Item) -> None:
+            pool.submit(call, item).add_done_callback(finished.put)
+
+        running = 0
+        for item in islice(items, concurrency):
+            start(item)
+            running += 1
+        while running:
+            yield finished.get().result()
+            running -= 1
+            for item in islice(items, 1):
+                start(item)
+                running += 1

@@ -1,0 +1,326 @@
+"""Storage in a folder: whole-file writes, and compare-and-swap that holds between processes.
+
+A write goes to a temporary file in the object's own folder, is synced, and is renamed over the object while the folder
+is locked (flock). The lock covers comparing the generation and renaming, not the copying.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from trainer.storage.base import (
+    LOCK_NAME,
+    TEMPORARY_PREFIX,
+    BadName,
+    PreconditionFailed,
+    Stat,
+    Storage,
+    StorageDenied,
+    StorageFailed,
+    StorageMissing,
+    check_name,
+    open_source,
+)
+
+PART_LIMIT = 255
+"""Longest part of a name in bytes: NAME_MAX of the file systems in use."""
+
+Result = TypeVar("Result")
+
+_ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_CANNOT_LOCK_FOLDERS = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.ENOLCK)
+
+
+class LocalStorage:
+    """Objects are the regular files below a folder; see `base.Storage` for the methods.
+
+    The folder itself, and links inside it, may lead elsewhere for reading; nothing is written or deleted through a
+    link that leads out of the folder. A generation is made of modification time, inode and size.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = Path(os.path.abspath(root))  # not resolve(): the URI keeps the path that the user wrote
+        self._swept: set[Path] = set()
+
+    @property
+    def uri(self) -> str:
+        """The absolute path."""
+        return str(self._root)
+
+    def list(self, prefix: str = "") -> Iterator[Stat]:
+        """Walks the folders that can hold such names, in order, without reading the others."""
+        folder, _, _ = prefix.rpartition("/")
+        if folder:
+            check_name(folder, where=self.uri)
+        yield from self._walk(self._root / folder, f"{folder}/" if folder else "", prefix, frozenset())
+
+    def _walk(self, folder: Path, at: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Stat]:
+        """`at` is the folder's own name with its slash; `above` holds the folders on the way, against link loops."""
+        try:
+            facts = folder.stat()
+            entries = list(os.scandir(folder))
+        except _ABSENT:
+            return
+        except OSError as error:
+            raise _explained(error, "list", folder) from error
+        if (facts.st_dev, facts.st_ino) in above:
+            return
+        above |= {(facts.st_dev, facts.st_ino)}
+        # A folder sorts as its name with the slash, so that this is the order of the whole names.
+        found = sorted((os.fsencode(entry.name) + b"/" * entry.is_dir(), entry) for entry in entries)
+        for _, entry in found:
+            if entry.name == LOCK_NAME or entry.name.startswith(TEMPORARY_PREFIX):
+                continue
+            name = at + entry.name
+            if entry.is_dir():
+                if f"{name}/".startswith(prefix) or prefix.startswith(f"{name}/"):
+                    yield from self._walk(folder / entry.name, f"{name}/", prefix, above)
+            elif name.startswith(prefix) and entry.is_file():
+                check_name(name, where=self.uri)
+                with suppress(FileNotFoundError):  # deleted meanwhile
+                    yield _stat_of(name, entry.stat())
+
+    def stat(self, name: str) -> Stat | None:
+        """None also for a folder of that name."""
+        path = self._path(name)
+        try:
+            return _stat_at(name, path)
+        except OSError as error:
+            raise _explained(error, "stat", path) from error
+
+    def read(self, name: str) -> bytes:
+        """The file's content; a file system gives no checksum to verify it against."""
+        return self._reading(name, lambda file: file.read())
+
+    def read_range(self, name: str, start: int, length: int) -> bytes:
+        """One seek and one read."""
+        if start < 0 or length < 0:
+            raise ValueError(f"range {start}+{length}: neither may be negative")
+
+        def part(file: BinaryIO) -> bytes:
+            file.seek(start)
+            return file.read(length)
+
+        data = self._reading(name, part)
+        if len(data) < length:
+            raise StorageFailed(
+                f"{self._path(name)}: bytes {start}-{start + length - 1} asked for, but the file is shorter"
+            )
+        return data
+
+    def _reading(self, name: str, what: Callable[[BinaryIO], Result]) -> Result:
+        path = self._path(name)
+        try:
+            with path.open("rb") as file:
+                return what(file)
+        except _ABSENT:
+            raise StorageMissing(f"{path}: no such file") from None
+        except OSError as error:
+            raise _explained(error, "read", path) from error
+
+    def write(self, name: str, data: bytes | Path, *, if_generation: str | None = None) -> Stat:
+        """Synced to the disk, name and all, when it returns."""
+        path = self._path_inside(name)
+        try:
+            with open_source(data) as source:
+                return self._write(name, path, source, if_generation)
+        except (NotADirectoryError, FileExistsError) as error:
+            raise StorageFailed(f"{path}: cannot be written: a part of this path is a file, not a folder") from error
+        except IsADirectoryError as error:
+            raise StorageFailed(f"{path}: cannot be written: there is a folder of this name") from error
+        except OSError as error:
+            raise _explained(error, "write", path) from error
+
+    def _write(self, name: str, path: Path, source: BinaryIO, if_generation: str | None) -> Stat:
+        temporary, file = self._new_temporary(path.parent)
+        try:
+            with file:
+                shutil.copyfileobj(source, file, 1 << 20)
+                file.flush()
+                os.fsync(file.fileno())
+                with _locked(path.parent):
+                    old = _stat_at(name, path)
+                    _require(if_generation, old, path)
+                    _stamp(temporary, after=old)
+                    os.replace(temporary, path)
+                    new = _stat_of(name, path.stat())
+            _sync_folder(path.parent)
+            return new
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _new_temporary(self, folder: Path) -> tuple[Path, BinaryIO]:
+        """A locked file in the folder, which is made where missing; without its lock it would be a dead process's."""
+        path = folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError), _locked(folder):  # the folder may go when its last object is deleted
+                if folder not in self._swept:
+                    _sweep(folder)
+                    self._swept.add(folder)
+                file = path.open("xb")
+                _try_lock(file.fileno())
+                return path, file
+
+    def delete(self, name: str, *, if_generation: str | None = None) -> None:
+        """Folders that this leaves empty go too, up to the root."""
+        path = self._path_inside(name)
+        try:
+            if self._unlinked(name, path, if_generation):
+                _sync_folder(path.parent)
+                self._prune(path.parent)
+        except OSError as error:
+            raise _explained(error, "delete", path) from error
+
+    def _unlinked(self, name: str, path: Path, if_generation: str | None) -> bool:
+        try:
+            with _locked(path.parent):
+                found = _stat_at(name, path)
+                _require(if_generation, found, path)
+                if found:
+                    path.unlink()
+                    _sweep(path.parent)
+                return found is not None
+        except (FileNotFoundError, NotADirectoryError):  # no such folder
+            _require(if_generation, None, path)
+            return False
+
+    def _prune(self, folder: Path) -> None:
+        while folder != self._root:
+            try:
+                with _locked(folder):
+                    folder.rmdir()
+            except OSError as error:
+                if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
+                    return  # in use, or another process was faster
+                raise
+            folder = folder.parent
+
+    def child(self, prefix: str) -> Storage:
+        """A folder below this one; it need not exist."""
+        return LocalStorage(self._path(prefix))
+
+    def _path(self, name: str) -> Path:
+        check_name(name, where=self.uri)
+        for part in name.split("/"):
+            if len(part.encode()) > PART_LIMIT:
+                size = len(part.encode())
+                raise BadName(
+                    f"{self.uri}: cannot hold {name[:40]!r}…: a part of the name has {size} bytes; files: {PART_LIMIT}"
+                )
+        return self._root / name
+
+    def _path_inside(self, name: str) -> Path:
+        path = self._path(name)
+        if not path.parent.resolve().is_relative_to(self._root.resolve()):
+            raise BadName(f"{path}: refused: a symbolic link on the way leads out of {self.uri}")
+        return path
+
+
+def _stat_of(name: str, facts: os.stat_result) -> Stat:
+    return Stat(name, facts.st_size, None, f"{facts.st_mtime_ns:x}-{facts.st_ino:x}-{facts.st_size:x}")
+
+
+def _stat_at(name: str, path: Path) -> Stat | None:
+    try:
+        facts = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return None if stat.S_ISDIR(facts.st_mode) else _stat_of(name, facts)
+
+
+def _require(if_generation: str | None, found: Stat | None, path: Path) -> None:
+    if if_generation is None or if_generation == (found.generation if found else ""):
+        return
+    state = f"is at generation {found.generation}" if found else "does not exist"
+    wanted = f"generation {if_generation}" if if_generation else "no object"
+    raise PreconditionFailed(f"{path}: another writer was first: expected {wanted}, but it {state}")
+
+
+def _stamp(path: Path, after: Stat | None) -> None:
+    """A modification time that the previous content never had: clocks tick coarsely and inode numbers come back."""
+    now = time.time_ns()
+    if after:
+        now = max(now, int(after.generation.partition("-")[0], 16) + 1)
+    os.utime(path, ns=(now, now))
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock; raises FileNotFoundError where there is no such folder (any more)."""
+    while True:
+        with _descriptor(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in _CANNOT_LOCK_FOLDERS:
+                    raise
+                break
+            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):  # else removed and made anew while we waited
+                yield
+                return
+    with _locked_by_file(folder):
+        yield
+
+
+@contextmanager
+def _locked_by_file(folder: Path) -> Iterator[None]:
+    """For NFS, which locks only what is open for writing; the lock file stays."""
+    with _descriptor(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _descriptor(path: Path, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sweep(folder: Path) -> None:
+    """Removes temporary files that no process holds: a killed writer left them. The folder's lock is held."""
+    for entry in os.listdir(folder):
+        if entry.startswith(TEMPORARY_PREFIX):
+            with suppress(FileNotFoundError), (folder / entry).open("rb") as file:
+                if _try_lock(file.fileno()):
+                    (folder / entry).unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    # A folder that is gone has no object left to make durable.
+    with suppress(FileNotFoundError), _descriptor(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+        os.fsync(descriptor)
+
+
+def _explained(error: OSError, verb: str, path: Path) -> StorageDenied | StorageFailed:
+    why = os.strerror(error.errno) if error.errno else str(error)
+    if error.filename not in (None, str(path)) and TEMPORARY_PREFIX not in str(error.filename):
+        why += f" at {error.filename}"
+    if error.errno in _DENIED:
+        user = os.geteuid()
+        return StorageDenied(f"{path}: cannot {verb}: {why}; user id {user} needs the right, or choose another place")
+    if error.errno in _FULL:
+        return StorageFailed(f"{path}: cannot {verb}: {why}; free space there or choose another place")
+    return StorageFailed(f"{path}: cannot {verb}: {why}")

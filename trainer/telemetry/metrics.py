@@ -1,0 +1,114 @@
+"""Prometheus metrics of one worker: prefix catdog_, base units, few labels."""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.registry import Collector
+
+from trainer.config import RunConfig
+from trainer.container import local_workers
+from trainer.exits import Exit, ExitError
+
+FINAL_SCRAPE_SECONDS = 30.0
+
+
+class Metrics:
+    """All metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.steps = self._counter("catdog_steps", "Training steps whose results are known.")
+        self.examples = self._counter("catdog_examples", "Training examples that counted.")
+        self.step_seconds = Histogram(
+            "catdog_step_seconds",
+            "Time of one training step.",
+            registry=self.registry,
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+        )
+        self.step = self._gauge("catdog_step", "Steps done since the run's first start.")
+        self.total_steps = self._gauge("catdog_total_steps", "Steps that the run will take.")
+        self.epoch = self._gauge("catdog_epoch", "Epochs done.")
+        self.loss = self._gauge(
+            "catdog_loss", "Mean loss: of the epoch under way, or of the last validation.", ["split"]
+        )
+        self.accuracy = self._gauge("catdog_accuracy", "Accuracy, 0 to 1, as catdog_loss.", ["split"])
+        self.learning_rate = self._gauge("catdog_learning_rate", "Learning rate of the last step.")
+        self.gradient_norm = self._gauge("catdog_gradient_norm", "Norm of the last mean gradient, before clipping.")
+        self.goodput = self._gauge(
+            "catdog_goodput_ratio", "Share of the time since the first start spent on work that counts."
+        )
+        self.rejected = self._gauge("catdog_rejected_examples", "Unreadable pictures.", ["split"])
+        self.checkpoints = self._counter("catdog_checkpoints", "Finished writes of checkpoints.", ["kind"])
+        self.checkpoint_seconds = self._counter(
+            "catdog_checkpoint_seconds", "Time spent writing them, in the background.", ["kind"]
+        )
+        self.checkpoint_step = self._gauge("catdog_checkpoint_step", "Step of the last durable checkpoint.")
+        self.storage_retries = self._counter("catdog_storage_retries", "Storage calls repeated, by reason.", ["reason"])
+        self.restarts = self._gauge("catdog_restarts", "Times that the run was started again.")
+        self._scraped = threading.Event()
+
+    def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
+        return Counter(name, text, labels or [], registry=self.registry)
+
+    def _gauge(self, name: str, text: str, labels: list[str] | None = None) -> Gauge:
+        return Gauge(name, text, labels or [], registry=self.registry)
+
+
+class _ScrapeWatch(Collector):
+    """Adds nothing to a scrape, but counts them."""
+
+    def __init__(self) -> None:
+        self.count = -1  # registering collects once
+        self.happened = threading.Condition()
+
+    def collect(self) -> list[Any]:
+        with self.happened:
+            self.count += 1
+            self.happened.notify_all()
+        return []
+
+
+class Scrapes:
+    """Who reads the metrics."""
+
+    def __init__(self, watch: _ScrapeWatch) -> None:
+        self._watch = watch
+
+    def await_last(self) -> None:
+        """After success, let a Prometheus that has scraped before read the last values: at most 30 s.
+
+        A job that ends between two scrapes loses its last values otherwise (prometheus-operator#4816).
+        """
+        with self._watch.happened:
+            seen = self._watch.count
+            if seen > 0:
+                self._watch.happened.wait_for(lambda: self._watch.count > seen, timeout=FINAL_SCRAPE_SECONDS)
+
+
+@contextmanager
+def serve(metrics: Metrics, config: RunConfig, rank: int) -> Iterator[Scrapes]:
+    """Serve /metrics on the configured port while inside, if there is one; local workers add their rank to it.
+
+    Raises:
+        ExitError: 64 when the port is taken.
+    """
+    watch = _ScrapeWatch()
+    if not config.metrics_port:
+        yield Scrapes(watch)
+        return
+    metrics.registry.register(watch)
+    port = config.metrics_port + (rank if local_workers(os.environ) > 1 else 0)
+    try:
+        server, thread = start_http_server(port, registry=metrics.registry)
+    except OSError as error:
+        raise ExitError(Exit.BAD_OPTION, f"--metrics-port: cannot listen on port {port}: {error.strerror}") from error
+    try:
+        yield Scrapes(watch)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

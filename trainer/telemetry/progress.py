@@ -1,0 +1,124 @@
+"""What a person sees while it trains: a live line in a terminal, plain lines in a pipe."""
+
+import sys
+import time
+from typing import Protocol
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from trainer.training.state import LoopState
+
+
+class ProgressView(Protocol):
+    """A view of the loop: `step` after each step, `validating` during validation, `epoch` after it."""
+
+    def step(self, state: LoopState) -> None: ...
+
+    def validating(self, done: int, total: int) -> None: ...
+
+    def epoch(self, state: LoopState) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def view(total_steps: int, steps_per_epoch: int, first_step: int, every: int) -> ProgressView:
+    """A live view when standard output is a terminal, else lines every `every` steps."""
+    console = Console(highlight=False)
+    if console.is_terminal:
+        return _Live(console, total_steps, steps_per_epoch, first_step)
+    return _Lines(total_steps, steps_per_epoch, first_step, every)
+
+
+class _Pace:
+    """Time left, from the steps of this process, validation included."""
+
+    def __init__(self, total_steps: int, first_step: int) -> None:
+        self._total, self._first, self._start = total_steps, first_step, time.monotonic()
+
+    def left(self, step: int) -> str:
+        done = step - self._first
+        if done < 3:
+            return "–:––"
+        seconds = int((time.monotonic() - self._start) / done * (self._total - step))
+        hours, rest = divmod(seconds, 3600)
+        return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+
+
+def _numbers(state: LoopState) -> str:
+    means = state.sums.means
+    return f"loss {means['loss']:.4f}  accuracy {means['accuracy']:.1%}  {state.sums.examples_per_second:.0f} images/s"
+
+
+def epoch_line(state: LoopState) -> str:
+    """The finished epoch in one line."""
+    row = state.history[-1]
+    best = "  best so far" if state.best is not None and state.best.step == row["step"] else ""
+    return (
+        f"epoch {row['epoch']:>3}  train loss {row['train']['loss']:.4f} accuracy {row['train']['accuracy']:6.1%}   "
+        f"valid loss {row['valid']['loss']:.4f} accuracy {row['valid']['accuracy']:6.1%}   "
+        f"{row['examples_per_second']:.0f} images/s  {row['seconds']:.1f} s{best}"
+    )
+
+
+class _Lines:
+    def __init__(self, total_steps: int, steps_per_epoch: int, first_step: int, every: int) -> None:
+        self._total, self._per_epoch, self._every = total_steps, steps_per_epoch, every
+        self._pace = _Pace(total_steps, first_step)
+
+    def step(self, state: LoopState) -> None:
+        if state.step % self._every == 0:
+            epoch = (state.step - 1) // self._per_epoch + 1
+            left = self._pace.left(state.step)
+            print(f"step {state.step}/{self._total}  epoch {epoch}  {_numbers(state)}  ETA {left}", flush=True)
+
+    def validating(self, done: int, total: int) -> None:
+        return
+
+    def epoch(self, state: LoopState) -> None:
+        print(epoch_line(state), flush=True)
+
+    def close(self) -> None:
+        sys.stdout.flush()
+
+
+class _Live:
+    def __init__(self, console: Console, total_steps: int, steps_per_epoch: int, first_step: int) -> None:
+        self._total, self._per_epoch = total_steps, steps_per_epoch
+        self._pace = _Pace(total_steps, first_step)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}"),
+        )
+        self._task = self._bar.add_task("epoch", total=steps_per_epoch, numbers="compiling the step …")
+        self._console = console
+        self._live = Live(self._table(), console=console, refresh_per_second=4, transient=True)
+        self._live.start()
+
+    def _table(self) -> Table:
+        table = Table.grid()
+        table.add_row(self._bar)
+        return table
+
+    def step(self, state: LoopState) -> None:
+        epoch, within = divmod(state.step - 1, self._per_epoch)
+        self._bar.update(
+            self._task,
+            description=f"epoch {epoch + 1}/{-(-self._total // self._per_epoch)}",
+            total=self._per_epoch,
+            completed=within + 1,
+            numbers=f"{_numbers(state)}  ETA {self._pace.left(state.step)}",
+        )
+
+    def validating(self, done: int, total: int) -> None:
+        self._bar.update(self._task, description="validation", completed=done, total=total)
+
+    def epoch(self, state: LoopState) -> None:
+        self._console.print(epoch_line(state))
+
+    def close(self) -> None:
+        self._live.stop()

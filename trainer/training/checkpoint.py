@@ -1,0 +1,158 @@
+"""Checkpoints: plain tensors in safetensors files, and one MANIFEST.json that makes them exist.
+
+Files first, the manifest last, with size and CRC-32C of each file and all loop state. A folder without a valid manifest
+is no checkpoint. Files are named by step and content, so a second save at one step never touches the files that the
+manifest still points at. safetensors holds no code, and reads in anything.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import google_crc32c
+import numpy as np
+import numpy.typing as npt
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from trainer.exits import Exit, ExitError
+from trainer.storage.base import Storage, StorageMissing
+from trainer.training.state import LoopState, from_json, to_json
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "MANIFEST.json"
+SCHEMA = 1
+
+Tensors = Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A copy, on the host, of all there is to save: tensors by group and name, and the loop's state."""
+
+    state: LoopState
+    groups: Mapping[str, Tensors]
+
+
+class Unusable(Exception):
+    """This checkpoint cannot be loaded, and why."""
+
+
+def folder(step: int) -> str:
+    """step 1234 → "step-000001234"."""
+    return f"step-{step:09d}"
+
+
+def write(storage: Storage, prefix: str, snapshot: Snapshot) -> None:
+    """Save below `prefix` of a storage: files, then the manifest, then remove files that it does not name.
+
+    Raises:
+        StorageFailed, StorageDenied: what was there before is still whole.
+    """
+    files = []
+    for group, tensors in snapshot.groups.items():
+        data = encode(tensors)
+        crc = google_crc32c.value(data)
+        name = f"{group}-{snapshot.state.step:09d}-{crc:08x}.safetensors"
+        storage.write(f"{prefix}/{name}", data)
+        files.append({"name": name, "group": group, "size": len(data), "crc32c": crc})
+    manifest = {"schema": SCHEMA, "step": snapshot.state.step, "files": files, "state": to_json(snapshot.state)}
+    storage.write(f"{prefix}/{MANIFEST}", json.dumps(manifest, indent=1).encode() + b"\n")
+    keep = {f"{prefix}/{MANIFEST}", *(f"{prefix}/{file['name']}" for file in files)}
+    for stat in list(storage.list(prefix + "/")):
+        if stat.name not in keep:
+            storage.delete(stat.name)
+
+
+def read(storage: Storage, prefix: str) -> Snapshot:
+    """Load and verify the checkpoint below `prefix`.
+
+    Raises:
+        Unusable: no manifest, or a file that is missing, cut short, changed or of another checkpoint.
+    """
+    try:
+        text = storage.read(f"{prefix}/{MANIFEST}")
+    except StorageMissing as error:
+        raise Unusable("no manifest") from error
+    try:
+        manifest = json.loads(text)
+        if manifest["schema"] != SCHEMA:
+            raise Unusable(f"manifest schema {manifest['schema']}, this catdog reads {SCHEMA}")
+        state = from_json(manifest["state"])
+        if state.step != manifest["step"]:
+            raise Unusable("the manifest contradicts itself")
+        groups = {file["group"]: _read_file(storage, prefix, file) for file in manifest["files"]}
+    except StorageMissing as error:
+        raise Unusable(error.message) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Unusable(f"the manifest is damaged: {error!r}") from error
+    return Snapshot(state, groups)
+
+
+def _read_file(storage: Storage, prefix: str, file: Mapping[str, Any]) -> Tensors:
+    data = storage.read(f"{prefix}/{file['name']}")
+    if len(data) != file["size"]:
+        raise Unusable(f"{file['name']} has {len(data)} bytes, the manifest says {file['size']}")
+    if google_crc32c.value(data) != file["crc32c"]:
+        raise Unusable(f"{file['name']} is not what was written (CRC-32C differs)")
+    return decode(data)
+
+
+def encode(tensors: Tensors) -> bytes:
+    """safetensors bytes. Its numpy writer gets strided and Fortran-order arrays wrong, so copies are made contiguous."""
+    return safetensors.numpy.save(
+        {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
+    )
+
+
+def decode(data: bytes) -> Tensors:
+    """Raises Unusable when the bytes are not safetensors."""
+    try:
+        return safetensors.numpy.load(data)
+    except (SafetensorError, ValueError) as error:
+        raise Unusable(f"not a safetensors file: {error}") from error
+
+
+def folders(storage: Storage) -> list[str]:
+    """Names of step folders, newest first, whether valid or not."""
+    names = {stat.name.split("/", 1)[0] for stat in storage.list("step-")}
+    return sorted(names, reverse=True)
+
+
+def newest(storage: Storage) -> Snapshot | None:
+    """The newest checkpoint that verifies; None when there is none at all. Each refused one is named in the log.
+
+    Raises:
+        ExitError: 74 when there are checkpoints with a manifest but none is usable: starting anew would overwrite what
+            may still be mended.
+    """
+    refused = []
+    for name in folders(storage):
+        try:
+            return read(storage, name)
+        except Unusable as error:
+            if storage.stat(f"{name}/{MANIFEST}") is not None:
+                refused.append(name)
+                log.warning("checkpoint %s/%s refused: %s", storage.uri, name, error)
+            else:
+                log.info("checkpoint %s/%s was never completed; passed over", storage.uri, name)
+    if refused:
+        raise ExitError(
+            Exit.STORAGE_FAILED,
+            f"{storage.uri}: none of {len(refused)} checkpoints can be read ({', '.join(refused[:3])}…); nothing was overwritten: "
+            "mend or remove them, or use another --run",
+        )
+    return None
+
+
+def prune(storage: Storage, keep: int, newest_step: int) -> None:
+    """Delete all but the newest `keep` complete checkpoints up to `newest_step`; manifests first, so none is half there."""
+    stats = list(storage.list("step-"))
+    complete = sorted((s.name.split("/")[0] for s in stats if s.name.endswith("/" + MANIFEST)), reverse=True)
+    doomed = set([name for name in complete if name <= folder(newest_step)][keep:])
+    for stat in sorted(stats, key=lambda stat: not stat.name.endswith("/" + MANIFEST)):
+        if stat.name.split("/")[0] in doomed:
+            storage.delete(stat.name)

@@ -1,0 +1,116 @@
+"""The model as others use it: rebuilt without a strategy, in float32, with encoded pictures as input."""
+
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy.typing as npt
+import tensorflow as tf
+
+from trainer.config import RunConfig
+from trainer.data.decode import decode
+from trainer.models.registry import build_for_export
+from trainer.storage.base import Storage
+
+MODEL, SAVED_MODEL, LABELS, CARD = "model.keras", "saved_model", "labels.json", "MODEL_CARD.md"
+
+Weights = Mapping[str, npt.NDArray[Any]]
+
+
+class Classifier(tf.Module):
+    """The network behind the pixel path of training, with the signatures `serve_bytes` and `serve_pixels`."""
+
+    def __init__(self, model: Any, image_size: int, labels: Sequence[str]) -> None:
+        super().__init__()
+        self.model = model
+        self.image_size = image_size
+        self.labels = tf.constant(list(labels))
+
+    def serve_bytes(self, images: Any) -> dict[str, Any]:
+        """Encoded JPEG or PNG pictures, string [n] → probabilities float32 [n, classes], label string [n]."""
+        spec = tf.TensorSpec([self.image_size, self.image_size, 3], tf.uint8)
+        return self.serve_pixels(tf.map_fn(lambda one: decode(one, self.image_size), images, fn_output_signature=spec))
+
+    def serve_pixels(self, pixels: Any) -> dict[str, Any]:
+        """Decoded pictures, uint8 [n, size, size, 3] → as serve_bytes."""
+        probabilities = self.model(tf.cast(pixels, tf.float32), training=False)
+        return {"probabilities": probabilities, "label": tf.gather(self.labels, tf.argmax(probabilities, axis=-1))}
+
+    def signatures(self) -> dict[str, Any]:
+        """Both, traced for a SavedModel."""
+        size = self.image_size
+        encoded = tf.TensorSpec([None], tf.string, "images")
+        decoded = tf.TensorSpec([None, size, size, 3], tf.uint8, "pixels")
+        return {
+            "serve_bytes": tf.function(self.serve_bytes, autograph=False).get_concrete_function(encoded),
+            "serve_pixels": tf.function(self.serve_pixels, autograph=False).get_concrete_function(decoded),
+        }
+
+
+def rebuild(config: RunConfig, labels: Sequence[str], weights: Weights) -> Any:
+    """The network with these weights (by layer/variable), outside any strategy: float32 pixels → probabilities.
+
+    Raises:
+        ValueError: the weights are of another network.
+    """
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_global_policy("float32")
+    try:
+        model = build_for_export(config.model, config.image_size, len(labels), config.dropout)
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+    named = {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.trainable_variables}
+    if set(named) != set(weights):
+        raise ValueError(
+            f"weights are of another network: {sorted(set(named) ^ set(weights))[0]!r} is on one side only"
+        )
+    for name, variable in named.items():
+        variable.assign(weights[name])
+    return model
+
+
+def export(storage: Storage, model: Any, config: RunConfig, labels: Sequence[str], card: str) -> None:
+    """Write model/ of a run folder: model.keras, saved_model/, labels.json, MODEL_CARD.md."""
+    with tempfile.TemporaryDirectory(prefix="catdog-export-") as name:
+        folder = Path(name)
+        model.save(folder / MODEL)
+        classifier = Classifier(model, config.image_size, labels)
+        tf.saved_model.save(classifier, str(folder / SAVED_MODEL), signatures=classifier.signatures())
+        (folder / LABELS).write_text(json.dumps(list(labels), ensure_ascii=False) + "\n")
+        (folder / CARD).write_text(card)
+        for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+            storage.write("model/" + path.relative_to(folder).as_posix(), path)
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A loaded model/: its classes, the side of its input in pixels, and its signatures."""
+
+    labels: tuple[str, ...]
+    image_size: int
+    serve_bytes: Any
+    serve_pixels: Any
+    loaded: Any  # owns the variables that the signatures read
+
+
+def load_exported(storage: Storage) -> Exported:
+    """Load the exported model of a run folder that catdog wrote.
+
+    Raises:
+        StorageMissing: nothing was exported there.
+    """
+    labels = json.loads(storage.read(f"model/{LABELS}"))
+    with tempfile.TemporaryDirectory(prefix="catdog-model-") as name:
+        folder = Path(name)
+        for stat in storage.list(f"model/{SAVED_MODEL}/"):
+            path = folder / stat.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(storage.read(stat.name))
+        loaded = tf.saved_model.load(str(folder / "model" / SAVED_MODEL))
+    pixels = loaded.signatures["serve_pixels"]
+    size = pixels.structured_input_signature[1]["pixels"].shape[1]
+    return Exported(tuple(labels), size, loaded.signatures["serve_bytes"], pixels, loaded)

@@ -1,0 +1,140 @@
+"""What is learned and lives on the devices: weights, optimizer slots, moving average, loss scale; and its names.
+
+Keras numbers its variables anew in each process (`rm_sprop_1/…`), so tensors are named here: layer/variable for a
+weight, slot/layer/variable for what the optimizer keeps of it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+from trainer.config import RunConfig
+from trainer.models.registry import build_for_training
+
+Tensors = dict[str, npt.NDArray[Any]]
+
+INITIAL_LOSS_SCALE = 2.0**15
+
+
+@dataclass(frozen=True)
+class Learner:
+    """Variables by name. `ema` and `loss_scale` are empty unless the configuration uses them."""
+
+    model: Any
+    optimizer: Any
+    weights: Mapping[str, Any]
+    slots: Mapping[str, Any]
+    ema: Mapping[str, Any]
+    loss_scale: Mapping[str, Any]
+
+    @property
+    def parameters(self) -> int:
+        return sum(int(np.prod(variable.shape)) for variable in self.weights.values())
+
+
+def build_learner(config: RunConfig, classes: int, strategy: Any) -> Learner:
+    """Build model and optimizer under the strategy, with weights that depend on the seed alone."""
+    keras.utils.set_random_seed(config.seed)
+    with strategy.scope():
+        model = build_for_training(config.model, config.image_size, classes, config.dropout)
+        optimizer = _optimizer(config)
+        optimizer.build(model.trainable_variables)
+        weights = {_weight_name(model, variable): variable.value for variable in model.trainable_variables}
+        ema = (
+            {name: tf.Variable(tf.convert_to_tensor(v), trainable=False, name="ema") for name, v in weights.items()}
+            if config.ema
+            else {}
+        )
+        scaled = config.precision == "mixed_float16"
+        loss_scale = (
+            {"scale": tf.Variable(INITIAL_LOSS_SCALE, trainable=False), "good_steps": tf.Variable(0.0, trainable=False)}
+            if scaled
+            else {}
+        )
+    return Learner(model, optimizer, weights, _slots(model, optimizer), ema, loss_scale)
+
+
+def _optimizer(config: RunConfig) -> Any:
+    # Learning rate, clipping, weight decay, moving average and loss scale are the step's own: Keras applies them replica
+    # by replica.
+    if config.optimizer == "rmsprop":
+        return keras.optimizers.RMSprop(momentum=config.momentum)
+    if config.optimizer == "sgd":
+        return keras.optimizers.SGD(momentum=config.momentum)
+    return keras.optimizers.Adam()
+
+
+def _weight_name(model: Any, variable: Any) -> str:
+    for layer in model.layers:
+        for own in layer.trainable_variables:
+            if own is variable:
+                return f"{layer.name}/{variable.name}"
+    raise LookupError(f"{variable.path} belongs to no layer of {model.name}")
+
+
+def _slots(model: Any, optimizer: Any) -> dict[str, Any]:
+    """Optimizer variables by name; Keras names a slot after the path of its weight and the slot."""
+    owners = {v.path.replace("/", "_") + "_": _weight_name(model, v) for v in model.trainable_variables}
+    named = {}
+    for variable in optimizer.variables:
+        if variable is optimizer.learning_rate or variable is optimizer._learning_rate:
+            continue
+        if variable is optimizer.iterations:
+            named["iterations"] = variable.value
+            continue
+        owner = next((start for start in owners if variable.name.startswith(start)), None)
+        if owner is None:
+            raise LookupError(f"optimizer variable {variable.path} belongs to no weight")
+        named[f"{variable.name.removeprefix(owner)}/{owners[owner]}"] = variable.value
+    return named
+
+
+def groups(learner: Learner) -> dict[str, Mapping[str, Any]]:
+    """All variables, by the file of a checkpoint they go to; empty groups are left out."""
+    every = {
+        "weights": learner.weights,
+        "optimizer": learner.slots,
+        "ema": learner.ema,
+        "loss_scale": learner.loss_scale,
+    }
+    return {name: variables for name, variables in every.items() if variables}
+
+
+def snapshot(variables: Mapping[str, Any]) -> Tensors:
+    """Copy variables to the host: C-contiguous numpy arrays of their own memory."""
+    return {name: np.array(_local(variable).numpy(), order="C") for name, variable in variables.items()}
+
+
+def _local(variable: Any) -> Any:
+    values = getattr(variable, "values", None)
+    return values[0] if values else variable
+
+
+def restore(variables: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> None:
+    """Assign arrays to variables on every replica.
+
+    Raises:
+        ValueError: names, shapes or dtypes differ; nothing is assigned then.
+    """
+    if set(variables) != set(tensors):
+        odd = sorted(set(variables) ^ set(tensors))
+        raise ValueError(f"tensor {odd[0]!r} is on one side only")
+    for name, variable in variables.items():
+        array = tensors[name]
+        if tuple(variable.shape) != array.shape or variable.dtype.as_numpy_dtype != array.dtype:
+            raise ValueError(
+                f"tensor {name!r} is {array.dtype}{array.shape}, expected {variable.dtype.name}{tuple(variable.shape)}"
+            )
+    for name, variable in variables.items():
+        for copy in getattr(variable, "values", None) or (variable,):
+            copy.assign(tensors[name])
+
+
+def evaluated(learner: Learner) -> Mapping[str, Any]:
+    """The weights that are validated, kept as best and exported: the moving average where there is one."""
+    return learner.ema or learner.weights

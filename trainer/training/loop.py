@@ -1,0 +1,283 @@
+"""The training loop: steps, validation, checkpoints, and every way it can end.
+
+The loop dispatches step k and then looks at the result of step k-LAG, so the accelerator never waits for the host. The
+results are the same numbers on every rank, so all ranks stop, roll back or fail at the same step.
+"""
+
+import dataclasses
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from trainer.config import RunConfig
+from trainer.data.cache import PixelCache
+from trainer.data.order import Layout, Schedule
+from trainer.data.pipeline import Feed, evaluation_feeds, prefetched, training_feeds
+from trainer.exits import Exit, ExitError
+from trainer.signals import StopRequest
+from trainer.strategy import Distribution
+from trainer.training.checkpoint import Snapshot
+from trainer.training.feeding import to_devices
+from trainer.training.learner import Learner, evaluated, groups, restore, snapshot
+from trainer.training.schedule import learning_rate
+from trainer.training.state import Length, LoopState, Sums, after_step, after_validation, finished, validation_due
+from trainer.training.step import (
+    CORRECT,
+    LOSS,
+    STOP,
+    WEIGHT,
+    StepResult,
+    augmentation_of,
+    build_evaluation_step,
+    build_train_step,
+)
+
+LAG = 2
+
+
+class Stopped(Exception):
+    """A worker was asked to stop. All ranks are at the same step; `snapshot` is what to save."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__(f"stopped at step {snapshot.state.step}")
+        self.snapshot = snapshot
+
+
+class _NotFinite(Exception):
+    """A step's loss or gradient was not finite, and was not applied."""
+
+
+class _StopSeen(Exception):
+    """A worker asked to stop in some step; the state after all dispatched steps."""
+
+    def __init__(self, state: LoopState) -> None:
+        super().__init__()
+        self.state = state
+
+
+@dataclass(frozen=True)
+class StepNumbers:
+    """One step's global means on the host; `seconds` is None when a compilation was in between."""
+
+    loss: float
+    accuracy: float
+    examples: float
+    gradient_norm: float
+    learning_rate: float
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What others do at each event; all are called on the loop's thread and should return soon."""
+
+    on_step: Callable[[LoopState, StepNumbers], None]
+    on_evaluation_step: Callable[[int, int], None]  # steps done, of how many
+    on_epoch: Callable[[LoopState], None]
+    on_best: Callable[[Snapshot], None]
+    on_checkpoint: Callable[[Snapshot], None]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to train, on what, on which pictures, and until when."""
+
+    config: RunConfig
+    distribution: Distribution
+    learner: Learner
+    train: PixelCache
+    valid: PixelCache
+    length: Length
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    train_step: Callable[[Any, Any, Any], StepResult]
+    evaluation_step: Callable[[Any], Any]
+    first_step: int  # compiles, so its time says nothing
+
+
+def lay_out(config: RunConfig, replicas: int) -> Layout:
+    """How a global batch lies over parts and replicas.
+
+    Raises:
+        ExitError: 64 when the slices cannot be shared equally by the replicas.
+    """
+    if config.deterministic and config.slices % replicas:
+        raise ExitError(
+            Exit.BAD_OPTION,
+            f"--slices is {config.slices}; with {replicas} replicas under --deterministic it must be a multiple of {replicas}",
+        )
+    return Layout(config.batch_size, config.slices if config.deterministic else replicas, replicas)
+
+
+def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> LoopState:
+    """Train from `state` (whose tensors the learner holds) to the end; return the last state.
+
+    Raises:
+        Stopped: SIGTERM or SIGINT on any rank; in validation too.
+        ExitError: 80 when a step is not finite again after one rollback to the last checkpoint.
+    """
+    compiled = _Compiled(
+        build_train_step(task.distribution.strategy, task.learner, task.config, task.layout),
+        build_evaluation_step(task.distribution.strategy, task.learner.model, task.layout, task.config.deterministic),
+        state.step,
+    )
+    good = take(task, state)
+    feeds = _feeds_from(task, state.step)
+    try:
+        while not finished(state, task.length):
+            try:
+                if validation_due(state, task.length):
+                    state = _validate(compiled, task, state, stop, hooks)
+                else:
+                    state = _steps(compiled, task, state, _next_pause(task, state.step), feeds, stop, hooks)
+                    if validation_due(state, task.length):
+                        continue  # the checkpoint comes after the validation, so that it holds its result
+                good = take(task, state)
+                hooks.on_checkpoint(good)
+            except _NotFinite as trouble:
+                if good.state.rollbacks:
+                    raise ExitError(
+                        Exit.DIVERGED, f"{trouble}, again after a rollback: lower --learning-rate, or set --clip-norm"
+                    ) from None
+                feeds.close()
+                good = dataclasses.replace(good, state=dataclasses.replace(good.state, rollbacks=1))
+                state = put_back(task, good)
+                feeds = _feeds_from(task, state.step)
+    except _StopSeen as seen:
+        raise Stopped(take(task, seen.state)) from None
+    finally:
+        feeds.close()
+    return state
+
+
+def take(task: Task, state: LoopState) -> Snapshot:
+    """Copy all tensors to the host."""
+    return Snapshot(state, {group: snapshot(variables) for group, variables in groups(task.learner).items()})
+
+
+def put_back(task: Task, good: Snapshot) -> LoopState:
+    """Assign a snapshot's tensors on every replica; return its state.
+
+    Raises:
+        ValueError: it is not of this network and optimizer.
+    """
+    ours = groups(task.learner)
+    if set(ours) != set(good.groups):
+        raise ValueError(f"has {', '.join(sorted(good.groups))}; expected {', '.join(sorted(ours))}")
+    for group, variables in ours.items():
+        restore(variables, good.groups[group])
+    return good.state
+
+
+def _feeds_from(task: Task, step: int) -> Generator[tuple[Feed, ...], None, None]:
+    return prefetched(
+        training_feeds(
+            task.train,
+            Schedule(len(task.train), task.config.batch_size),
+            task.layout,
+            task.distribution.local,
+            augmentation_of(task.config),
+            task.config.seed,
+            step,
+            task.length.total_steps,
+        )
+    )
+
+
+def _next_pause(task: Task, step: int) -> int:
+    """The next step at which to look up: the epoch's end, a checkpoint, or the end."""
+    per_epoch, every = task.length.steps_per_epoch, task.config.checkpoint_every
+    ends = [(step // per_epoch + 1) * per_epoch, task.length.total_steps]
+    return min([*ends, (step // every + 1) * every] if every else ends)
+
+
+def _steps(
+    compiled: _Compiled,
+    task: Task,
+    state: LoopState,
+    until: int,
+    feeds: Iterator[tuple[Feed, ...]],
+    stop: StopRequest,
+    hooks: Hooks,
+) -> LoopState:
+    """Run steps up to `until`, or until all ranks know that one was asked to stop."""
+    pending: deque[tuple[StepResult, float]] = deque()
+    clock = time.monotonic()
+    stopping = False
+    for step in range(state.step, until):
+        rate = learning_rate(task.config, step, task.length.total_steps)
+        feed = to_devices(task.distribution, next(feeds), stop.requested)
+        pending.append((compiled.train_step(feed, tf.constant(step, tf.int64), tf.constant(rate, tf.float32)), rate))
+        last = step + 1 == until
+        while pending and (len(pending) > LAG or stopping or last):
+            result, rate = pending.popleft()
+            sums = result.sums.numpy()
+            before, clock = clock, time.monotonic()
+            seconds = None if state.step == compiled.first_step else clock - before
+            state = _settled(task, state, sums, bool(result.finite.numpy()), seconds)
+            stopping = stopping or sums[STOP] > 0
+            count = max(float(sums[WEIGHT]), 1.0)
+            norm = float(result.gradient_norm.numpy())
+            hooks.on_step(
+                state,
+                StepNumbers(
+                    float(sums[LOSS]) / count, float(sums[CORRECT]) / count, float(sums[WEIGHT]), norm, rate, seconds
+                ),
+            )
+        if stopping:
+            raise _StopSeen(state)
+    return state
+
+
+def _settled(task: Task, state: LoopState, sums: Any, applied: bool, seconds: float | None) -> LoopState:
+    """The state after one step's global sums. A loss scale may skip an update; nothing else may."""
+    if not math.isfinite(sums[LOSS]) or not (applied or task.learner.loss_scale):
+        raise _NotFinite(f"the loss or its gradient is not finite at step {state.step + 1}")
+    return after_step(state, float(sums[LOSS]), float(sums[CORRECT]), float(sums[WEIGHT]), seconds)
+
+
+def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> LoopState:
+    """Evaluate on the validation split, with the moving average where there is one, and record it."""
+    learner = task.learner
+    raw = snapshot(learner.weights)
+    if learner.ema:
+        restore(learner.weights, snapshot(learner.ema))
+    try:
+        sums = _evaluate(compiled, task, state, stop, hooks)
+    finally:
+        if learner.ema:
+            restore(learner.weights, raw)
+    rate = learning_rate(task.config, state.step - 1, task.length.total_steps)
+    after = after_validation(state, sums, rate, task.length)
+    hooks.on_epoch(after)
+    if after.best != state.best:
+        hooks.on_best(Snapshot(after, {"weights": snapshot(evaluated(learner))}))
+    return after
+
+
+def _evaluate(compiled: _Compiled, task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Sums:
+    batches = -(-len(task.valid) // task.layout.batch_size)
+    pending: deque[Any] = deque()
+    total = Sums()
+    start = time.monotonic()
+    feeds = prefetched(evaluation_feeds(task.valid, task.layout, task.distribution.local))
+    try:
+        for batch, feed in enumerate(feeds, start=1):
+            pending.append(compiled.evaluation_step(to_devices(task.distribution, feed, stop.requested)))
+            while pending and (len(pending) > LAG or batch == batches):
+                sums = pending.popleft().numpy()
+                if sums[STOP] > 0:
+                    raise _StopSeen(state)
+                total = total.add(float(sums[LOSS]), float(sums[CORRECT]), float(sums[WEIGHT]), None)
+            hooks.on_evaluation_step(batch, batches)
+    finally:
+        feeds.close()
+    return dataclasses.replace(total, seconds=time.monotonic() - start)

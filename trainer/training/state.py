@@ -1,0 +1,156 @@
+"""Everything the loop knows besides tensors: plain values that go into a checkpoint's manifest, and how they change."""
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.config import RunConfig
+from trainer.data.order import Schedule
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Weighted global sums over some batches: float32 results of steps, added in float64 in order of steps."""
+
+    loss: float = 0.0
+    correct: float = 0.0
+    weight: float = 0.0
+    seconds: float = 0.0
+    timed_weight: float = 0.0  # of the batches that `seconds` covers: those that a compilation delayed are left out
+
+    def add(self, loss: float, correct: float, weight: float, seconds: float | None) -> "Sums":
+        """One batch more; `seconds` is None when its time says nothing."""
+        timed = (0.0, 0.0) if seconds is None else (seconds, weight)
+        return Sums(
+            self.loss + loss,
+            self.correct + correct,
+            self.weight + weight,
+            self.seconds + timed[0],
+            self.timed_weight + timed[1],
+        )
+
+    @property
+    def examples_per_second(self) -> float:
+        return self.timed_weight / self.seconds if self.seconds else 0.0
+
+    @property
+    def means(self) -> dict[str, float]:
+        """Mean loss and accuracy, as metrics.jsonl has them."""
+        count = max(self.weight, 1.0)
+        return {"loss": self.loss / count, "accuracy": self.correct / count}
+
+
+@dataclass(frozen=True)
+class Best:
+    """The epoch (from 1) whose weights are kept as best."""
+
+    epoch: int
+    step: int
+    accuracy: float
+    loss: float
+
+    def beaten_by(self, accuracy: float, loss: float) -> bool:
+        """Higher validation accuracy wins; the same with a lower loss too."""
+        return (accuracy, -loss) > (self.accuracy, -self.loss)
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a run is: steps in an epoch, steps in all, and after how many epochs without improvement it stops (0: never)."""
+
+    steps_per_epoch: int
+    total_steps: int
+    early_stopping: int
+
+
+def length_of(config: RunConfig, examples: int) -> Length:
+    """The length of a run over so many training pictures."""
+    per_epoch = Schedule(examples, config.batch_size).steps_per_epoch
+    steps = per_epoch * config.epochs
+    return Length(per_epoch, min(steps, config.steps) if config.steps else steps, config.early_stopping)
+
+
+@dataclass(frozen=True)
+class LoopState:
+    """Where training stands after `step` steps. Rolling back to an older one forgets all that came after it."""
+
+    step: int = 0
+    sums: Sums = Sums()  # of the epoch under way
+    history: tuple[Mapping[str, Any], ...] = ()  # the rows of metrics.jsonl
+    best: Best | None = None
+    epochs_without_improvement: int = 0
+    productive_seconds: float = 0.0  # in steps and evaluations whose results count
+    first_start: float = 0.0  # Unix time at which the run's first attempt began
+    rollbacks: int = 0
+
+
+def after_step(state: LoopState, loss: float, correct: float, weight: float, seconds: float | None) -> LoopState:
+    """One step more, with its global sums and the time it took."""
+    return dataclasses.replace(
+        state,
+        step=state.step + 1,
+        sums=state.sums.add(loss, correct, weight, seconds),
+        productive_seconds=state.productive_seconds + (seconds or 0.0),
+    )
+
+
+def after_validation(state: LoopState, valid: Sums, learning_rate: float, length: Length) -> LoopState:
+    """Record a validation: a row of metrics.jsonl, best and early stopping brought up to date.
+
+    A run that was cut short in mid-epoch is validated too; when it goes on, that epoch's row is replaced at its end.
+    """
+    epoch, means = -(-state.step // length.steps_per_epoch), valid.means
+    row = {
+        "epoch": epoch,
+        "step": state.step,
+        "train": state.sums.means,
+        "valid": means,
+        "learning_rate": learning_rate,
+        "examples_per_second": state.sums.examples_per_second,
+        "seconds": state.sums.seconds + valid.seconds,
+    }
+    improved = state.best is None or state.best.beaten_by(means["accuracy"], means["loss"])
+    return dataclasses.replace(
+        state,
+        sums=Sums() if state.step % length.steps_per_epoch == 0 else state.sums,
+        history=(*(old for old in state.history if old["epoch"] < epoch), row),
+        best=Best(epoch, state.step, means["accuracy"], means["loss"]) if improved else state.best,
+        epochs_without_improvement=0 if improved else state.epochs_without_improvement + 1,
+        productive_seconds=state.productive_seconds + valid.seconds,
+    )
+
+
+def validation_due(state: LoopState, length: Length) -> bool:
+    """Whether an epoch, or the run, has ended whose validation is not recorded yet."""
+    ended = state.step > 0 and (state.step % length.steps_per_epoch == 0 or state.step == length.total_steps)
+    return ended and (not state.history or state.history[-1]["step"] != state.step)
+
+
+def finished(state: LoopState, length: Length) -> bool:
+    """Whether all steps are done and validated, or early stopping has struck."""
+    if length.early_stopping and state.epochs_without_improvement >= length.early_stopping:
+        return True
+    return state.step >= length.total_steps and not validation_due(state, length)
+
+
+def goodput(state: LoopState, now: float) -> float:
+    """Share of the time since the first start that went into steps and evaluations that count, 0 to 1."""
+    return min(1.0, state.productive_seconds / max(now - state.first_start, 1e-9)) if state.first_start else 0.0
+
+
+def to_json(state: LoopState) -> dict[str, Any]:
+    return dataclasses.asdict(state)
+
+
+def from_json(values: Mapping[str, Any]) -> LoopState:
+    """Raises KeyError, TypeError for anything that to_json did not write."""
+    best = values["best"]
+    return LoopState(
+        **{
+            **values,
+            "sums": Sums(**values["sums"]),
+            "history": tuple(values["history"]),
+            "best": None if best is None else Best(**best),
+        }
+    )
