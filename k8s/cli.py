@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from k8s import local
+from k8s.data_cli import data_app
 from k8s.options import resolve, with_run_options
 from trainer.config import EvaluateRequest, PredictRequest, ReportRequest
 from trainer.exits import ExitError
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(data_app, name="data")
 
 Output = Annotated[Literal["text", "json"], typer.Option("-o", "--output", help="How to print the answer.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path, file://… or gs://….")]

@@ -1,16 +1,18 @@
 """Starts the trainer on this machine as a child process and passes its exit code on."""
 
 import importlib.util
+import os
 import signal
 import subprocess
 import sys
 
-from trainer.config import EvaluateRequest, PredictRequest, ReportRequest, RunConfig, to_json
+from trainer.config import Request, to_json
+from trainer.orphan import PARENT
 
 CANNOT = 3  # a prerequisite is missing
 
 
-def run(verb: str, request: RunConfig | EvaluateRequest | PredictRequest | ReportRequest) -> int:
+def run(verb: str, request: Request) -> int:
     """`python -m trainer VERB --config -` with `request` on its standard input; return its exit code.
 
     The child is in a process group of its own, so that Ctrl-C in a terminal reaches it once, forwarded from here.
@@ -19,7 +21,11 @@ def run(verb: str, request: RunConfig | EvaluateRequest | PredictRequest | Repor
         print("catdog: TensorFlow is not installed here; pip install 'catdog[cpu]' or 'catdog[cuda]'", file=sys.stderr)
         return CANNOT
     child = subprocess.Popen(
-        [sys.executable, "-m", "trainer", verb, "--config", "-"], stdin=subprocess.PIPE, text=True, process_group=0
+        [sys.executable, "-m", "trainer", verb, "--config", "-"],
+        env={**os.environ, PARENT: str(os.getpid())},
+        stdin=subprocess.PIPE,
+        text=True,
+        process_group=0,
     )
 
     def forward(number: int, frame: object) -> None:

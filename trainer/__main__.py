@@ -11,9 +11,18 @@ from pathlib import Path
 # Before TensorFlow is imported by anything: its C++ log would drown our lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from trainer import local_gang, quiet, signals
+from trainer import local_gang, orphan, quiet, signals
 from trainer.attempt import write_termination_message
-from trainer.config import EvaluateRequest, PredictRequest, ReportRequest, RunConfig, from_json
+from trainer.config import (
+    DataCheckRequest,
+    DataImportRequest,
+    DataPackRequest,
+    EvaluateRequest,
+    PredictRequest,
+    ReportRequest,
+    RunConfig,
+    from_json,
+)
 from trainer.exits import Exit, ExitError
 from trainer.topology import HOSTS, RANK
 
@@ -25,7 +34,7 @@ def _train(text: str) -> int:
     if config.workers > 1 and HOSTS not in os.environ:
         return local_gang.run(config.workers, text)
     stop = signals.install(config.grace_period)
-    quiet.import_tensorflow()
+    orphan.stop_with_parent(os.environ)
     from trainer.main import train
 
     return train(config, stop, os.environ)
@@ -52,11 +61,35 @@ def _report(text: str) -> int:
     return report(from_json(text, ReportRequest))
 
 
+def _data_import(text: str) -> int:
+    quiet.import_tensorflow()
+    from trainer.data_verbs import import_data
+
+    return import_data(from_json(text, DataImportRequest))
+
+
+def _data_check(text: str) -> int:
+    quiet.import_tensorflow()
+    from trainer.data_verbs import check_data
+
+    return check_data(from_json(text, DataCheckRequest))
+
+
+def _data_pack(text: str) -> int:
+    quiet.import_tensorflow()
+    from trainer.data_verbs import pack_data
+
+    return pack_data(from_json(text, DataPackRequest))
+
+
 VERBS: dict[str, Callable[[str], int]] = {
     "train": _train,
     "evaluate": _evaluate,
     "predict": _predict,
     "report": _report,
+    "data-import": _data_import,
+    "data-check": _data_check,
+    "data-pack": _data_pack,
 }
 
 
@@ -82,7 +115,7 @@ def main(arguments: list[str]) -> int:
         return int(error.code)
     except KeyboardInterrupt:
         return int(Exit.INTERRUPTED)
-    except Exception as error:  # the outermost frame: whatever is not foreseen is a bug, and says so
+    except Exception as error:  # noqa: BLE001 - the outermost frame: whatever is not foreseen is a bug, and says so
         traceback.print_exc()
         _explain(rank, f"this is a bug in catdog: {type(error).__name__}: {error}", Exit.BUG)
         return int(Exit.BUG)

@@ -8,7 +8,6 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -63,22 +62,45 @@ class Attempt:
         if self._lost is not None:
             raise self._lost
 
+    def confirm(self) -> None:
+        """Make sure that the run folder is still ours, before something there is replaced or deleted.
+
+        Raises:
+            ExitError: 73 when another attempt has taken it over.
+        """
+        self.check()
+        with self._guard:
+            if self._lease is not None and not leases.holds(self.run, self._lease):
+                self._lost, self._lease = leases.taken_over(self.run), None
+        self.check()
+
     def end(self, code: Exit, reason: str) -> None:
-        """Write the last state. A lost peer's code (75) is left to the rank that knows the cause."""
+        """Write the last state and let the run folder go."""
         self._closed.set()
         write_termination_message(f"{int(code)} {MEANING.get(code, code.name)}: {reason}" if code else "done")
-        blames_itself = code not in (Exit.PEER_LOST,)
-        if self.rank == 0 or (blames_itself and code not in _ENDINGS):
-            if self.rank != 0:
-                self._state = read_state(self.run) or self._state
-            with self._guard:
-                state = dataclasses.replace(
-                    self._state, state=_ENDINGS.get(code, "failed"), reason=reason, exit_code=int(code), rank=self.rank
+        with self._guard:
+            if self._may_tell(code):
+                ending = _ENDINGS.get(code, "failed")
+                write_state(
+                    self.run,
+                    dataclasses.replace(self._state, state=ending, reason=reason, exit_code=int(code), rank=self.rank),
                 )
-                write_state(self.run, state)
-        if self._lease is not None:
-            leases.release(self.run, self._lease)
-            self._lease = None
+            if self._lease is not None:
+                leases.release(self.run, self._lease)
+                self._lease = None
+
+    def _may_tell(self, code: Exit) -> bool:
+        """Whether this rank's ending is the run's: not when it lost the folder, or a peer that has told its own."""
+        if self._lost is not None:
+            return False
+        if self.rank == 0 and code != Exit.PEER_LOST:
+            return True
+        told = read_state(self.run)
+        if self.rank == 0:
+            return told is None or told.state != "failed" or told.rank == 0
+        if told is not None:
+            self._state = told
+        return code not in _ENDINGS and code != Exit.PEER_LOST
 
     def die(self, code: Exit, reason: str) -> NoReturn:
         """End the process at once, from any thread, with its last words if storage takes them in a few seconds."""

@@ -140,7 +140,16 @@ class RunConfig:
         group="Hardware",
     )
     cache_dir: str = _option(
-        "", "Folder for what does not fit in memory; default: the system's temporary folder.", group="Hardware"
+        "",
+        "Folder for downloaded pictures and for decoded ones past --cache-memory; default: the temporary folder.",
+        group="Hardware",
+    )
+    cache_disk: int = _option(
+        0,
+        "Disk for downloaded pictures, kept between runs; 0: a quarter of what is free, at most 16 GiB.",
+        unit="MiB",
+        low=0,
+        group="Hardware",
     )
 
     max_rejected: float = _option(
@@ -163,6 +172,9 @@ class RunConfig:
     )
     stall_timeout: float = _option(
         900.0, "Give up when no step ends for so long; 0: never.", unit="seconds", low=0, group="Faults"
+    )
+    storage_timeout: float = _option(
+        600.0, "Give up when the run folder cannot be written for so long.", unit="seconds", low=0, group="Faults"
     )
     grace_period: float = _option(30.0, "Time from SIGTERM to the end.", unit="seconds", above=0, group="Faults")
     metrics_port: int = _option(
@@ -198,6 +210,55 @@ class ReportRequest:
     run: str
 
 
+ORDERS = ("name", "random")
+
+
+@dataclass(frozen=True)
+class DataImportRequest:
+    """What `python -m trainer data-import` is asked: split the pictures of `source` and store them at `target`.
+
+    `train`, `valid` and `test` are per class: pictures ("1000"), a share of them ("0.8"), or "" for the default.
+    """
+
+    source: str
+    target: str
+    train: str = ""
+    valid: str = ""
+    test: str = ""
+    order: str = "name"
+    seed: int = 0
+    output: str = "text"
+
+
+@dataclass(frozen=True)
+class DataCheckRequest:
+    """What `python -m trainer data-check` is asked: verify the data set at `data`."""
+
+    data: str
+    output: str = "text"
+
+
+@dataclass(frozen=True)
+class DataPackRequest:
+    """What `python -m trainer data-pack` is asked: `data` as shards of about `shard_size` MiB at `target`."""
+
+    data: str
+    target: str
+    shard_size: int = 64
+    output: str = "text"
+
+
+Request = (
+    RunConfig
+    | EvaluateRequest
+    | PredictRequest
+    | ReportRequest
+    | DataImportRequest
+    | DataCheckRequest
+    | DataPackRequest
+)
+
+
 def options() -> dict[str, Option]:
     """Every field of RunConfig with its Option, in order of declaration."""
     return {f.name: f.metadata["option"] for f in dataclasses.fields(RunConfig)}
@@ -227,7 +288,7 @@ def check(config: RunConfig) -> RunConfig:
 
 def _within(value: float, option: Option) -> bool:
     return (
-        math.isfinite(value)
+        (isinstance(value, int) or math.isfinite(value))
         and (option.low is None or value >= option.low)
         and (option.high is None or value <= option.high)
         and (option.above is None or value > option.above)
@@ -243,7 +304,10 @@ def bounds(option: Option) -> str:
         ("at most", option.high),
         ("below", option.below),
     )
-    return " and ".join(f"{word} {limit:g}" for word, limit in words if limit is not None)
+    shown = [
+        (word, f"{limit:,}" if isinstance(limit, int) else f"{limit:g}") for word, limit in words if limit is not None
+    ]
+    return " and ".join(f"{word} {limit}" for word, limit in shown)
 
 
 def fingerprint(config: RunConfig) -> str:
@@ -258,7 +322,7 @@ def differences(ours: RunConfig, theirs: RunConfig) -> dict[str, tuple[Any, Any]
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def to_json(request: RunConfig | EvaluateRequest | PredictRequest | ReportRequest) -> str:
+def to_json(request: Request) -> str:
     """The document that `python -m trainer VERB --config` reads."""
     return json.dumps({"schema": SCHEMA, "config": dataclasses.asdict(request)}, indent=1) + "\n"
 
@@ -278,7 +342,8 @@ def from_json(text: str | bytes, kind: type[T]) -> T:
     if document.get("schema") != SCHEMA:
         raise ExitError(
             Exit.BAD_OPTION,
-            f"the configuration has schema {document.get('schema')}, this catdog reads {SCHEMA}: use the same version of both",
+            f"the configuration has schema {document.get('schema')}, this catdog reads {SCHEMA}: "
+            "use the same version of both",
         )
     return from_mapping(document["config"], kind)
 
@@ -304,9 +369,14 @@ def from_mapping(values: Mapping[str, Any], kind: type[T]) -> T:
 
 def _cast(name: str, value: Any, type_: Any) -> Any:
     if type_ is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if type_ == tuple[str, ...] and isinstance(value, list):
-        return tuple(str(item) for item in value)
-    if type_ in (str, int, float, bool) and type(value) is not type_:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf  # which is out of every bound
+    if type_ == tuple[str, ...]:
+        if isinstance(value, list) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise ExitError(Exit.BAD_OPTION, f"{flag(name)} is {value!r}; it must be a list of names")
+    if type(value) is not type_:
         raise ExitError(Exit.BAD_OPTION, f"{flag(name)} is {value!r}; it must be of type {type_.__name__}")
     return value

@@ -1,6 +1,7 @@
 """The verbs on a finished run: evaluate, predict, report."""
 
 import json
+import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,8 @@ from trainer.config import EvaluateRequest, PredictRequest, ReportRequest
 from trainer.container import free_memory, processors
 from trainer.data import cache
 from trainer.data.decode import pixels
+from trainer.data.index import INDEX
+from trainer.data.reading import reader
 from trainer.data.split import Example, list_data_set, list_folder_per_class
 from trainer.exits import Exit, ExitError
 from trainer.results import write_report
@@ -31,7 +34,7 @@ def evaluate(request: EvaluateRequest) -> int:
     storage = open_storage(request.data)
     filled = cache.fill(
         _examples(storage, exported.labels),
-        lambda example: storage.read(example.name),
+        reader(storage),
         exported.image_size,
         free_memory() // 3,
         None,
@@ -49,10 +52,14 @@ def evaluate(request: EvaluateRequest) -> int:
 
 
 def _examples(storage: Storage, labels: tuple[str, ...]) -> tuple[Example, ...]:
-    split = any(True for name in ("train/", "valid/", "validation/", "test/") for _ in storage.list(name))
+    split = storage.stat(INDEX) or any(
+        True for name in ("train/", "valid/", "validation/", "test/") for _ in storage.list(name)
+    )
     if not split or "test" in labels:
         return list_folder_per_class(storage, labels)
     data = list_data_set(storage)
+    if data.stale_index:
+        print(data.stale_index, file=sys.stderr)
     if data.classes != labels:
         raise ExitError(
             Exit.BAD_DATA, f"{storage.uri}: has classes {', '.join(data.classes)}; the model knows {', '.join(labels)}"
@@ -74,7 +81,8 @@ def predict(request: PredictRequest) -> int:
     """Class and probability of each picture, by the exported model's serve_bytes.
 
     Raises:
-        ExitError: 66 when the run or a picture is missing; 65 when a picture cannot be used (the others are still told).
+        ExitError: 66 when the run or a picture is missing; 65 when a picture cannot be used (the others are still
+            told).
     """
     exported = _load(request.run)
     answers, unusable = [], []

@@ -45,6 +45,7 @@ class Lease:
 
 
 def myself(environment: Mapping[str, str]) -> Holder:
+    """This process, as a holder; CATDOG_RUN_UID and CATDOG_ATTEMPT come from the pod."""
     return Holder(
         uid=uuid.uuid4().hex,
         run_uid=environment.get("CATDOG_RUN_UID", ""),
@@ -87,7 +88,18 @@ def renew(storage: Storage, lease: Lease) -> Lease:
     try:
         return _write(storage, dataclasses.replace(lease.holder, renewed=time.time()), lease.generation)
     except PreconditionFailed as error:
-        raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}: another attempt has taken this run folder over") from error
+        raise taken_over(storage) from error
+
+
+def holds(storage: Storage, lease: Lease) -> bool:
+    """Whether the lease is still the one that stands in the run folder."""
+    stat = storage.stat(LEASE)
+    return stat is not None and stat.generation == lease.generation
+
+
+def taken_over(storage: Storage) -> ExitError:
+    """What an attempt ends with when another one has the run folder."""
+    return ExitError(Exit.RUN_REFUSED, f"{storage.uri}: another attempt has taken this run folder over")
 
 
 def release(storage: Storage, lease: Lease) -> None:

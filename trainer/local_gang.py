@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack
 
 from trainer.exits import Exit
+from trainer.orphan import PARENT, stop_with_parent
 from trainer.signals import STOP_SIGNALS
 from trainer.topology import HOSTS, RANK
 
@@ -23,7 +24,7 @@ def run(workers: int, config: str) -> int:
     `config` goes to each worker's standard input.
     """
     hosts = ",".join(f"127.0.0.1:{port}" for port in _ports(workers))
-    environment = {**os.environ, HOSTS: hosts, "CATDOG_LOCAL_WORKERS": str(workers)}
+    environment = {**os.environ, HOSTS: hosts, "CATDOG_LOCAL_WORKERS": str(workers), PARENT: str(os.getpid())}
     gang = [_start(rank, environment, config) for rank in range(workers)]
     forwarded = threading.Event()
 
@@ -36,6 +37,7 @@ def run(workers: int, config: str) -> int:
 
     for number in STOP_SIGNALS:
         signal.signal(number, forward)
+    stop_with_parent(os.environ)
     return _await(gang)
 
 

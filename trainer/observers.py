@@ -22,7 +22,6 @@ from trainer.uploads import Uploads
 log = logging.getLogger(__name__)
 
 KINDS = ("best", "checkpoint", "metrics", "tensorboard")
-STORAGE_PATIENCE = 600.0  # seconds that writes may fail before training stops
 
 
 class Observers:
@@ -33,7 +32,7 @@ class Observers:
     ) -> None:
         self._task, self._run, self._attempt, self._metrics = task, run, attempt, metrics
         self._durable_step = state.step
-        self._uploads = Uploads(KINDS, STORAGE_PATIENCE, self._durable) if rank == 0 else None
+        self._uploads = Uploads(KINDS, task.config.storage_timeout, self._durable) if rank == 0 else None
         self._tensorboard = TensorBoard(run) if rank == 0 else None
         length, every = task.length, task.config.log_every
         self._view = progress.view(length.total_steps, length.steps_per_epoch, state.step, every) if rank == 0 else None
@@ -45,6 +44,7 @@ class Observers:
         return self
 
     def hooks(self) -> Hooks:
+        """What the loop calls."""
         return Hooks(self._step, self._evaluation_step, self._epoch, self._best, self._checkpoint)
 
     def _step(self, state: LoopState, numbers: StepNumbers) -> None:
@@ -100,6 +100,7 @@ class Observers:
         checkpoint.prune(store, self._task.config.keep_checkpoints, self._durable_step)
 
     def _timed(self, kind: str, write: Callable[[], None]) -> None:
+        self._attempt.confirm()
         began = time.monotonic()
         write()
         self._metrics.checkpoints.labels(kind).inc()
@@ -120,15 +121,11 @@ class Observers:
         if self._uploads is not None:
             self._uploads.close()
 
-    def save_and_end(self, snapshot: Snapshot, code: Exit) -> Exit:
-        """Save where the loop stopped, and record that it was stopped."""
+    def save(self, snapshot: Snapshot) -> None:
+        """Save where the loop was stopped; `flush` makes it durable."""
+        self._attempt.update(step=snapshot.state.step)
         self._checkpoint(snapshot)
-        self.flush()
-        step = snapshot.state.step
-        log.info("stopped by a signal at step %d, state saved; the same command goes on from there", step)
-        self._attempt.update(step=step)
-        self._attempt.end(code, f"stopped by a signal at step {step}, state saved")
-        return code
+        log.info("stopped by a signal at step %d; the same command goes on from there", snapshot.state.step)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -55,7 +55,7 @@ def refuse(topology: Topology, hello: Hello, timeout: float, reason: ExitError) 
     if topology.alone:
         return
     try:
-        _host(topology, hello, timeout, {"refused": f"rank 0 stopped with {int(reason.code)}: {reason.message}"})
+        _host(topology, hello, timeout, _refusal(reason))
     except ExitError as error:
         log.warning("could not tell every worker: %s", error)
 
@@ -73,7 +73,8 @@ def _host(topology: Topology, hello: Hello, timeout: float, answer: dict[str, An
                 if now >= deadline:
                     raise ExitError(
                         Exit.RENDEZVOUS_FAILED,
-                        f"rendezvous: {len(present) + 1} of {topology.world} workers came within {timeout:g} s; missing rank {names}",
+                        f"rendezvous: {len(present) + 1} of {topology.world} workers came within {timeout:g} s; "
+                        f"missing rank {names}",
                     )
                 if now >= reminder:
                     log.warning("rendezvous: waiting for rank %s, %.0f s left", names, deadline - now)
@@ -81,7 +82,7 @@ def _host(topology: Topology, hello: Hello, timeout: float, answer: dict[str, An
                 _accept(server, min(deadline, reminder) - now, hello, topology, present)
             _answer(present, answer)
         except ExitError as error:
-            _answer(present, {"refused": f"rank 0 stopped with {int(error.code)}: {error.message}"})
+            _answer(present, _refusal(error))
             raise
     return dict(answer.get("message", {}))
 
@@ -101,27 +102,56 @@ def _accept(
     server.settimeout(max(0.01, wait))
     try:
         connection, _ = server.accept()
-        connection.settimeout(5.0)
-        guest = Hello(**_receive(connection))
-    except (OSError, ValueError, TypeError) as error:
-        if not isinstance(error, TimeoutError):
-            log.warning("rendezvous: ignored a visitor that did not introduce itself: %s", error)
+    except TimeoutError:
         return
+    try:
+        connection.settimeout(5.0)
+        guest = _introduced(_receive(connection))
+    except (OSError, ValueError) as error:
+        connection.close()
+        log.warning("rendezvous: ignored a visitor that did not introduce itself: %s", error)
+        return
+    objection = _objection(guest, hello, topology, present)
+    if objection is not None:
+        _answer({guest.rank: (guest.uid, connection)}, _refusal(objection))
+        raise objection
+    if guest.rank in present:
+        present[guest.rank][1].close()  # it lost that connection, and came again
+    present[guest.rank] = (guest.uid, connection)
+    log.info("rendezvous: rank %d is here, %d of %d", guest.rank, len(present) + 1, topology.world)
+
+
+def _introduced(values: dict[str, Any]) -> Hello:
+    try:
+        guest = Hello(**values)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    if type(guest.rank) is not int or not all(isinstance(one, str) for one in (guest.uid, guest.program, guest.config)):
+        raise ValueError("a rank or name of the wrong type")
+    return guest
+
+
+def _objection(
+    guest: Hello, hello: Hello, topology: Topology, present: Mapping[int, tuple[str, Any]]
+) -> ExitError | None:
+    """Why this worker cannot train with us."""
     if (guest.program, guest.config) != (hello.program, hello.config):
-        raise ExitError(
+        return ExitError(
             Exit.RENDEZVOUS_FAILED,
             f"rendezvous: rank {guest.rank} runs {guest.program} with configuration {guest.config}, "
             f"rank 0 {hello.program} with {hello.config}: give every worker the same image and configuration",
         )
-    known = present.get(guest.rank)
-    if known is not None and known[0] != guest.uid:
-        raise ExitError(Exit.PEER_LOST, f"rendezvous: rank {guest.rank} was restarted alone; all start again together")
     if not 0 < guest.rank < topology.world:
-        raise ExitError(
+        return ExitError(
             Exit.RENDEZVOUS_FAILED, f"rendezvous: rank {guest.rank} is not one of 1 to {topology.world - 1}"
         )
-    present[guest.rank] = (guest.uid, connection)
-    log.info("rendezvous: rank %d is here, %d of %d", guest.rank, len(present) + 1, topology.world)
+    if guest.rank in present and present[guest.rank][0] != guest.uid:
+        return ExitError(Exit.PEER_LOST, f"rendezvous: rank {guest.rank} was restarted alone; all start again together")
+    return None
+
+
+def _refusal(reason: ExitError) -> dict[str, Any]:
+    return {"refused": f"rank 0 stopped with {int(reason.code)}: {reason.message}"}
 
 
 def _answer(present: dict[int, tuple[str, socket.socket]], answer: dict[str, Any]) -> None:

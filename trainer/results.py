@@ -34,11 +34,12 @@ PREVIEW_PICTURES = 9
 
 def model_card(record: Record, labels: Sequence[str], test: Evaluation, demo: bool) -> str:
     """MODEL_CARD.md: what the model is, what it was trained on, how good it is, and how to use it."""
-    config = record.config
+    config, side = record.config, record.config.image_size
+    told = " from ".join(labels) if len(labels) == 2 else "its classes apart"
     data = "catdog's drawn demo set (cartoons, not photographs)" if demo else config.data
     return f"""# Image classifier: {", ".join(labels)}
 
-Trained by catdog {record.versions["catdog"]} with recipe `{config.recipe}` (network `{config.model}`, {config.image_size}x{config.image_size} pixels).
+Trained by catdog {record.versions["catdog"]}, recipe `{config.recipe}`: network `{config.model}`, {side}x{side} pixels.
 
 | | |
 |---|---|
@@ -49,11 +50,12 @@ Trained by catdog {record.versions["catdog"]} with recipe `{config.recipe}` (net
 
 ## Use
 `saved_model/` has the signature `serve_bytes`: encoded JPEG or PNG pictures (string, [n]) give `probabilities`
-(float32, [n, {len(labels)}], in the order of labels.json) and `label` (string, [n]). Decoding and resizing are inside: the pixels are
-those of training. `model.keras` takes float32 pixels, 0 to 255, [n, {config.image_size}, {config.image_size}, 3].
+(float32, [n, {len(labels)}], in the order of labels.json) and `label` (string, [n]). Decoding and resizing are
+inside: the pixels are those of training. `model.keras` takes float32 pixels, 0 to 255, [n, {side}, {side}, 3].
 
 ## Limits
-It tells {" from ".join(labels) if len(labels) == 2 else "these classes apart"} in pictures like those it was trained on, and gives one of these answers for any other picture too.
+It tells {told} in pictures like those it was trained on, and gives one of these answers for any other
+picture too.
 """
 
 

@@ -48,6 +48,7 @@ class Record:
 
 
 def write_json(storage: Storage, name: str, value: Any) -> None:
+    """Write a value as JSON."""
     storage.write(name, json.dumps(value, indent=1).encode() + b"\n")
 
 
@@ -68,6 +69,7 @@ def read_json(storage: Storage, name: str) -> Any | None:
 
 
 def write_record(storage: Storage, record: Record) -> None:
+    """Write config.json."""
     write_json(
         storage,
         CONFIG,
@@ -141,20 +143,34 @@ def check_data(config: RunConfig, record: Record | None, data_fingerprint: str) 
 
 
 def write_state(storage: Storage, state: RunState) -> None:
+    """Write state.json, with `updated` set to now."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
     write_json(storage, STATE, dataclasses.asdict(dataclasses.replace(state, updated=now)))
 
 
 def read_state(storage: Storage) -> RunState | None:
+    """state.json, or None where there is none.
+
+    Raises:
+        ExitError: 73 when it cannot be understood.
+    """
     values = read_json(storage, STATE)
-    return None if values is None else RunState(**values)
+    try:
+        return None if values is None else RunState(**values)
+    except TypeError as error:
+        raise ExitError(
+            Exit.RUN_REFUSED,
+            f"{storage.uri}/{STATE} is not of this version of catdog ({error}); remove it or use another --run",
+        ) from error
 
 
 def write_metrics(storage: Storage, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write metrics.jsonl anew: all epochs, one object a line."""
     storage.write(METRICS, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def read_metrics(storage: Storage) -> list[dict[str, Any]]:
+    """The rows of metrics.jsonl; none where there is no such file."""
     try:
         return [json.loads(line) for line in storage.read(METRICS).splitlines()]
     except StorageMissing:

@@ -1,9 +1,9 @@
 """SIGTERM and SIGINT as a value the loop reads, handled on a thread of its own.
 
 Python runs signal handlers between bytecodes of the main thread, which may sit in a C++ op for seconds, or for ever in
-a collective whose peer is dead. The C-level handler writes the signal's number to a pipe at once (signal.set_wakeup_fd);
-the thread here reads it. Install before TensorFlow is imported, since importing takes seconds and PID 1 ignores a
-SIGTERM that has no handler.
+a collective whose peer is dead. The C-level handler writes the signal's number to a pipe at once
+(signal.set_wakeup_fd); the thread here reads it. Install before TensorFlow is imported, since importing takes seconds
+and PID 1 ignores a SIGTERM that has no handler.
 """
 
 import os
@@ -25,10 +25,12 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
+        """Whether a signal came."""
         return self.signal is not None
 
     @property
     def exit_code(self) -> Exit:
+        """130 after SIGINT, else 143."""
         return Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED
 
 

@@ -1,8 +1,9 @@
 """How an attempt at a run begins: on rank 0, claim the run folder and choose what to go on from; elsewhere, follow."""
 
 import dataclasses
+import logging
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +11,20 @@ from trainer import lease as leases
 from trainer import run_folder
 from trainer.config import RunConfig, fingerprint
 from trainer.data.source import Source, open_source
+from trainer.data.split import describe
 from trainer.exits import Exit, ExitError
 from trainer.lease import Lease
 from trainer.rendezvous import Hello, Message, meet, refuse
 from trainer.run_folder import RunState
 from trainer.storage.base import Storage
+from trainer.storage.retry import RetryEvent
 from trainer.topology import Topology
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot, Unusable
 from trainer.training.state import Length, finished, length_of
 from trainer.versions import catdog_version
+
+log = logging.getLogger(__name__)
 
 REFUSAL_SECONDS = 15.0
 
@@ -36,18 +41,29 @@ class Start:
     restarts: int
     lease: Lease | None
 
+    @property
+    def step(self) -> int:
+        """Steps that are done already."""
+        return 0 if self.snapshot is None else self.snapshot.state.step
 
-def begin(config: RunConfig, topology: Topology, run: Storage, environment: Mapping[str, str]) -> Start:
-    """Meet the other workers and begin where rank 0 says.
+
+def begin(
+    config: RunConfig,
+    topology: Topology,
+    run: Storage,
+    environment: Mapping[str, str],
+    on_retry: Callable[[RetryEvent], None] | None = None,
+) -> Start:
+    """Meet the other workers and begin where rank 0 says; `on_retry` is told of each request for data repeated.
 
     Raises:
         ExitError: what `claim` and `follow` raise on this rank; 69 when a worker did not come; 75 when rank 0 failed.
     """
     hello = Hello(topology.rank, uuid.uuid4().hex, catdog_version(), fingerprint(config))
     if topology.rank != 0:
-        return follow(config, run, meet(topology, hello, config.rendezvous_timeout, {}))
+        return follow(config, run, meet(topology, hello, config.rendezvous_timeout, {}), on_retry)
     try:
-        start = claim(config, run, environment)
+        start = claim(config, run, environment, on_retry)
     except ExitError as error:
         refuse(topology, hello, min(config.rendezvous_timeout, REFUSAL_SECONDS), error)
         raise
@@ -72,7 +88,12 @@ def _message(start: Start) -> dict[str, Any]:
     }
 
 
-def claim(config: RunConfig, run: Storage, environment: Mapping[str, str]) -> Start:
+def claim(
+    config: RunConfig,
+    run: Storage,
+    environment: Mapping[str, str],
+    on_retry: Callable[[RetryEvent], None] | None = None,
+) -> Start:
     """Rank 0: list the data, check that folder, configuration and data belong together, take the lease, load the newest
     checkpoint.
 
@@ -82,7 +103,8 @@ def claim(config: RunConfig, run: Storage, environment: Mapping[str, str]) -> St
     """
     record = run_folder.read_record(run)
     config = run_folder.settle(config, record)
-    source = open_source(config.data)
+    source = open_source(config.data, cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry)
+    _tell(source)
     run_folder.check_data(config, record, source.data.fingerprint)
     length = length_of(config, len(source.data.splits["train"]))
     lease = leases.acquire(run, leases.myself(environment))
@@ -101,14 +123,16 @@ def claim(config: RunConfig, run: Storage, environment: Mapping[str, str]) -> St
         raise
 
 
-def follow(config: RunConfig, run: Storage, message: Message) -> Start:
+def follow(
+    config: RunConfig, run: Storage, message: Message, on_retry: Callable[[RetryEvent], None] | None = None
+) -> Start:
     """Other ranks: begin with what rank 0 chose.
 
     Raises:
         ExitError: 65 when this rank sees other pictures than rank 0; 74 when it cannot read the checkpoint.
     """
     config = dataclasses.replace(config, precision=message["precision"])
-    source = open_source(config.data)
+    source = open_source(config.data, cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry)
     if message["data_fingerprint"] != source.data.fingerprint:
         raise ExitError(
             Exit.BAD_DATA,
@@ -118,6 +142,13 @@ def follow(config: RunConfig, run: Storage, message: Message) -> Start:
     snapshot = None if message["step"] is None else _read(run, message["step"])
     length = length_of(config, len(source.data.splits["train"]))
     return Start(config, source, length, snapshot, message["finished"], message["restarts"], None)
+
+
+def _tell(source: Source) -> None:
+    if source.demo:
+        log.info("no --data: this is the drawn demo set (cartoons, not photographs) in %s", source.data.uri)
+    for line in describe(source.data):
+        log.info("%s", line)
 
 
 def _read(run: Storage, step: int) -> Snapshot:

@@ -59,7 +59,8 @@ def configure(config: RunConfig) -> Devices:
     if config.accelerator == "gpu" and not gpus:
         raise ExitError(
             Exit.NO_ACCELERATOR,
-            "--accelerator gpu, but TensorFlow sees no GPU: check the node's driver, the image's CUDA variant and the pod's nvidia.com/gpu limit",
+            "--accelerator gpu, but TensorFlow sees no GPU: check the node's driver, the image's CUDA variant and the "
+            "pod's nvidia.com/gpu limit",
         )
     if gpus and config.accelerator != "cpu":
         return _use_gpus(config, gpus)

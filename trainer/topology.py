@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from trainer.exits import Exit, ExitError
 
 RANK, HOSTS = "CATDOG_RANK", "CATDOG_HOSTS"
+TEMPLATE, WORKERS = "CATDOG_HOST_TEMPLATE", "CATDOG_WORKERS"
+COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
+INDEX = "{index}"
 
 
 @dataclass(frozen=True)
@@ -21,10 +24,12 @@ class Topology:
 
     @property
     def world(self) -> int:
+        """How many workers there are."""
         return max(1, len(self.hosts))
 
     @property
     def alone(self) -> bool:
+        """Whether there is nobody to meet."""
         return self.world == 1
 
 
@@ -32,25 +37,52 @@ ALONE = Topology(rank=0, hosts=())
 
 
 def from_environment(environment: Mapping[str, str]) -> Topology:
-    """Read CATDOG_RANK (or JOB_COMPLETION_INDEX) and CATDOG_HOSTS ("a:2222,b:2222"); without hosts: alone.
+    """Read CATDOG_RANK (or JOB_COMPLETION_INDEX) and the hosts; without hosts: alone.
+
+    The hosts are CATDOG_HOSTS ("a:2222,b:2222"), or CATDOG_HOST_TEMPLATE ("run-w-0-{index}.run:2222") with
+    CATDOG_WORKERS, as in the pods of a Job, whose names differ by their completion index only.
 
     Raises:
-        ExitError: 64 when the rank is missing, no number, or outside the hosts.
+        ExitError: 64 when the rank is missing, no number, or outside the hosts, or the hosts are malformed.
     """
-    hosts = tuple(host for host in environment.get(HOSTS, "").split(",") if host)
+    source, hosts = _hosts(environment)
     if len(hosts) <= 1:
         return ALONE
-    text = environment.get(RANK) or environment.get("JOB_COMPLETION_INDEX", "")
+    text = rank_text(environment)
     if not text.isdecimal() or int(text) >= len(hosts):
         raise ExitError(
             Exit.BAD_OPTION,
-            f"{RANK} is {text!r}; with {len(hosts)} workers in {HOSTS} it must be 0 to {len(hosts) - 1}",
+            f"{RANK} is {text!r}; with {len(hosts)} workers in {source} it must be 0 to {len(hosts) - 1}",
         )
     for host in hosts:
         name, _, port = host.rpartition(":")
         if not name or not port.isdecimal():
-            raise ExitError(Exit.BAD_OPTION, f"{HOSTS} has {host!r}; each must be host:port")
+            raise ExitError(Exit.BAD_OPTION, f"{source} has {host!r}; each must be host:port")
     return Topology(int(text), hosts)
+
+
+def rank_text(environment: Mapping[str, str]) -> str:
+    """This worker's rank as the environment has it, empty where it has none."""
+    return environment.get(RANK) or environment.get(COMPLETION_INDEX, "")
+
+
+def is_member(environment: Mapping[str, str]) -> bool:
+    """Whether this process is one of a gang that somebody else starts, rather than one that starts its own."""
+    return HOSTS in environment or TEMPLATE in environment
+
+
+def _hosts(environment: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """The variable that names the hosts, and the hosts by rank."""
+    listed = environment.get(HOSTS, "")
+    template = environment.get(TEMPLATE, "")
+    if listed or not template:
+        return HOSTS, tuple(host for host in listed.split(",") if host)
+    workers = environment.get(WORKERS, "")
+    if not workers.isdecimal() or int(workers) < 1:
+        raise ExitError(Exit.BAD_OPTION, f"{WORKERS} is {workers!r}; with {TEMPLATE} it must be a number above 0")
+    if INDEX not in template:
+        raise ExitError(Exit.BAD_OPTION, f"{TEMPLATE} is {template!r}; it must hold {INDEX}")
+    return TEMPLATE, tuple(template.replace(INDEX, str(index)) for index in range(int(workers)))
 
 
 def tf_config(topology: Topology) -> str:

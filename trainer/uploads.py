@@ -66,10 +66,13 @@ class Uploads:
     def _work(self) -> None:
         try:
             while (taken := self._next()) is not None:
-                self._run(*taken)
-        except ExitError as error:
-            self._fatal = error
-        except BaseException as error:  # a bug in a job: raised on the loop's thread by check()
+                try:
+                    self._run(*taken)
+                except ExitError as error:
+                    self._fatal = self._fatal or error
+                    if not self._closing:
+                        return
+        except BaseException as error:  # noqa: BLE001 - a bug in a job: raised on the loop's thread by check()
             self._crash = error
 
     def _next(self) -> tuple[str, Job] | None:

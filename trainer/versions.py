@@ -18,6 +18,7 @@ def versions() -> dict[str, str]:
 
 
 def catdog_version() -> str:
+    """This catdog's version; "unknown" where it is not installed."""
     return _version("catdog")
 
 
@@ -29,7 +30,10 @@ def _version(name: str) -> str:
 
 
 def revision() -> str:
-    """The git commit of this source: CATDOG_REVISION (an image has it), else asked of git; empty where there is none."""
+    """The git commit of this source: CATDOG_REVISION (an image has it), else asked of git.
+
+    Empty where there is none.
+    """
     told = os.environ.get("CATDOG_REVISION")
     if told is not None:
         return told

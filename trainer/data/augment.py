@@ -28,6 +28,7 @@ class Augmentation:
 
     @property
     def any(self) -> bool:
+        """Whether anything is drawn at all."""
         return self.flip or self.rotation > 0 or self.zoom > 0
 
 
@@ -39,7 +40,10 @@ def _mix(x: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 
 
 def uniforms(seed: int, epoch: int, ids: Ids, count: int) -> npt.NDArray[np.float64]:
-    """`count` numbers in [0, 1) for each id, float64 [len(ids), count]; a function of (seed, epoch, id, column) alone."""
+    """`count` numbers in [0, 1) for each id, float64 [len(ids), count].
+
+    A function of (seed, epoch, id, column) alone.
+    """
     with np.errstate(over="ignore"):
         state = _mix(np.asarray([seed], np.uint64) + _GOLDEN)
         state = _mix(state + np.uint64(epoch) * _GOLDEN)

@@ -3,22 +3,20 @@
 import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-import google_crc32c
 import numpy as np
 import numpy.typing as npt
 
 from trainer.data.decode import Pixels, pixels
 from trainer.data.order import PADDING, Ids
+from trainer.data.reading import Read
 from trainer.data.split import Example
 from trainer.exits import Exit, ExitError
-
-Read = Callable[[Example], bytes]
 
 
 @dataclass(frozen=True)
@@ -55,54 +53,50 @@ class PixelCache:
 def fill(
     examples: Sequence[Example], read: Read, size: int, budget: int, folder: Path | None, threads: int
 ) -> PixelCache:
-    """Decode every picture once.
+    """Decode every picture once, as its bytes come.
 
     Args:
         examples: the split, in order of id.
-        read: bytes of an example.
+        read: bytes of the examples as they were listed, in any order; at most 4 · `threads` wait to be decoded.
         size: side in pixels.
         budget: bytes of memory that may be used; more goes to a file in `folder` (default: the temporary folder).
         threads: pictures decoded at a time.
 
     Raises:
-        ExitError: 74 when the disk is full.
+        ExitError: 74 when the disk is full; and what `read` raises.
     """
     shape = (len(examples), size, size, 3)
     on_disk = int(np.prod(shape)) > budget
     store = _spill(shape, folder) if on_disk else np.zeros(shape, np.uint8)
-    usable = np.ones(len(examples), np.bool_)
+    usable = np.zeros(len(examples), np.bool_)
     rejected: dict[int, Rejected] = {}
     guard = threading.Lock()
 
-    def one(i: int) -> None:
-        example = examples[i]
-        encoded = read(example)
+    def one(i: int, encoded: bytes) -> None:
         try:
-            if google_crc32c.value(encoded) != example.crc32c:
-                raise ValueError("its content changed since the data set was listed")
             store[i] = pixels(encoded, size)
+            usable[i] = True
         except ValueError as error:
-            usable[i] = False
             with guard:
-                rejected[i] = Rejected(example.name, str(error))
+                rejected[i] = Rejected(examples[i].name, str(error))
 
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="decode") as pool:
-        for future in _bounded(pool, one, range(len(examples)), threads * 4):
-            future.result()
+    with closing(read(examples)) as contents, ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+        waiting: set[Future[None]] = set()
+        for i, encoded in contents:
+            waiting.add(pool.submit(one, i, encoded))
+            if len(waiting) >= threads * 4:
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                _raise_first(done)
+        _raise_first(waiting)
+    if int(usable.sum()) + len(rejected) != len(examples):
+        raise RuntimeError(f"{len(examples)} pictures were asked for, but not each came exactly once")
     labels = np.array([example.label for example in examples], np.int32)
     return PixelCache(store, labels, usable, tuple(rejected[i] for i in sorted(rejected)), on_disk)
 
 
-def _bounded(
-    pool: ThreadPoolExecutor, work: Callable[[int], None], items: Sequence[int], ahead: int
-) -> Iterator["Future[None]"]:
-    """Run `work` over items with at most `ahead` waiting, so that an error ends it early."""
-    rest = iter(items)
-    waiting = {pool.submit(work, item) for item in islice(rest, ahead)}
-    while waiting:
-        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-        waiting |= {pool.submit(work, item) for item in islice(rest, len(done))}
-        yield from done
+def _raise_first(futures: set["Future[None]"]) -> None:
+    for future in futures:
+        future.result()
 
 
 def _spill(shape: tuple[int, ...], folder: Path | None) -> Pixels:

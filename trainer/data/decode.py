@@ -37,10 +37,9 @@ def _decode_png(encoded: Any) -> Any:
 
 
 def _within_limit(height: Any, width: Any) -> Any:
-    return tf.debugging.Assert(
-        tf.logical_and(height > 0, tf.logical_and(width > 0, height * width <= MAX_PIXELS)),
-        ["picture larger than", MAX_PIXELS, "pixels: height", height, "width", width],
-    )
+    # By division: the product of two 32-bit sides may overflow.
+    fits = tf.logical_and(height > 0, tf.logical_and(width > 0, width <= MAX_PIXELS // tf.maximum(height, 1)))
+    return tf.debugging.Assert(fits, ["not between 1 and", MAX_PIXELS, "pixels: height", height, "width", width])
 
 
 def _refuse(encoded: Any) -> Any:
@@ -92,11 +91,12 @@ def pixels(encoded: bytes, size: int) -> Pixels:
 
 
 def _reason(message: str) -> str:
-    """The first words of TensorFlow's message that say something to a person."""
+    """What TensorFlow's message says to a person: its last line, after the places in the source."""
     if "neither JPEG nor PNG" in message:
         return "neither a JPEG nor a PNG"
-    if "picture larger than" in message:
-        return f"more than {MAX_PIXELS:,} pixels (refused before decoding)"
-    if "header" in message:
+    if "not between 1 and" in message:
+        return f"not between 1 and {MAX_PIXELS:,} pixels (refused before decoding)"
+    if "a PNG without a header" in message:
         return "no complete header"
-    return "damaged: " + message.split("\n")[0].split("{{")[0].split("[Op:")[0].strip().rstrip(".,;:[ ")[:160]
+    lines = [line.strip() for line in message.split("[[{{")[0].splitlines() if line.strip()]
+    return "damaged: " + lines[-1].rstrip(".")[:160]

@@ -22,6 +22,7 @@ class Schedule:
 
     @property
     def steps_per_epoch(self) -> int:
+        """The last step of an epoch may be short."""
         return -(-self.examples // self.batch_size)
 
     def epoch_of(self, step: int) -> int:
@@ -32,8 +33,8 @@ class Schedule:
 def epoch_order(seed: int, epoch: int, examples: int) -> Ids:
     """A permutation of 0 … examples-1, int64 [examples].
 
-    Each example gets a key from the raw stream of Philox (Salmon et al. 2011), which numpy keeps stable between versions
-    (NEP 19), and examples are sorted by key.
+    Each example gets a key from the raw stream of Philox (Salmon et al. 2011), which numpy keeps stable between
+    versions (NEP 19), and examples are sorted by key.
     """
     keys = np.random.Philox(key=[np.uint64(seed), np.uint64(epoch)]).random_raw(examples)
     return np.argsort(keys, kind="stable").astype(np.int64)
@@ -65,14 +66,17 @@ class Layout:
 
     @property
     def rows_per_part(self) -> int:
+        """ceil(batch_size / parts)."""
         return -(-self.batch_size // self.parts)
 
     @property
     def parts_per_replica(self) -> int:
+        """Equal for all replicas."""
         return self.parts // self.replicas
 
     @property
     def rows_per_replica(self) -> int:
+        """Rows that each replica gets, padding included."""
         return self.rows_per_part * self.parts_per_replica
 
     def pad(self, ids: Ids) -> Ids:

@@ -100,7 +100,7 @@ def prefetched(items: Iterator[T], ahead: int = 2) -> Generator[T, None, None]:
                 if closed.is_set():
                     return
             put("end", None)
-        except BaseException as error:  # handed to the consumer, whatever it is
+        except BaseException as error:  # noqa: BLE001 - handed to the consumer, whatever it is
             put("error", error)
 
     thread = threading.Thread(target=produce, name="prefetch", daemon=True)

@@ -1,18 +1,21 @@
 """Where a run's pictures come from: the data set that was named, or the drawn demo set."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.data.cache import Read
 from trainer.data.demo import DEMO_VERSION, write_demo
-from trainer.data.split import DataSet, Example, list_data_set
+from trainer.data.downloads import open_downloads
+from trainer.data.reading import CONCURRENCY, Read, reader
+from trainer.data.split import DataSet, list_data_set
 from trainer.storage.base import open_storage
+from trainer.storage.retry import MIB, RetryEvent
 
 
 @dataclass(frozen=True)
 class Source:
-    """A listed data set and how to read one of its pictures. `demo`: drawn, not photographs."""
+    """A listed data set and how to read its pictures. `demo`: drawn, not photographs."""
 
     data: DataSet
     read: Read
@@ -25,15 +28,24 @@ def demo_folder() -> Path:
     return Path(cache) / "catdog" / f"demo-{DEMO_VERSION}"
 
 
-def open_source(uri: str) -> Source:
+def open_source(
+    uri: str,
+    *,
+    cache_dir: str = "",
+    cache_disk: int = 0,
+    on_retry: Callable[[RetryEvent], None] | None = None,
+) -> Source:
     """List the data set at `uri`, or draw the demo set when it is empty.
+
+    What is read from a bucket is kept in `cache_dir`, in at most `cache_disk` MiB (0: see `open_downloads`). `on_retry`
+    is told of each request that is repeated, and of each picture that came damaged and is asked for again.
 
     Raises:
         ExitError: 66 when it is not there, 65 when it is not a data set, 74 or 77 from storage.
     """
-    storage = open_storage(uri or str(write_demo(demo_folder())))
-
-    def read(example: Example) -> bytes:
-        return storage.read(example.name)
-
-    return Source(list_data_set(storage), read, demo=not uri)
+    storage = open_storage(uri or str(write_demo(demo_folder())), concurrency=CONCURRENCY, on_retry=on_retry)
+    data = list_data_set(storage)
+    downloads = None
+    if storage.uri.startswith("gs://"):
+        downloads = open_downloads(Path(cache_dir) if cache_dir else None, data.fingerprint, cache_disk * MIB)
+    return Source(data, reader(storage, downloads=downloads, on_retry=on_retry), demo=not uri)

@@ -2,14 +2,16 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import google_crc32c
 
+from trainer.data.index import INDEX, SHARDS, BadIndex, Index, Place
+from trainer.data.index import decode as decode_index
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import Stat, Storage
+from trainer.storage.base import Stat, Storage, StorageMissing
 
 SPLITS = ("train", "valid", "test")
 SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -18,22 +20,30 @@ _ALIASES = {"validation": "valid"}
 
 @dataclass(frozen=True)
 class Example:
-    """One picture: its name below the data set's URI, the index of its class, its size in bytes and its CRC-32C."""
+    """One picture: its name below the data set's URI, the index of its class, its size in bytes and its CRC-32C.
+
+    `place` says where a packed picture lies; a loose one is the object `name`.
+    """
 
     name: str
     label: int
     size: int
     crc32c: int
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Examples of each split in order of name; an example's id is its place in that order."""
+    """Examples of each split in order of name; an example's id is its place in that order.
+
+    `ignored` counts files that are no pictures. `stale_index` says in one line why index.json was not used.
+    """
 
     uri: str
     classes: tuple[str, ...]
     splits: Mapping[str, tuple[Example, ...]]
     ignored: int = 0
+    stale_index: str = ""
 
     @property
     def fingerprint(self) -> str:
@@ -46,18 +56,54 @@ class DataSet:
         return digest.hexdigest()[:16]
 
 
+def canonical(split: str) -> str:
+    """The split that a folder's name stands for; other names as they are."""
+    return _ALIASES.get(split, split)
+
+
 def list_data_set(storage: Storage) -> DataSet:
     """List `URI/{train,valid,test}/CLASS/*.{jpg,jpeg,png}`; `validation` stands for `valid`; other files are ignored.
 
+    A packed data set is listed by its index.json, with the same names, ids and fingerprint. For loose pictures an
+    index.json that fits the listing saves reading local files for their checksums; one that does not is not used.
+
     Raises:
-        ExitError: 66 when nothing is there or a split is missing; 65 for fewer than two classes, an empty class, or
-            classes that differ between splits.
+        ExitError: 66 when nothing is there or a split is missing; 65 for fewer than two classes, an empty class,
+            classes that differ between splits, or shards that are not those of the index.
     """
-    found: dict[str, dict[str, list[Stat]]] = {split: {} for split in SPLITS}
+    listing = tuple(storage.list())
+    index, fault = _index_of(storage, listing)
+    if index is not None and index.shards:
+        return packed_data_set(storage.uri, index, listing)
+    if index is None and fault and any(stat.name.startswith(SHARDS) for stat in listing):
+        raise ExitError(Exit.BAD_DATA, f"{storage.uri}/{INDEX}: {fault}; pack the data set again")
+    found, ignored = _by_class(listing)
+    classes = _check(storage.uri, found)
+    if index is not None:
+        fault = _unfit(index, found)
+        if not fault:
+            found = _with_checksums(index, found)
+    return DataSet(
+        uri=storage.uri,
+        classes=classes,
+        splits={split: _examples(storage, classes, found[split]) for split in SPLITS},
+        ignored=ignored,
+        stale_index=fault and f"{storage.uri}/{INDEX} is not used: {fault}; `catdog data import` writes it anew",
+    )
+
+
+Found = dict[str, dict[str, list[Stat]]]
+
+
+def _by_class(listing: Iterable[Stat]) -> tuple[Found, int]:
+    """Pictures by split and class, and how many other files there are."""
+    found: Found = {split: {} for split in SPLITS}
     ignored = 0
-    for stat in storage.list():
+    for stat in listing:
         parts = stat.name.split("/")
-        split = _ALIASES.get(parts[0], parts[0])
+        split = canonical(parts[0])
+        if stat.name == INDEX:
+            continue
         if len(parts) < 3 or split not in found:
             ignored += 1
         elif parts[-1].lower().endswith(SUFFIXES):
@@ -65,13 +111,75 @@ def list_data_set(storage: Storage) -> DataSet:
         else:
             found[split].setdefault(parts[1], [])
             ignored += 1
-    classes = _check(storage.uri, found)
-    return DataSet(
-        uri=storage.uri,
-        classes=classes,
-        splits={split: _examples(storage, classes, found[split]) for split in SPLITS},
-        ignored=ignored,
-    )
+    return found, ignored
+
+
+def _index_of(storage: Storage, listing: Iterable[Stat]) -> tuple[Index | None, str]:
+    """The index, where there is one that can be read; else why it cannot, or nothing."""
+    if all(stat.name != INDEX for stat in listing):
+        return None, ""
+    try:
+        return decode_index(storage.read(INDEX)), ""
+    except BadIndex as error:
+        return None, str(error)
+    except StorageMissing:
+        return None, "it went away"
+
+
+def _unfit(index: Index, found: Found) -> str:
+    """What tells the index of loose pictures from the listing, in a few words; empty when it fits."""
+    listed = {stat.name: stat for classes in found.values() for stats in classes.values() for stat in stats}
+    for picture in index.pictures:
+        stat = listed.pop(picture.path, None)
+        if stat is None:
+            return f"it names {picture.path!r}, which is not there"
+        if stat.size != picture.size:
+            return f"{picture.path!r} has {stat.size:,} bytes, not {picture.size:,}"
+        if stat.crc32c not in (None, picture.crc32c):
+            return f"{picture.path!r} has other content"
+    return f"it does not name {next(iter(listed))!r}" if listed else ""
+
+
+def _with_checksums(index: Index, found: Found) -> Found:
+    known = {picture.path: picture.crc32c for picture in index.pictures}
+    return {
+        split: {name: [replace(stat, crc32c=known[stat.name]) for stat in stats] for name, stats in classes.items()}
+        for split, classes in found.items()
+    }
+
+
+def packed_data_set(uri: str, index: Index, listing: Iterable[Stat]) -> DataSet:
+    """The data set that the index of shards describes.
+
+    Raises:
+        ExitError: 65 when a shard is not there or another one, or the index does not add up; else as `list_data_set`.
+    """
+    there = {stat.name: stat for stat in listing}
+    for shard in index.shards:
+        stat = there.get(shard.name)
+        if stat is None or stat.size != shard.size or stat.crc32c not in (None, shard.crc32c):
+            fault = "is not there" if stat is None else f"is not the one of {INDEX}"
+            raise ExitError(Exit.BAD_DATA, f"{uri}/{shard.name}: this shard {fault}; pack the data set again")
+    places = {picture.path: picture.place for picture in index.pictures}
+    data = data_set_of(uri, (Stat(one.path, one.size, one.crc32c, "") for one in index.pictures))
+    if data.fingerprint != index.fingerprint:
+        raise ExitError(Exit.BAD_DATA, f"{uri}/{INDEX}: damaged: its pictures do not give its fingerprint; pack again")
+    placed = {
+        split: tuple(replace(example, place=places[example.name]) for example in examples)
+        for split, examples in data.splits.items()
+    }
+    return replace(data, splits=placed, ignored=len(there.keys() - {shard.name for shard in index.shards} - {INDEX}))
+
+
+def data_set_of(uri: str, pictures: Iterable[Stat]) -> DataSet:
+    """The data set of these pictures, whose checksums are known; nothing is read.
+
+    Raises:
+        ExitError: as `list_data_set`.
+    """
+    found, ignored = _by_class(pictures)
+    classes = _check(uri, found)
+    return DataSet(uri, classes, {split: _sorted(_labelled(classes, found[split])) for split in SPLITS}, ignored)
 
 
 def list_folder_per_class(storage: Storage, classes: tuple[str, ...]) -> tuple[Example, ...]:
@@ -125,11 +233,19 @@ def _check(uri: str, found: Mapping[str, Mapping[str, list[Stat]]]) -> tuple[str
 
 
 def _examples(storage: Storage, classes: tuple[str, ...], found: Mapping[str, Iterable[Stat]]) -> tuple[Example, ...]:
-    stats = [(stat, label) for label, name in enumerate(classes) for stat in found.get(name, ())]
+    labelled = _labelled(classes, found)
     checksum = _checksum_of(storage)
     with ThreadPoolExecutor(max_workers=16) as pool:
-        crcs = list(pool.map(checksum, (stat for stat, _ in stats)))
-    examples = (Example(stat.name, label, stat.size, crc) for (stat, label), crc in zip(stats, crcs, strict=True))
+        crcs = list(pool.map(checksum, (stat for stat, _ in labelled)))
+    return _sorted((replace(stat, crc32c=crc), label) for (stat, label), crc in zip(labelled, crcs, strict=True))
+
+
+def _labelled(classes: Sequence[str], found: Mapping[str, Iterable[Stat]]) -> list[tuple[Stat, int]]:
+    return [(stat, label) for label, name in enumerate(classes) for stat in found.get(name, ())]
+
+
+def _sorted(labelled: Iterable[tuple[Stat, int]]) -> tuple[Example, ...]:
+    examples = (Example(stat.name, label, stat.size, stat.crc32c or 0) for stat, label in labelled)
     return tuple(sorted(examples, key=lambda example: example.name.encode()))
 
 
@@ -142,7 +258,7 @@ def _checksum_of(storage: Storage) -> Callable[[Stat], int]:
 
 def describe(data: DataSet) -> list[str]:
     """Lines for people, one a split, in the words of image_dataset_from_directory."""
-    lines = []
+    lines = [data.stale_index] if data.stale_index else []
     for split in SPLITS:
         counts = Counter(example.label for example in data.splits[split])
         classes = ", ".join(f"{name} {counts[label]}" for label, name in enumerate(data.classes))

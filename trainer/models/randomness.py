@@ -1,7 +1,7 @@
 """Randomness of layers that does not depend on how many replicas there are.
 
-A random layer's numbers are a function of (seed, step, layer name, row of the global batch). Each replica draws just its
-rows: the Philox counter of the first one is where a draw for the whole global batch would have come to.
+A random layer's numbers are a function of (seed, step, layer name, row of the global batch). Each replica draws just
+its rows: the Philox counter of the first one is where a draw for the whole global batch would have come to.
 """
 
 import hashlib
@@ -28,7 +28,8 @@ class Draw:
     first_row: Any
 
 
-# Keras calls layers with tensors only; a trace runs on one thread, a replica on one each, so this reaches the right layers.
+# Keras calls layers with tensors only; a trace runs on one thread, a replica on one each, so this reaches the right
+# layers.
 _draw: ContextVar[Draw | None] = ContextVar("draw", default=None)
 
 
@@ -71,6 +72,7 @@ class RowDropout(keras.layers.Layer):
         self.rate = rate
 
     def call(self, inputs: Any, training: bool = False) -> Any:
+        """Inputs [rows, …] of a fixed shape → the same shape and dtype."""
         draw = _draw.get()
         if not training or self.rate == 0 or draw is None:
             return inputs

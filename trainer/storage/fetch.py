@@ -1,6 +1,6 @@
 """Many objects at once: a fixed number of calls under way, memory bounded by that number, no order kept."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,7 @@ def read_many(storage: Storage, names: Iterable[str], concurrency: int = 64) -> 
     The first failed read is raised and no further one is started; closing the iterator stops it the same way. Both wait
     for the calls under way, so no thread is left behind. Open the storage with the same `concurrency`.
     """
-    return _in_parallel(lambda name: (name, storage.read(name)), names, concurrency)
+    return in_parallel(lambda name: (name, storage.read(name)), names, concurrency)
 
 
 def write_many(storage: Storage, items: Iterable[tuple[str, bytes | Path]], concurrency: int = 64) -> Iterator[Stat]:
@@ -27,16 +27,22 @@ def write_many(storage: Storage, items: Iterable[tuple[str, bytes | Path]], conc
 
     `items` is drawn only as writes finish. Errors and early closing as in `read_many`; what was yielded is stored.
     """
-    return _in_parallel(lambda item: storage.write(item[0], item[1]), items, concurrency)
+    return in_parallel(lambda item: storage.write(item[0], item[1]), items, concurrency)
 
 
-def _in_parallel(call: Callable[[Item], Result], items: Iterable[Item], concurrency: int) -> Iterator[Result]:
+def in_parallel(
+    call: Callable[[Item], Result], items: Iterable[Item], concurrency: int
+) -> Generator[Result, None, None]:
+    """Calls `call` on each item, at most `concurrency` at a time, and yields the results as they come.
+
+    `items` is drawn only as results are taken. Errors and early closing as in `read_many`.
+    """
     if concurrency < 1:
         raise ValueError(f"concurrency {concurrency}: at least 1")
     return _results(call, iter(items), concurrency)
 
 
-def _results(call: Callable[[Item], Result], items: Iterator[Item], concurrency: int) -> Iterator[Result]:
+def _results(call: Callable[[Item], Result], items: Iterator[Item], concurrency: int) -> Generator[Result, None, None]:
     finished: SimpleQueue[Future[Result]] = SimpleQueue()
     with ThreadPoolExecutor(concurrency, thread_name_prefix="storage") as pool:  # leaving it waits for calls under way
 

@@ -49,7 +49,6 @@ class Metrics:
         self.checkpoint_step = self._gauge("catdog_checkpoint_step", "Step of the last durable checkpoint.")
         self.storage_retries = self._counter("catdog_storage_retries", "Storage calls repeated, by reason.", ["reason"])
         self.restarts = self._gauge("catdog_restarts", "Times that the run was started again.")
-        self._scraped = threading.Event()
 
     def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
         return Counter(name, text, labels or [], registry=self.registry)
@@ -62,7 +61,7 @@ class _ScrapeWatch(Collector):
     """Adds nothing to a scrape, but counts them."""
 
     def __init__(self) -> None:
-        self.count = -1  # registering collects once
+        self.count = 0
         self.happened = threading.Condition()
 
     def collect(self) -> list[Any]:

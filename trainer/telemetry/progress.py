@@ -13,15 +13,19 @@ from trainer.training.state import LoopState
 
 
 class ProgressView(Protocol):
-    """A view of the loop: `step` after each step, `validating` during validation, `epoch` after it."""
+    """A view of the loop."""
 
-    def step(self, state: LoopState) -> None: ...
+    def step(self, state: LoopState) -> None:
+        """After each step."""
 
-    def validating(self, done: int, total: int) -> None: ...
+    def validating(self, done: int, total: int) -> None:
+        """During validation: `done` of `total` batches."""
 
-    def epoch(self, state: LoopState) -> None: ...
+    def epoch(self, state: LoopState) -> None:
+        """After an epoch's validation."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """At the end, however it came."""
 
 
 def view(total_steps: int, steps_per_epoch: int, first_step: int, every: int) -> ProgressView:

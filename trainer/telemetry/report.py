@@ -127,6 +127,7 @@ def render(report: ReportInput) -> str:
         state_kind=str(state.get("state")) if state.get("state") in _STATES else "unknown",
         reason=str(state.get("reason") or ""),
         state_facts=_state_facts(state),
+        is_augmented=any(report.config.get(name) for name in ("flip", "rotation", "zoom")),
         is_demo=bool(data.get("demo")),
         is_finished=report.summary is not None,
         headline=_headline(report, epochs),

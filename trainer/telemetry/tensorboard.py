@@ -34,5 +34,6 @@ class TensorBoard:
             self._run.write(f"tensorboard/{path.name}", path)
 
     def close(self) -> None:
+        """Remove the temporary folder; what was copied stays."""
         self._writer.close()
         self._folder.cleanup()

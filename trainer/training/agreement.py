@@ -13,19 +13,22 @@ def agree(distribution: Distribution, what: str, value: str) -> None:
     """Check that `value` is the same on every rank; waits for all of them.
 
     Raises:
-        ExitError: 69 on every rank when it is not.
+        ExitError: 69 on every rank when it is not; 75 when a peer is lost meanwhile.
     """
     digest = int.from_bytes(hashlib.sha256(value.encode()).digest()[:7], "big")
-    seen = _gather(distribution, digest)
-    if len(set(seen)) > 1:
+    if len(set(_gather(distribution, digest))) > 1:
         raise ExitError(
             Exit.RENDEZVOUS_FAILED,
             f"workers differ in {what}; here it is {value}: give every worker the same image and hardware",
         )
 
 
-def barrier(distribution: Distribution) -> None:
-    """Wait until every rank is here: one that leaves early would look like a lost peer (tensorflow#58434)."""
+def leave_together(distribution: Distribution) -> None:
+    """Wait until every rank is here: one that leaves early would look like a lost peer (tensorflow#58434).
+
+    Raises:
+        ExitError: 75 when a peer is lost meanwhile.
+    """
     _gather(distribution, 0)
 
 
@@ -41,4 +44,15 @@ def _gather(distribution: Distribution, number: int) -> list[int]:
 
         return strategy.experimental_local_results(strategy.run(one))[0]
 
-    return [int(n) for n in gathered().numpy()]
+    try:
+        return [int(n) for n in gathered().numpy()]
+    except tf.errors.OpError as error:
+        raise blamed(error, distribution) from error
+
+
+def blamed(error: Any, distribution: Distribution) -> ExitError:
+    """What a failed op means: with other workers in the collective, one of them is the cause; alone, it is a bug."""
+    first = error.message.split("\n")[0][:300]
+    if len(distribution.local) == distribution.replicas:
+        return ExitError(Exit.BUG, f"TensorFlow failed: {first}")
+    return ExitError(Exit.PEER_LOST, f"a peer was lost; its own log has the cause ({first})")

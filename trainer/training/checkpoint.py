@@ -8,6 +8,7 @@ manifest still points at. safetensors holds no code, and reads in anything.
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import Storage, StorageMissing
+from trainer.storage.base import PreconditionFailed, Storage, StorageMissing
 from trainer.training.state import LoopState, from_json, to_json
 
 log = logging.getLogger(__name__)
@@ -49,9 +50,13 @@ def folder(step: int) -> str:
 def write(storage: Storage, prefix: str, snapshot: Snapshot) -> None:
     """Save below `prefix` of a storage: files, then the manifest, then remove files that it does not name.
 
+    The manifest goes over the generation that was there at the beginning, so of two writers one fails.
+
     Raises:
+        PreconditionFailed: somebody else saved here meanwhile; theirs is whole.
         StorageFailed, StorageDenied: what was there before is still whole.
     """
+    before = storage.stat(f"{prefix}/{MANIFEST}")
     files = []
     for group, tensors in snapshot.groups.items():
         data = encode(tensors)
@@ -60,7 +65,8 @@ def write(storage: Storage, prefix: str, snapshot: Snapshot) -> None:
         storage.write(f"{prefix}/{name}", data)
         files.append({"name": name, "group": group, "size": len(data), "crc32c": crc})
     manifest = {"schema": SCHEMA, "step": snapshot.state.step, "files": files, "state": to_json(snapshot.state)}
-    storage.write(f"{prefix}/{MANIFEST}", json.dumps(manifest, indent=1).encode() + b"\n")
+    text = json.dumps(manifest, indent=1).encode() + b"\n"
+    storage.write(f"{prefix}/{MANIFEST}", text, if_generation=before.generation if before is not None else "")
     keep = {f"{prefix}/{MANIFEST}", *(f"{prefix}/{file['name']}" for file in files)}
     for stat in list(storage.list(prefix + "/")):
         if stat.name not in keep:
@@ -102,7 +108,10 @@ def _read_file(storage: Storage, prefix: str, file: Mapping[str, Any]) -> Tensor
 
 
 def encode(tensors: Tensors) -> bytes:
-    """safetensors bytes. Its numpy writer gets strided and Fortran-order arrays wrong, so copies are made contiguous."""
+    """Tensors as safetensors bytes.
+
+    Its numpy writer gets strided and Fortran-order arrays wrong, so copies are made contiguous.
+    """
     return safetensors.numpy.save(
         {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
     )
@@ -142,17 +151,21 @@ def newest(storage: Storage) -> Snapshot | None:
     if refused:
         raise ExitError(
             Exit.STORAGE_FAILED,
-            f"{storage.uri}: none of {len(refused)} checkpoints can be read ({', '.join(refused[:3])}…); nothing was overwritten: "
-            "mend or remove them, or use another --run",
+            f"{storage.uri}: none of {len(refused)} checkpoints can be read ({', '.join(refused[:3])}…); "
+            "nothing was overwritten: mend or remove them, or use another --run",
         )
     return None
 
 
 def prune(storage: Storage, keep: int, newest_step: int) -> None:
-    """Delete all but the newest `keep` complete checkpoints up to `newest_step`; manifests first, so none is half there."""
+    """Delete all but the newest `keep` complete checkpoints up to `newest_step`.
+
+    Manifests go first, so that none is ever half there. What another writer has replaced since it was listed stays.
+    """
     stats = list(storage.list("step-"))
     complete = sorted((s.name.split("/")[0] for s in stats if s.name.endswith("/" + MANIFEST)), reverse=True)
     doomed = set([name for name in complete if name <= folder(newest_step)][keep:])
     for stat in sorted(stats, key=lambda stat: not stat.name.endswith("/" + MANIFEST)):
         if stat.name.split("/")[0] in doomed:
-            storage.delete(stat.name)
+            with suppress(PreconditionFailed):
+                storage.delete(stat.name, if_generation=stat.generation)

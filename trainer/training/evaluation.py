@@ -27,6 +27,7 @@ class Evaluation:
     most_wrong: tuple[int, ...]  # ids of mistakes, the most confident first
 
     def as_json(self) -> dict[str, Any]:
+        """What summary.json and `catdog evaluate -o json` have of it."""
         return {
             "accuracy": self.accuracy,
             "loss": self.loss,

@@ -34,6 +34,7 @@ class Learner:
 
     @property
     def parameters(self) -> int:
+        """How many numbers are learned."""
         return sum(int(np.prod(variable.shape)) for variable in self.weights.values())
 
 
@@ -60,8 +61,8 @@ def build_learner(config: RunConfig, classes: int, strategy: Any) -> Learner:
 
 
 def _optimizer(config: RunConfig) -> Any:
-    # Learning rate, clipping, weight decay, moving average and loss scale are the step's own: Keras applies them replica
-    # by replica.
+    # Learning rate, clipping, weight decay, moving average and loss scale are the step's own: Keras applies them
+    # replica by replica.
     if config.optimizer == "rmsprop":
         return keras.optimizers.RMSprop(momentum=config.momentum)
     if config.optimizer == "sgd":

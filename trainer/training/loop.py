@@ -21,6 +21,7 @@ from trainer.data.pipeline import Feed, evaluation_feeds, prefetched, training_f
 from trainer.exits import Exit, ExitError
 from trainer.signals import StopRequest
 from trainer.strategy import Distribution
+from trainer.training.agreement import blamed
 from trainer.training.checkpoint import Snapshot
 from trainer.training.feeding import to_devices
 from trainer.training.learner import Learner, evaluated, groups, restore, snapshot
@@ -112,7 +113,7 @@ def lay_out(config: RunConfig, replicas: int) -> Layout:
     if config.deterministic and config.slices % replicas:
         raise ExitError(
             Exit.BAD_OPTION,
-            f"--slices is {config.slices}; with {replicas} replicas under --deterministic it must be a multiple of {replicas}",
+            f"--slices is {config.slices}; --deterministic on {replicas} replicas needs a multiple of {replicas}",
         )
     return Layout(config.batch_size, config.slices if config.deterministic else replicas, replicas)
 
@@ -122,7 +123,8 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
 
     Raises:
         Stopped: SIGTERM or SIGINT on any rank; in validation too.
-        ExitError: 80 when a step is not finite again after one rollback to the last checkpoint.
+        ExitError: 80 when a step is not finite again after one rollback to the last checkpoint; 75 when a peer is lost;
+            70 when TensorFlow fails otherwise.
     """
     compiled = _Compiled(
         build_train_step(task.distribution.strategy, task.learner, task.config, task.layout),
@@ -153,6 +155,8 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
                 feeds = _feeds_from(task, state.step)
     except _StopSeen as seen:
         raise Stopped(take(task, seen.state)) from None
+    except tf.errors.OpError as error:
+        raise blamed(error, task.distribution) from error
     finally:
         feeds.close()
     return state

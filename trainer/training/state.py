@@ -32,6 +32,7 @@ class Sums:
 
     @property
     def examples_per_second(self) -> float:
+        """Over the timed batches; 0 when there are none."""
         return self.timed_weight / self.seconds if self.seconds else 0.0
 
     @property
@@ -57,7 +58,10 @@ class Best:
 
 @dataclass(frozen=True)
 class Length:
-    """How long a run is: steps in an epoch, steps in all, and after how many epochs without improvement it stops (0: never)."""
+    """How long a run is: steps in an epoch, steps in all, and after how many epochs without improvement it stops.
+
+    `early_stopping` 0: never.
+    """
 
     steps_per_epoch: int
     total_steps: int
@@ -140,6 +144,7 @@ def goodput(state: LoopState, now: float) -> float:
 
 
 def to_json(state: LoopState) -> dict[str, Any]:
+    """Plain values, as a checkpoint's manifest has them."""
     return dataclasses.asdict(state)
 
 

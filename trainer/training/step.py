@@ -74,18 +74,18 @@ def part_gradient(learner: Learner, config: RunConfig, part: Feed, step: Any) ->
     if augmentation_of(config).any:
         pixels = augment.apply(pixels, part["transforms"])
     scale = learner.loss_scale["scale"] if learner.loss_scale else tf.constant(1.0)
-    variables = [v for v in learner.model.trainable_variables]
     with tf.GradientTape() as tape, drawing(Draw(config.seed, step, part["first_row"])):
         logits = learner.model(pixels, training=True)
         losses, hits = losses_and_hits(logits, part["labels"])
         sums = _weighted(losses, hits, part["weights"])
         target = sums[LOSS] * scale
-    gradients = tape.gradient(target, [v.value for v in variables])
+    gradients = tape.gradient(target, [v.value for v in learner.model.trainable_variables])
     flat = [tf.reshape(g, [-1]) / scale for g in gradients]
     return tf.concat([*flat, tf.stack([*sums, part["stop"]])], axis=0)
 
 
 def augmentation_of(config: RunConfig) -> augment.Augmentation:
+    """The augmentation that a configuration asks for."""
     return augment.Augmentation(config.flip, config.rotation, config.zoom)
 
 

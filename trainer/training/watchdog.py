@@ -18,9 +18,11 @@ class Watchdog:
             self._thread.start()
 
     def beat(self) -> None:
+        """Say that something moved."""
         self._last = time.monotonic()
 
     def close(self) -> None:
+        """Stop watching."""
         self._stop.set()
 
     def _watch(self) -> None:

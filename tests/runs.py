@@ -1,0 +1,112 @@
+"""Starts real training processes for tests, and reads what they leave."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from trainer.config import RunConfig, to_json
+from trainer.data.demo import DemoSize, write_demo
+from trainer.recipes import RECIPES
+from trainer.storage.base import open_storage
+from trainer.training import checkpoint
+from trainer.training.checkpoint import Snapshot
+
+LIMIT = 240.0  # seconds for one training
+
+
+def drawn(folder: Path, train: int, valid: int, test: int) -> Path:
+    """A drawn data set with so many pictures a class."""
+    return write_demo(folder, seed=7, size=DemoSize(train, valid, test))
+
+
+def config(recipe: str, data: Path | str, run: Path | str, **changes: Any) -> RunConfig:
+    return dataclasses.replace(RECIPES[recipe](), data=str(data), run=str(run), **changes)
+
+
+def start(asked: RunConfig, **environment: str) -> "subprocess.Popen[str]":
+    """`python -m trainer train`, as the command line and the pods start it."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", "train", "--config", "-"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert process.stdin is not None
+    process.stdin.write(to_json(asked))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def finish(process: "subprocess.Popen[str]", code: int = 0) -> str:
+    """Wait for the end, check the exit code, return what was printed."""
+    try:
+        output, _ = process.communicate(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise
+    assert process.returncode == code, f"exit {process.returncode}, expected {code}:\n{output}"
+    return output
+
+
+def train(asked: RunConfig, code: int = 0, **environment: str) -> str:
+    return finish(start(asked, **environment), code)
+
+
+def await_step(process: "subprocess.Popen[str]", step: int) -> str:
+    """Read lines until the step is reported (log_every=1) or later ones; return what was read."""
+    assert process.stdout is not None
+    deadline, read = time.monotonic() + LIMIT, []
+    while time.monotonic() < deadline:
+        line = process.stdout.readline()
+        read.append(line)
+        words = line.split()
+        if words[:1] == ["step"] and int(words[1].split("/")[0]) >= step:
+            return "".join(read)
+        if not line:
+            break
+    raise AssertionError(f"step {step} was never reported:\n{''.join(read)}")
+
+
+def kill_all(process: "subprocess.Popen[str]") -> None:
+    """SIGKILL for a process and all that it has started, at once."""
+    for pid in [*descendants(process.pid), process.pid]:
+        os.kill(pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes below this one, children before grandchildren."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            found += [int(child), *descendants(int(child))]
+    return found
+
+
+def last(run: Path | str) -> Snapshot:
+    """The newest checkpoint of a run."""
+    snapshot = checkpoint.newest(open_storage(str(run)).child("checkpoints"))
+    assert snapshot is not None
+    return snapshot
+
+
+def differing(one: Snapshot, other: Snapshot) -> Sequence[str]:
+    """Tensors whose bits differ, or that are on one side only."""
+    ours = {f"{group}/{name}": array for group, tensors in one.groups.items() for name, array in tensors.items()}
+    theirs = {f"{group}/{name}": array for group, tensors in other.groups.items() for name, array in tensors.items()}
+    odd = set(ours) ^ set(theirs)
+    return sorted(odd | {name for name in set(ours) & set(theirs) if ours[name].tobytes() != theirs[name].tobytes()})
+
+
+def results(snapshot: Snapshot) -> list[Any]:
+    """Loss and accuracy of each epoch, for comparison; times left out."""
+    return [(row["epoch"], row["step"], row["train"], row["valid"]) for row in snapshot.state.history]

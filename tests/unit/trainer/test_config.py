@@ -1,0 +1,261 @@
+import dataclasses
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.config import (
+    SCHEMA,
+    EvaluateRequest,
+    Option,
+    PredictRequest,
+    ReportRequest,
+    RunConfig,
+    bounds,
+    check,
+    differences,
+    fingerprint,
+    flag,
+    from_json,
+    from_mapping,
+    options,
+    to_json,
+)
+from trainer.exits import Exit, ExitError
+
+TYPES = {field.name: field.type for field in dataclasses.fields(RunConfig)}
+IDENTITY = sorted(name for name, option in options().items() if option.identity)
+OTHERS = sorted(set(TYPES) - set(IDENTITY))
+
+
+def another_value(name: str) -> Any:
+    """A valid value that is not the default."""
+    option, default = options()[name], getattr(RunConfig(), name)
+    if option.choices:
+        return next(choice for choice in option.choices if choice != default)
+    if TYPES[name] is bool:
+        return not default
+    if TYPES[name] is str:
+        return default + "x"
+    if TYPES[name] is float:
+        return default / 2 if default else 0.25
+    return default + 1 if option.high is None or default < option.high else default - 1
+
+
+def numbers(option: Option, kind: type) -> st.SearchStrategy[Any]:
+    low = option.above if option.low is None else option.low
+    high = option.below if option.high is None else option.high
+    if kind is int:
+        return st.integers(int(low or 0), int(high) if high is not None else 10**15)
+    above, below = option.above is not None, option.below is not None
+    return st.floats(low, high, exclude_min=above, exclude_max=below, allow_nan=False, allow_infinity=False)
+
+
+def valid_values(name: str) -> st.SearchStrategy[Any]:
+    option = options()[name]
+    if option.choices:
+        return st.sampled_from(option.choices)
+    if TYPES[name] is bool:
+        return st.booleans()
+    return st.text(max_size=30) if TYPES[name] is str else numbers(option, TYPES[name])
+
+
+configs = st.builds(RunConfig, **{name: valid_values(name) for name in TYPES})
+
+
+def refused(name: str, value: Any) -> str:
+    with pytest.raises(ExitError) as caught:
+        from_mapping({name: value}, RunConfig)
+    assert caught.value.code == Exit.BAD_OPTION
+    assert "\n" not in caught.value.message
+    return caught.value.message
+
+
+@given(configs)
+def test_every_valid_configuration_survives_json(config: RunConfig) -> None:
+    check(config)
+    assert from_json(to_json(config), RunConfig) == config
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        EvaluateRequest("runs/a", "data", "json"),
+        PredictRequest("gs://b/a", ("x.jpg", "y.png")),
+        ReportRequest("runs/é"),
+    ],
+)
+def test_requests_survive_json(request_: EvaluateRequest | PredictRequest | ReportRequest) -> None:
+    assert from_json(to_json(request_), type(request_)) == request_
+
+
+def test_the_document_says_its_schema_and_others_may_add_keys() -> None:
+    document = json.loads(to_json(RunConfig(seed=7)))
+    assert document["schema"] == SCHEMA
+    assert from_json(json.dumps({**document, "revision": "abc"}), RunConfig).seed == 7
+
+
+def test_fields_that_are_left_out_have_their_defaults() -> None:
+    assert from_json(json.dumps({"schema": SCHEMA, "config": {"seed": 3}}), RunConfig) == RunConfig(seed=3)
+
+
+def test_integers_stand_for_floats() -> None:
+    config = from_mapping({"learning_rate": 1, "dropout": 0}, RunConfig)
+    assert (config.learning_rate, config.dropout) == (1.0, 0.0)
+    assert type(config.learning_rate) is float
+
+
+@pytest.mark.parametrize("name", IDENTITY)
+def test_each_identity_field_changes_the_fingerprint(name: str) -> None:
+    changed = dataclasses.replace(RunConfig(), **{name: another_value(name)})
+    assert fingerprint(changed) != fingerprint(RunConfig())
+    assert differences(RunConfig(), changed) == {name: (getattr(RunConfig(), name), another_value(name))}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_no_other_field_changes_the_fingerprint(name: str) -> None:
+    changed = dataclasses.replace(RunConfig(), **{name: another_value(name)})
+    assert changed != RunConfig()
+    assert fingerprint(changed) == fingerprint(RunConfig())
+    assert differences(RunConfig(), changed) == {}
+
+
+def test_what_does_not_train_other_weights_is_no_identity() -> None:
+    assert set(OTHERS) >= {"workers", "epochs", "steps", "checkpoint_every", "run", "data", "cache_dir", "log_every"}
+    assert set(IDENTITY) >= {"model", "batch_size", "seed", "precision", "deterministic", "slices", "learning_rate"}
+
+
+def test_the_fingerprint_is_of_values_not_of_json_types() -> None:
+    assert fingerprint(from_mapping({"learning_rate": 1}, RunConfig)) == fingerprint(RunConfig(learning_rate=1.0))
+
+
+def beyond(name: str) -> list[tuple[Any, str]]:
+    option = options()[name]
+    step: Any = 1 if TYPES[name] is int else 1e-6
+    cases: list[tuple[Any, str]] = []
+    if option.low is not None:
+        cases.append((TYPES[name](option.low) - step, "at least"))
+    if option.above is not None:
+        cases.append((TYPES[name](option.above), "above"))
+    if option.high is not None:
+        high = TYPES[name](option.high)
+        cases.append((high + step * max(1, high), "at most"))
+    if option.below is not None:
+        cases.append((TYPES[name](option.below), "below"))
+    return cases
+
+
+BEYOND = [(name, value, words) for name in TYPES for value, words in beyond(name)]
+
+
+@pytest.mark.parametrize(("name", "value", "words"), BEYOND)
+def test_every_bound_is_refused_by_name(name: str, value: Any, words: str) -> None:
+    message = refused(name, value)
+    assert message.startswith(f"{flag(name)} is {value}; it must be ")
+    assert words in message
+
+
+@pytest.mark.parametrize("name", [name for name in TYPES if TYPES[name] in (int, float)])
+def test_every_number_is_bounded_below_and_its_bounds_themselves_are_taken(name: str) -> None:
+    option = options()[name]
+    assert option.low is not None or option.above is not None
+    for limit in (option.low, option.high):
+        if limit is not None:
+            value = TYPES[name](limit)
+            assert getattr(from_mapping({name: value}, RunConfig), name) == value
+
+
+@pytest.mark.parametrize("name", [name for name in TYPES if TYPES[name] is float])
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_what_is_not_finite_is_refused(name: str, value: float) -> None:
+    assert refused(name, value).startswith(f"{flag(name)} is {value}; it must be ")
+
+
+@pytest.mark.parametrize("name", ["epochs", "learning_rate", "clip_norm"])
+def test_an_absurdly_long_number_is_refused_like_any_other(name: str) -> None:
+    assert refused(name, 10**400).startswith(flag(name))
+
+
+@pytest.mark.parametrize("name", [name for name, option in options().items() if option.choices])
+def test_every_choice_is_checked(name: str) -> None:
+    for choice in options()[name].choices:
+        assert getattr(from_mapping({name: choice}, RunConfig), name) == choice
+    message = refused(name, "nonsense")
+    assert message == f"{flag(name)} is 'nonsense'; it must be one of {', '.join(options()[name].choices)}"
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+@pytest.mark.parametrize("value", [None, [], {}, "1", 1.5, True])
+def test_every_wrong_type_is_refused(name: str, value: Any) -> None:
+    if type(value) is not TYPES[name]:
+        assert refused(name, value).startswith(f"{flag(name)} is {value!r}; it must be of type ")
+
+
+@pytest.mark.parametrize("images", ["abc", ["a.jpg", 3], {"a.jpg": 1}, None])
+def test_pictures_that_are_no_list_of_names_are_refused(images: Any) -> None:
+    with pytest.raises(ExitError, match="--images") as caught:
+        from_mapping({"run": "runs/a", "images": images}, PredictRequest)
+    assert caught.value.code == Exit.BAD_OPTION
+
+
+def test_an_unknown_field_is_refused_by_name() -> None:
+    assert "'epoch'" in refused("epoch", 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not JSON"),
+        ("[]", "must be an object"),
+        ('{"schema": 1}', "must be an object"),
+        ('{"schema": 1, "config": []}', "must be an object"),
+        ('{"config": {}}', "schema None"),
+        ('{"schema": 99, "config": {}}', "schema 99"),
+    ],
+)
+def test_other_documents_are_refused(text: str, words: str) -> None:
+    with pytest.raises(ExitError, match=words) as caught:
+        from_json(text, RunConfig)
+    assert caught.value.code == Exit.BAD_OPTION
+
+
+def test_a_request_without_what_it_needs_is_refused() -> None:
+    with pytest.raises(ExitError, match="incomplete.*data") as caught:
+        from_mapping({"run": "runs/a"}, EvaluateRequest)
+    assert caught.value.code == Exit.BAD_OPTION
+
+
+@pytest.mark.parametrize("name", sorted(TYPES))
+def test_every_field_explains_itself(name: str) -> None:
+    option = options()[name]
+    assert option.help
+    assert option.help.endswith(".")
+    assert option.group
+
+
+def test_options_are_the_fields_in_order() -> None:
+    assert list(options()) == list(TYPES)
+
+
+def test_a_flag_is_the_field_with_dashes() -> None:
+    assert flag("image_size") == "--image-size"
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (Option(""), ""),
+        (Option("", low=1, high=1_048_576), "at least 1 and at most 1,048,576"),
+        (Option("", above=0, below=0.5), "above 0 and below 0.5"),
+    ],
+)
+def test_bounds_are_told_exactly(option: Option, words: str) -> None:
+    assert bounds(option) == words
+
+
+def test_a_configuration_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RunConfig().seed = 1  # type: ignore[misc]

@@ -1,0 +1,71 @@
+"""--deterministic: the article's augmented recipe ends with the same bits on any number of replicas and workers, and
+through kills and resumes. Real processes, real strategies."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests import runs
+from trainer.config import RunConfig
+from trainer.training.checkpoint import Snapshot
+
+# 330 pictures in batches of 32: 11 steps an epoch, the last one of 10 pictures.
+PER_CLASS, EPOCHS, STEPS = 165, 2, 22
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return runs.drawn(tmp_path_factory.mktemp("data") / "drawn", PER_CLASS, 21, 20)
+
+
+def exact(data: Path, run: Path, **changes: object) -> RunConfig:
+    return runs.config(
+        "augmented", data, run, **{"epochs": EPOCHS, "deterministic": True, "precision": "float32", **changes}
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """One device, uninterrupted."""
+    run = tmp_path_factory.mktemp("reference") / "run"
+    runs.train(exact(data, run))
+    snapshot = runs.last(run)
+    assert snapshot.state.step == STEPS
+    return snapshot
+
+
+@pytest.mark.parametrize(
+    "changes", [{"devices": 2}, {"devices": 4}, {"workers": 2}], ids=["2 replicas", "4 replicas", "2 workers"]
+)
+def test_same_bits_on_any_number_of_replicas(
+    changes: dict[str, int], data: Path, reference: Snapshot, tmp_path: Path
+) -> None:
+    runs.train(exact(data, tmp_path / "run", **changes))
+    snapshot = runs.last(tmp_path / "run")
+    assert runs.differing(snapshot, reference) == []
+    assert runs.results(snapshot) == runs.results(reference)
+
+
+def test_another_seed_ends_elsewhere(data: Path, reference: Snapshot, tmp_path: Path) -> None:
+    runs.train(exact(data, tmp_path / "run", seed=1, steps=2))
+    assert runs.differing(runs.last(tmp_path / "run"), reference)
+
+
+def test_killed_and_resumed_on_other_worker_counts_ends_with_the_same_bits(
+    data: Path, reference: Snapshot, tmp_path: Path
+) -> None:
+    chance = random.Random(tmp_path.name)
+    kills = sorted(chance.sample(range(4, STEPS - 1), 2))
+    for workers, step in zip((1, 2), kills, strict=True):
+        process = runs.start(
+            exact(data, tmp_path / "run", workers=workers, checkpoint_every=2, log_every=1, grace_period=5.0)
+        )
+        runs.await_step(process, step)
+        runs.kill_all(process)
+    runs.train(exact(data, tmp_path / "run", checkpoint_every=2))
+    snapshot = runs.last(tmp_path / "run")
+    assert runs.differing(snapshot, reference) == [], f"killed at {kills}"
+    assert runs.results(snapshot) == runs.results(reference)

@@ -1,0 +1,167 @@
+"""`catdog data check`: what is in a data set, and what is wrong with it."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.data.index import INDEX
+from trainer.data.prepare import CONCURRENCY, MOST_UNREADABLE, Check
+from trainer.data.reading import Damaged, Read
+from trainer.data.split import SPLITS, DataSet
+from trainer.storage.base import Stat
+from trainer.storage.fetch import in_parallel
+
+LOPSIDED = 1.5
+"""Largest class over smallest class of train from which on it is said."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The answer. `corrupt`: (path, why) of pictures that training would reject or not read at all; `damaged` those
+    whose bytes are not what was listed, which stop training. `within` and `across`: paths of equal pictures, in one
+    split and in several. `odd`: names that are no pictures of the data set."""
+
+    data: DataSet
+    corrupt: tuple[tuple[str, str], ...]
+    damaged: tuple[tuple[str, str], ...]
+    within: tuple[tuple[str, ...], ...]
+    across: tuple[tuple[str, ...], ...]
+    odd: tuple[str, ...]
+
+    @property
+    def pictures(self) -> int:
+        """Of all splits."""
+        return sum(len(examples) for examples in self.data.splits.values())
+
+    @property
+    def balance(self) -> float:
+        """How many times the smallest class of train the largest one is."""
+        counts = Counter(example.label for example in self.data.splits["train"]).values()
+        return max(counts) / min(counts)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What makes the data set unusable, a line each; empty when it is fine."""
+        found = []
+        if len(self.corrupt) > MOST_UNREADABLE * self.pictures:
+            found.append(
+                f"{len(self.corrupt):,} of {self.pictures:,} pictures cannot be used, more than {MOST_UNREADABLE:.0%}"
+            )
+        if self.damaged:
+            found.append(f"{len(self.damaged):,} pictures are not what was listed or indexed")
+        if self.across:
+            found.append(f"{len(self.across):,} pictures are in more than one split: the validation would mislead")
+        return tuple(found)
+
+    def as_json(self) -> dict[str, Any]:
+        """The answer for machines."""
+        return {
+            "uri": self.data.uri,
+            "fingerprint": self.data.fingerprint,
+            "packed": is_packed(self.data),
+            "classes": list(self.data.classes),
+            "splits": {split: _counts(self.data, split) for split in SPLITS},
+            "balance": self.balance,
+            "corrupt": [{"path": path, "reason": why} for path, why in self.corrupt],
+            "damaged": [{"path": path, "reason": why} for path, why in self.damaged],
+            "duplicates": {"within": [list(one) for one in self.within], "across": [list(one) for one in self.across]},
+            "odd": list(self.odd),
+            "stale_index": self.data.stale_index,
+            "problems": list(self.problems),
+            "usable": not self.problems,
+        }
+
+
+def is_packed(data: DataSet) -> bool:
+    """Whether the pictures lie in shards."""
+    return any(example.place is not None for example in data.splits["train"])
+
+
+def _counts(data: DataSet, split: str) -> dict[str, int]:
+    counts = Counter(example.label for example in data.splits[split])
+    return {name: counts[label] for label, name in enumerate(data.classes)}
+
+
+def check_data_set(
+    data: DataSet,
+    listing: Iterable[Stat],
+    reading: Callable[[Callable[[int, Damaged], None]], Read],
+    check: Check,
+    on_done: Callable[[], None],
+) -> Checked:
+    """Reads and decodes every picture.
+
+    Args:
+        data: as listed.
+        listing: all objects of the data set's storage.
+        reading: makes the `Read`, given what is to be told of a damaged picture.
+        check: as for `import_pictures`.
+        on_done: called after each picture.
+    """
+    examples = [example for split in SPLITS for example in data.splits[split]]
+    split_of = {example.name: split for split in SPLITS for example in data.splits[split]}
+    corrupt: list[tuple[str, str]] = []
+    damaged: list[tuple[str, str]] = []
+    names: dict[bytes, list[str]] = {}
+
+    def told(i: int, error: Damaged) -> None:
+        damaged.append((examples[i].name, str(error)))
+        on_done()
+
+    def checked(item: tuple[int, bytes]) -> tuple[int, bytes, str]:
+        i, encoded = item
+        digest = hashlib.sha256(encoded).digest()
+        try:
+            check(encoded)
+        except ValueError as error:
+            return i, digest, str(error)
+        return i, digest, ""
+
+    for i, digest, fault in in_parallel(checked, reading(told)(examples), CONCURRENCY // 4):
+        names.setdefault(digest, []).append(examples[i].name)
+        if fault:
+            corrupt.append((examples[i].name, fault))
+        on_done()
+    shards = {example.place.shard for example in examples if example.place is not None}
+    within, across = _duplicates(names.values(), split_of)
+    odd = sorted(one.name for one in listing if one.name not in split_of | dict.fromkeys(shards) and one.name != INDEX)
+    return Checked(data, tuple(sorted(corrupt)), tuple(sorted(damaged)), within, across, tuple(odd))
+
+
+def _duplicates(
+    groups: Iterable[Sequence[str]], split_of: Mapping[str, str]
+) -> tuple[tuple[tuple[str, ...], ...], tuple[tuple[str, ...], ...]]:
+    within: list[tuple[str, ...]] = []
+    across: list[tuple[str, ...]] = []
+    for group in groups:
+        if len(group) > 1:
+            several = len({split_of[name] for name in group}) > 1
+            ordered = tuple(sorted(group, key=lambda name: (SPLITS.index(split_of[name]), name)))
+            (across if several else within).append(ordered)
+    return tuple(sorted(within)), tuple(sorted(across))
+
+
+def lines(checked: Checked, shown: int = 10) -> list[str]:
+    """The answer for people."""
+    data, told = checked.data, []
+    for split in SPLITS:
+        counts = ", ".join(f"{name} {count}" for name, count in _counts(data, split).items())
+        told.append(f"{split}: {len(data.splits[split])} pictures ({counts})")
+    if checked.balance >= LOPSIDED:
+        told.append(f"the largest class of train is {checked.balance:.1f} times the smallest")
+    told += _some("cannot be used", [f"{path}: {why}" for path, why in checked.corrupt], shown)
+    told += _some("damaged", [f"{path}: {why}" for path, why in checked.damaged], shown)
+    told += _some("in more than one split", [" = ".join(group) for group in checked.across], shown)
+    told += _some("twice in one split", [" = ".join(group) for group in checked.within], shown)
+    told += _some("not a picture of the data set", list(checked.odd), shown)
+    if data.stale_index:
+        told.append(data.stale_index)
+    told.append(f"fingerprint {data.fingerprint}")
+    return told
+
+
+def _some(what: str, items: Sequence[str], shown: int) -> list[str]:
+    rest = [f"… and {len(items) - shown:,} more, {what}"] if len(items) > shown else []
+    return [f"{what}: {item}" for item in items[:shown]] + rest

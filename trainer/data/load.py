@@ -1,0 +1,65 @@
+"""Decodes the splits that a rank needs, within its share of memory, and stops when too much of one is unreadable."""
+
+import dataclasses
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from trainer import run_folder
+from trainer.config import RunConfig
+from trainer.container import free_memory, local_workers, processors
+from trainer.data import cache
+from trainer.data.cache import PixelCache
+from trainer.data.source import Source
+from trainer.data.split import SPLITS
+from trainer.exits import Exit, ExitError
+from trainer.storage.base import Storage
+
+log = logging.getLogger(__name__)
+
+SHOWN = 5
+
+
+def load_splits(config: RunConfig, source: Source, run: Storage | None) -> dict[str, PixelCache]:
+    """Decode train and valid; with a `run` folder (rank 0) test too, and list rejected pictures in it.
+
+    Raises:
+        ExitError: 65 when more than --max-rejected of a split is unreadable.
+    """
+    budget = (config.cache_memory * 2**20 or free_memory() // 3) // local_workers(os.environ)
+    folder = Path(config.cache_dir) if config.cache_dir else None
+    began = time.monotonic()
+    loaded: dict[str, PixelCache] = {}
+    for name in SPLITS if run is not None else ("train", "valid"):
+        examples = source.data.splits[name]
+        loaded[name] = cache.fill(examples, source.read, config.image_size, budget, folder, processors())
+        budget -= 0 if loaded[name].on_disk else loaded[name].pixels.nbytes
+    if run is not None:
+        _list_rejected(run, loaded)
+    for name, split in loaded.items():
+        _check(config, source.data.uri, name, split)
+    log.info("decoded %d pictures in %.1f s", sum(map(len, loaded.values())), time.monotonic() - began)
+    return loaded
+
+
+def _list_rejected(run: Storage, loaded: Mapping[str, PixelCache]) -> None:
+    rejected = [dataclasses.asdict(one) for split in loaded.values() for one in split.rejected]
+    if rejected:
+        run_folder.write_json(run, run_folder.REJECTED, rejected)
+    for one in rejected[:SHOWN]:
+        log.warning("rejected %s: %s", one["path"], one["reason"])
+    if len(rejected) > SHOWN:
+        log.warning("… and %d more, all in %s/%s", len(rejected) - SHOWN, run.uri, run_folder.REJECTED)
+
+
+def _check(config: RunConfig, uri: str, name: str, split: PixelCache) -> None:
+    if len(split.rejected) > config.max_rejected * len(split):
+        first = split.rejected[0]
+        raise ExitError(
+            Exit.BAD_DATA,
+            f"{uri}: {len(split.rejected)} of {len(split)} pictures of {name} cannot be used, more than "
+            f"{config.max_rejected:.1%}; the first is {first.path}: {first.reason} "
+            f"(all are in {run_folder.REJECTED}; mend or remove them, or raise --max-rejected)",
+        )

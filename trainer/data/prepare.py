@@ -1,0 +1,345 @@
+"""`catdog data import`: recognises pictures and their classes, splits them, checks and stores each, indexes them.
+
+Imports neither TensorFlow nor an imaging library: whoever calls gives the function that checks a picture.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+
+import google_crc32c
+
+from trainer.config import ORDERS, flag
+from trainer.data.contents import Contents
+from trainer.data.index import INDEX, SHARDS, Index, Picture, encode
+from trainer.data.split import SPLITS, SUFFIXES, DataSet, canonical, data_set_of
+from trainer.exits import Exit, ExitError
+from trainer.storage.base import Stat, Storage
+from trainer.storage.fetch import in_parallel
+from trainer.storage.retry import MIB
+
+CONCURRENCY = 64
+LARGEST_PICTURE = 32 * MIB
+MOST_UNREADABLE = 0.01
+"""Share of the planned pictures above which an import or a check fails."""
+
+ARTICLE = {"train": "1000", "valid": "500", "test": "500"}
+"""Pictures per class of the reference workload, 2,000 pictures of Dogs vs. Cats; taken where nothing is asked."""
+
+_KAGGLE = re.compile(r"(cat|dog)\.\d+\.jpe?g", re.IGNORECASE)
+
+Dimensions = tuple[int, int]
+Check = Callable[[bytes], Dimensions]
+"""Width and height in pixels of an encoded picture; ValueError says in a few words why it cannot be used."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A picture of the source: its name there, its class, its name within the class, its split ("": none yet)."""
+
+    name: str
+    label: str
+    rest: str
+    split: str = ""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A picture to store: its name in the source and its path, SPLIT/CLASS/NAME, in the target."""
+
+    name: str
+    path: str
+
+    @property
+    def split(self) -> str:
+        """The first part of the path."""
+        return self.path.partition("/")[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Pictures in order of split, then path; `left_over` pictures of the source are not asked for."""
+
+    pictures: tuple[Planned, ...]
+    left_over: int
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import did. `dropped`: (path, path of the same picture in an earlier split); `rejected`: (path, why)."""
+
+    data: DataSet
+    stored: int
+    already_there: int
+    dropped: tuple[tuple[str, str], ...]
+    rejected: tuple[tuple[str, str], ...]
+
+
+def recognise(uri: str, names: Iterable[str]) -> tuple[Found, ...]:
+    """Pictures with their classes: of an existing split, of Kaggle's names (cat.N.jpg), or of a folder per class.
+
+    Raises:
+        ExitError: 66 when there is none, 65 for fewer than two classes.
+    """
+    pictures = [name for name in names if name.lower().endswith(SUFFIXES) and not _is_litter(name)]
+    found = _split(pictures) or _kaggle(pictures) or _folder_per_class(pictures)
+    if not found:
+        raise ExitError(
+            Exit.INPUT_MISSING,
+            f"{uri}: no pictures recognised; expected cat.N.jpg and dog.N.jpg, CLASS/*.jpg, "
+            "or {train,valid,test}/CLASS/*.jpg",
+        )
+    labels = {one.label for one in found}
+    if len(labels) < 2:
+        raise ExitError(Exit.BAD_DATA, f"{uri}: only one class, {labels.pop()!r}; at least two are needed")
+    return tuple(found)
+
+
+def _is_litter(name: str) -> bool:
+    """Resource forks and the like, which look like pictures by name."""
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
+
+
+def _split(pictures: Sequence[str]) -> list[Found]:
+    parts = [(name, name.split("/", 2)) for name in pictures]
+    found = [Found(name, p[1], p[2], canonical(p[0])) for name, p in parts if len(p) == 3 and canonical(p[0]) in SPLITS]
+    return found if {one.split for one in found} == set(SPLITS) else []
+
+
+def _kaggle(pictures: Sequence[str]) -> list[Found]:
+    files = [(name, name.removeprefix("train/")) for name in pictures]
+    return [Found(name, file[:3].lower() + "s", file) for name, file in files if _KAGGLE.fullmatch(file)]
+
+
+def _folder_per_class(pictures: Sequence[str]) -> list[Found]:
+    return [Found(name, *name.split("/", 1)) for name in pictures if "/" in name]
+
+
+def plan(uri: str, found: Sequence[Found], asked: Mapping[str, str], order: str, seed: int) -> Plan:
+    """Which picture goes where; disjoint by name, and the same for the same arguments on any machine.
+
+    Args:
+        uri: of the source, for messages.
+        found: pictures with their classes; those of an existing split stay where they are.
+        asked: per split, pictures per class ("1000"), a share of the class ("0.8"), or "" for the article's number.
+        order: "name" takes each class in natural order (cat.9 before cat.10), "random" in an order drawn by `seed`,
+            which for any two pictures does not depend on the others.
+        seed: of the random order.
+
+    Raises:
+        ExitError: 64 for numbers that cannot be, or that are given for an existing split; 65 for a class with too few
+            pictures, or for two pictures that would get one path.
+    """
+    if order not in ORDERS:
+        raise ExitError(Exit.BAD_OPTION, f"--order is {order!r}; it must be one of {', '.join(ORDERS)}")
+    if found and found[0].split:
+        if any(asked.values()):
+            raise ExitError(Exit.BAD_OPTION, f"{uri} is split already; --train, --valid and --test do not apply")
+        chosen = [(one.split, one) for one in found]
+    else:
+        shares = {split: share(split, asked.get(split) or ARTICLE[split]) for split in SPLITS}
+        chosen = [
+            (split, one)
+            for label in sorted({one.label for one in found})
+            for split, one in _cut(uri, label, _ordered([o for o in found if o.label == label], order, seed), shares)
+        ]
+    pictures = sorted(
+        (Planned(one.name, f"{split}/{one.label}/{one.rest}") for split, one in chosen),
+        key=lambda picture: (SPLITS.index(picture.split), picture.path.encode()),
+    )
+    for first, second in pairwise(pictures):
+        if first.path == second.path:
+            raise ExitError(
+                Exit.BAD_DATA, f"{uri}: {first.name!r} and {second.name!r} would both be stored as {first.path!r}"
+            )
+    return Plan(tuple(pictures), len(found) - len(pictures))
+
+
+def share(split: str, text: str) -> Fraction | int:
+    """A number of pictures, or with a point in it a fraction of them.
+
+    Raises:
+        ExitError: 64 naming the flag.
+    """
+    try:
+        value = Fraction(text) if "." in text else int(text)
+    except ValueError:
+        value = -1
+    if value <= 0 or (isinstance(value, Fraction) and value > 1):
+        raise ExitError(
+            Exit.BAD_OPTION, f"{flag(split)} is {text!r}; it must be pictures per class (1000) or a share of them (0.8)"
+        )
+    return value
+
+
+def _ordered(found: Sequence[Found], order: str, seed: int) -> list[Found]:
+    if order == "name":
+        return sorted(found, key=lambda one: _natural(one.rest))
+    return sorted(found, key=lambda one: hashlib.sha256(f"{seed}/{one.label}/{one.rest}".encode()).digest())
+
+
+def _natural(name: str) -> tuple[list[str | int], str]:
+    """Digits compare as numbers; texts and numbers take turns, so that like meets like."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+
+def _cut(
+    uri: str, label: str, found: Sequence[Found], shares: Mapping[str, Fraction | int]
+) -> Iterable[tuple[str, Found]]:
+    """The first pictures to train, the next to valid, the next to test; shares are rounded where the parts meet."""
+    total, end, exact = len(found), 0, Fraction(0)
+    for split in SPLITS:
+        size = shares[split]
+        exact += size * total if isinstance(size, Fraction) else size
+        start, end = end, int(exact + Fraction(1, 2))
+        if end > total:
+            asked = ", ".join(f"{flag(name)} {_shown(shares[name])}" for name in SPLITS)
+            raise ExitError(
+                Exit.BAD_DATA,
+                f"{uri}: class {label!r} has {total:,} pictures, but {asked} ask for more; ask for fewer, "
+                "or for shares such as --train 0.5 --valid 0.25 --test 0.25",
+            )
+        if end == start:
+            raise ExitError(Exit.BAD_DATA, f"{uri}: class {label!r} has {total:,} pictures: none is left for {split}")
+        yield from ((split, one) for one in found[start:end])
+
+
+def _shown(size: Fraction | int) -> str:
+    return str(size) if isinstance(size, int) else f"{float(size):g}"
+
+
+def import_pictures(
+    contents: Contents, wanted: Plan, target: Storage, check: Check, on_done: Callable[[], None]
+) -> Imported:
+    """Checks and stores the planned pictures, many at a time, and the index last; what is there already stays.
+
+    A picture with the content of one in an earlier split is dropped, as is one that cannot be used; so is nothing
+    else. May be interrupted anywhere and repeated. `on_done` is called after each picture.
+
+    Raises:
+        ExitError: 64 when the target holds other pictures; 65 when a name cannot be stored there, more than 1 % of the
+            pictures cannot be used, or a class is left without any; 74 and 77 from storage.
+    """
+    for picture in wanted.pictures:
+        target.child(picture.path)  # refuses a name that the target cannot hold, before anything is stored
+    there = {stat.name: stat for stat in target.list()}
+    _require_own(target, there, wanted)
+    earlier: dict[bytes, str] = {}
+    worker = _Import(contents, target, there, check, earlier)
+    stored: list[_Stored] = []
+    dropped: list[tuple[str, str]] = []
+    rejected: list[tuple[str, str]] = []
+    for split in SPLITS:  # one after the other, so that it is the later split that loses a picture
+        own: dict[bytes, str] = {}
+        planned = [picture for picture in wanted.pictures if picture.split == split]
+        for picture, outcome in in_parallel(worker.one, planned, CONCURRENCY):
+            if isinstance(outcome, _Stored):
+                stored.append(outcome)
+                own[outcome.digest] = min(picture.path, own.get(outcome.digest, picture.path))
+            elif isinstance(outcome, _Duplicate):
+                dropped.append((picture.path, outcome.of))
+            else:
+                rejected.append((picture.path, outcome))
+            on_done()
+        earlier |= own
+    _require_sound(contents.uri, target, there, wanted, sorted(dropped), sorted(rejected))
+    pictures = tuple(one.picture for one in stored)
+    data = data_set_of(target.uri, (Stat(one.path, one.size, one.crc32c, "") for one in pictures))
+    document = encode(Index(data.fingerprint, pictures))
+    if INDEX not in there or target.read(INDEX) != document:
+        target.write(INDEX, document)
+    new = sum(one.new for one in stored)
+    return Imported(data, new, len(stored) - new, tuple(sorted(dropped)), tuple(sorted(rejected)))
+
+
+@dataclass(frozen=True)
+class _Stored:
+    picture: Picture
+    digest: bytes
+    new: bool
+
+
+@dataclass(frozen=True)
+class _Duplicate:
+    of: str
+
+
+@dataclass(frozen=True)
+class _Import:
+    """`earlier`: path by SHA-256 of the pictures of the splits before; not changed while a split is under way."""
+
+    contents: Contents
+    target: Storage
+    there: Mapping[str, Stat]
+    check: Check
+    earlier: Mapping[bytes, str]
+
+    def one(self, picture: Planned) -> "tuple[Planned, _Stored | _Duplicate | str]":
+        """Stores one picture, unless it cannot be used (then: why) or an earlier split has it."""
+        if self.contents.sizes[picture.name] > LARGEST_PICTURE:
+            return picture, f"larger than {LARGEST_PICTURE // MIB} MiB"
+        data = self.contents.read(picture.name)
+        try:
+            width, height = self.check(data)
+        except ValueError as error:
+            return picture, str(error)
+        digest = hashlib.sha256(data).digest()
+        if digest in self.earlier:
+            return picture, _Duplicate(self.earlier[digest])
+        checksum = google_crc32c.value(data)
+        new = not is_stored(self.target, self.there.get(picture.path), len(data), checksum)
+        if new:
+            self.target.write(picture.path, data)
+        return picture, _Stored(Picture(picture.path, len(data), checksum, width, height), digest, new)
+
+
+def is_stored(target: Storage, stat: Stat | None, size: int, checksum: int) -> bool:
+    """Whether the object that was listed as `stat` (None: there is none) has this content."""
+    if stat is None or stat.size != size:
+        return False
+    known = stat.crc32c if stat.crc32c is not None else google_crc32c.value(target.read(stat.name))
+    return known == checksum
+
+
+def _require_own(target: Storage, there: Iterable[str], wanted: Plan) -> None:
+    """The target may hold what this import stores, and files that are no pictures of a split."""
+    own = {picture.path for picture in wanted.pictures}
+    other = sorted(name for name in there if name not in own and (name.startswith(SHARDS) or is_in_a_split(name)))
+    if other:
+        raise ExitError(
+            Exit.BAD_OPTION,
+            f"{target.uri}: holds pictures that are not of this import, such as {other[0]!r} ({len(other):,} in all); "
+            "choose an empty place, or remove them",
+        )
+
+
+def is_in_a_split(name: str) -> bool:
+    """Whether a data set would take the object of this name for a picture."""
+    parts = name.split("/")
+    return len(parts) >= 3 and canonical(parts[0]) in SPLITS and name.lower().endswith(SUFFIXES)
+
+
+def _require_sound(
+    uri: str,
+    target: Storage,
+    there: Mapping[str, Stat],
+    wanted: Plan,
+    dropped: Sequence[tuple[str, str]],
+    rejected: Sequence[tuple[str, str]],
+) -> None:
+    if len(rejected) > MOST_UNREADABLE * len(wanted.pictures):
+        path, why = rejected[0]
+        raise ExitError(
+            Exit.BAD_DATA,
+            f"{uri}: {len(rejected):,} of {len(wanted.pictures):,} pictures cannot be used, more than "
+            f"{MOST_UNREADABLE:.0%}; the first is {path}: {why}",
+        )
+    for path, why in (*dropped, *rejected):
+        if path in there:
+            raise ExitError(
+                Exit.BAD_DATA, f"{target.uri}/{path}: cannot stay in the data set ({why}); remove it and repeat"
+            )

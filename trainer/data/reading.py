@@ -1,0 +1,176 @@
+"""Encoded pictures for whoever needs many: from this machine where they are, else many requests at a time.
+
+Loose pictures are fetched one object a request, 64 at a time; packed ones by ranges of several MB, in which neighbours
+share a request. Every picture is compared with the CRC-32C of the listing: a ranged read has no checksum of its own.
+"""
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import google_crc32c
+
+from trainer.data.downloads import Downloads, is_intact
+from trainer.data.split import Example
+from trainer.storage.base import Storage, StorageFailed
+from trainer.storage.fetch import in_parallel
+from trainer.storage.retry import MIB, Attempt, GaveUp, RetryEvent, RetryPolicy, RetryReason, keep_trying
+
+Read = Callable[[Sequence[Example]], Generator[tuple[int, bytes], None, None]]
+"""Gives (place in the sequence, encoded bytes) of each example once, as they come, in no order. Close it if it is left
+early."""
+
+CONCURRENCY = 64
+RANGE_BYTES = 4 * MIB
+RANGES_AT_ONCE = 16
+LARGEST_GAP = MIB // 4
+"""Bytes between two wanted pictures that are fetched too rather than spend another request."""
+
+LOCAL_READERS = 8
+DAMAGED = RetryPolicy(total=5.0, first_wait=0.1, longest_wait=1.0)
+"""How long a picture that came damaged is asked for again; storage has retried each request by itself."""
+
+
+class Damaged(StorageFailed):
+    """What storage holds is not what was listed, however often it is read."""
+
+
+class _OtherBytes(Exception):
+    """Not the bytes that were listed."""
+
+
+@dataclass(frozen=True)
+class Range:
+    """Bytes start … end-1 of a shard, and the places in the sequence of the examples that lie in it."""
+
+    shard: str
+    start: int
+    end: int
+    members: tuple[int, ...]
+
+
+def reader(
+    storage: Storage,
+    *,
+    downloads: Downloads | None = None,
+    on_retry: Callable[[RetryEvent], None] | None = None,
+    on_damaged: Callable[[int, Damaged], None] | None = None,
+) -> Read:
+    """A `Read` over `storage`, which should be open for 64 calls at a time.
+
+    What is in `downloads` is taken from there, and what is not is put there. At most 64 loose pictures, or 16 ranges of
+    4 MiB, are in memory at a time. With `on_damaged` a damaged picture is told (its place, and why) and left out.
+
+    The `Read` raises `Damaged` (74) where bytes stay other than listed, and what storage raises.
+    """
+    source = _Source(storage, downloads, on_retry, on_damaged)
+
+    def read(examples: Sequence[Example]) -> Generator[tuple[int, bytes], None, None]:
+        missing: Sequence[int] = range(len(examples))
+        if downloads is not None:
+            missing = []
+            for place, data in in_parallel(
+                lambda i: (i, downloads.get(examples[i])), range(len(examples)), LOCAL_READERS
+            ):
+                if data is None:
+                    missing.append(place)
+                else:
+                    yield place, data
+        loose = [place for place in missing if examples[place].place is None]
+        for place, data in in_parallel(lambda i: (i, source.loose(examples, i)), loose, CONCURRENCY):
+            if data is not None:
+                yield place, data
+        packed = [place for place in missing if examples[place].place is not None]
+        for found in in_parallel(lambda one: source.packed(examples, one), ranges(examples, packed), RANGES_AT_ONCE):
+            yield from found
+
+    return read
+
+
+def ranges(examples: Sequence[Example], wanted: Sequence[int]) -> Iterator[Range]:
+    """Ranges of at most `RANGE_BYTES` (or one picture) that hold the wanted packed examples, each exactly once."""
+    spans = sorted((place.shard, place.offset, i) for i in wanted if (place := examples[i].place) is not None)
+    shard, start, end = "", 0, 0
+    members: list[int] = []
+    for its_shard, its_start, i in spans:
+        its_end = its_start + examples[i].size
+        joins = its_shard == shard and its_start - end <= LARGEST_GAP and max(end, its_end) - start <= RANGE_BYTES
+        if members and not joins:
+            yield Range(shard, start, end, tuple(members))
+            members = []
+        if not members:
+            shard, start, end = its_shard, its_start, its_end
+        end = max(end, its_end)
+        members.append(i)
+    if members:
+        yield Range(shard, start, end, tuple(members))
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Fetches from storage, verifies, and keeps what came."""
+
+    storage: Storage
+    downloads: Downloads | None
+    on_retry: Callable[[RetryEvent], None] | None
+    on_damaged: Callable[[int, Damaged], None] | None
+
+    def loose(self, examples: Sequence[Example], i: int) -> bytes | None:
+        """The object of the i-th example; None where it is damaged and that was told."""
+        return self._intact(examples[i], i, partial(self.storage.read, examples[i].name), None)
+
+    def packed(self, examples: Sequence[Example], wanted: Range) -> list[tuple[int, bytes]]:
+        """The examples of one range; a damaged one is fetched again alone."""
+        block = self.storage.read_range(wanted.shard, wanted.start, wanted.end - wanted.start)
+        found = []
+        for i in wanted.members:
+            example, at = examples[i], _offset(examples[i]) - wanted.start
+            data = self._intact(example, i, partial(self._part, example), block[at : at + example.size])
+            if data is not None:
+                found.append((i, data))
+        return found
+
+    def _part(self, example: Example) -> bytes:
+        assert example.place is not None
+        return self.storage.read_range(example.place.shard, example.place.offset, example.size)
+
+    def _intact(self, example: Example, i: int, fetch: Callable[[], bytes], first: bytes | None) -> bytes | None:
+        """`first`, or what `fetch` gives, once it is as listed."""
+
+        def attempt(this: Attempt) -> bytes:
+            data = first if first is not None and this.number == 1 else fetch()
+            if not is_intact(example, data):
+                raise _OtherBytes(
+                    f"{len(data):,} bytes of crc32c {google_crc32c.value(data):08x} instead of "
+                    f"{example.size:,} of {example.crc32c:08x}"
+                )
+            return data
+
+        try:
+            data = keep_trying(
+                attempt,
+                operation="read",
+                name=example.name,
+                size=example.size,
+                policy=DAMAGED,
+                reason_of=lambda error: RetryReason.CHECKSUM if isinstance(error, _OtherBytes) else None,
+                on_retry=self.on_retry,
+            )
+        except GaveUp as error:
+            where = f"{example.place.shard}: {example.name}" if example.place else example.name
+            damaged = Damaged(
+                f"{self.storage.uri}/{where}: damaged, or changed since the data set was listed or indexed: "
+                f"{error.__cause__}; `catdog data check` names every such picture"
+            )
+            if self.on_damaged is None:
+                raise damaged from error
+            self.on_damaged(i, damaged)
+            return None
+        if self.downloads is not None:
+            self.downloads.put(example, data)
+        return data
+
+
+def _offset(example: Example) -> int:
+    assert example.place is not None
+    return example.place.offset

@@ -1,0 +1,143 @@
+"""The verbs on a data set: import, check, pack. Progress goes to standard error, the answer to standard output."""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from trainer.config import DataCheckRequest, DataImportRequest, DataPackRequest
+from trainer.data import check as checking
+from trainer.data import prepare, shards
+from trainer.data.contents import open_contents
+from trainer.data.picture import check
+from trainer.data.reading import CONCURRENCY, reader
+from trainer.data.split import SPLITS, describe, list_data_set
+from trainer.exits import Exit, ExitError
+from trainer.storage.base import open_storage
+from trainer.storage.retry import MIB
+
+PLAIN_STEPS = 10
+"""Lines of progress where standard error is no terminal."""
+
+
+def import_data(request: DataImportRequest) -> int:
+    """Split the pictures of an archive, a folder per class or a split, check them and store them.
+
+    Raises:
+        ExitError: 64, 65 and 66 as `prepare.recognise`, `prepare.plan` and `prepare.import_pictures`; 74 and 77 from
+            storage.
+    """
+    target = open_storage(request.target, concurrency=CONCURRENCY)
+    asked = {split: getattr(request, split) for split in SPLITS}
+    with open_contents(request.source, CONCURRENCY) as contents:
+        found = prepare.recognise(contents.uri, contents.sizes)
+        wanted = prepare.plan(contents.uri, found, asked, request.order, request.seed)
+        with _progress("importing", len(wanted.pictures)) as on_done:
+            done = prepare.import_pictures(contents, wanted, target, check, on_done)
+        odd = len(contents.sizes) - len(found)
+    if request.output == "json":
+        print(
+            json.dumps(
+                {
+                    "uri": done.data.uri,
+                    "fingerprint": done.data.fingerprint,
+                    "classes": list(done.data.classes),
+                    "splits": {split: len(done.data.splits[split]) for split in SPLITS},
+                    "stored": done.stored,
+                    "already_there": done.already_there,
+                    "left_over": wanted.left_over,
+                    "odd": odd,
+                    "dropped": [{"path": path, "same_as": other} for path, other in done.dropped],
+                    "rejected": [{"path": path, "reason": why} for path, why in done.rejected],
+                }
+            )
+        )
+        return Exit.DONE
+    for path, other in done.dropped:
+        print(f"left out: {path}: the same picture as {other}")
+    for path, why in done.rejected:
+        print(f"left out: {path}: {why}")
+    for line in describe(done.data):
+        print(line)
+    print(
+        f"{done.data.uri}: {done.stored:,} pictures stored, {done.already_there:,} were there already; "
+        f"{wanted.left_over:,} of the source are not asked for, {odd:,} files are no pictures"
+    )
+    print(f"fingerprint {done.data.fingerprint}")
+    return Exit.DONE
+
+
+def check_data(request: DataCheckRequest) -> int:
+    """Read and decode every picture, compare them with each other, and say what is wrong.
+
+    Raises:
+        ExitError: 65 when the data set cannot be used as it is, 66 when none is there; 74 and 77 from storage.
+    """
+    storage = open_storage(request.data, concurrency=CONCURRENCY)
+    data = list_data_set(storage)
+    total = sum(len(examples) for examples in data.splits.values())
+    with _progress("checking", total) as on_done:
+        checked = checking.check_data_set(
+            data, storage.list(), lambda told: reader(storage, on_damaged=told), check, on_done
+        )
+    if request.output == "json":
+        print(json.dumps(checked.as_json()))
+    else:
+        print("\n".join(checking.lines(checked)))
+    if checked.problems:
+        raise ExitError(Exit.BAD_DATA, f"{data.uri}: {'; '.join(checked.problems)}")
+    return Exit.DONE
+
+
+def pack_data(request: DataPackRequest) -> int:
+    """Write the pictures of a data set into shards.
+
+    Raises:
+        ExitError: 64 for a shard size below 1 MiB or a target that holds other data; 65 and 66 about the data set; 74
+            and 77 from storage.
+    """
+    if request.shard_size < 1:
+        raise ExitError(Exit.BAD_OPTION, f"--shard-size is {request.shard_size}; it must be at least 1")
+    storage = open_storage(request.data, concurrency=CONCURRENCY)
+    target = open_storage(request.target)
+    data = list_data_set(storage)
+    with _progress("packing", sum(len(examples) for examples in data.splits.values())) as on_done:
+        index = shards.pack(data, reader(storage), target, request.shard_size * MIB, on_done)
+    size = sum(shard.size for shard in index.shards)
+    if request.output == "json":
+        answer = {"uri": target.uri, "fingerprint": index.fingerprint, "shards": len(index.shards), "bytes": size}
+        print(json.dumps(answer | {"pictures": len(index.pictures)}))
+    else:
+        print(
+            f"{target.uri}: {len(index.pictures):,} pictures in {len(index.shards)} shards of {size / MIB:,.0f} MiB "
+            f"together\nfingerprint {index.fingerprint}"
+        )
+    return Exit.DONE
+
+
+@contextmanager
+def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
+    """Gives what to call after each picture: a bar in a terminal, else a line now and then."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(what, total).done
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        yield partial(bar.advance, bar.add_task(what, total=total))
+
+
+class _Lines:
+    """Counts, and prints at each tenth."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self._what, self._total, self._done = what, total, 0
+
+    def done(self) -> None:
+        before, self._done = self._done, self._done + 1
+        if self._done * PLAIN_STEPS // self._total > before * PLAIN_STEPS // self._total:
+            print(f"{self._what}: {self._done:,} of {self._total:,} pictures", file=sys.stderr, flush=True)

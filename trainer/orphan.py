@@ -1,0 +1,19 @@
+"""A process started by another one here stops when that one is gone, however it went."""
+
+import ctypes
+import os
+import signal
+from collections.abc import Mapping
+
+PARENT = "CATDOG_PARENT"
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def stop_with_parent(environment: Mapping[str, str]) -> None:
+    """Ask the kernel for a SIGTERM when the process named in CATDOG_PARENT ends; without that variable, nothing."""
+    parent = environment.get(PARENT)
+    if not parent:
+        return
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != int(parent):  # it ended before we could ask
+        os.kill(os.getpid(), signal.SIGTERM)

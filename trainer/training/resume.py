@@ -1,0 +1,42 @@
+"""The first weights and state of an attempt: of a checkpoint, else of another run, else by the seed."""
+
+import time
+
+from trainer.exits import Exit, ExitError
+from trainer.storage.base import open_storage
+from trainer.training import checkpoint, loop
+from trainer.training.checkpoint import Snapshot, Unusable
+from trainer.training.learner import Learner, restore
+from trainer.training.loop import Task
+from trainer.training.state import LoopState
+
+
+def first_state(task: Task, snapshot: Snapshot | None) -> LoopState:
+    """Put the first weights on the devices and return the state to go on from.
+
+    Raises:
+        ExitError: 73 when the checkpoint is of another network; 66 or 64 when --init-from has no weights or other ones.
+    """
+    if snapshot is not None:
+        try:
+            return loop.put_back(task, snapshot)
+        except ValueError as error:
+            raise ExitError(
+                Exit.RUN_REFUSED,
+                f"{task.config.run}: its checkpoint is of another network or optimizer: {error}; use another --run",
+            ) from error
+    if task.config.init_from:
+        _init_from(task.config.init_from, task.learner)
+    return LoopState(first_start=time.time())
+
+
+def _init_from(uri: str, learner: Learner) -> None:
+    try:
+        weights = checkpoint.read(open_storage(uri), "best").groups["weights"]
+        restore(learner.weights, weights)
+        if learner.ema:
+            restore(learner.ema, weights)
+    except Unusable as error:
+        raise ExitError(Exit.INPUT_MISSING, f"--init-from {uri}: no best weights there: {error}") from error
+    except ValueError as error:
+        raise ExitError(Exit.BAD_OPTION, f"--init-from {uri}: its weights do not fit this network: {error}") from error
