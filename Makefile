@@ -30,7 +30,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-v
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test integration check format lock clean distclean
+.PHONY: help setup train test integration bench check format lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -63,11 +63,17 @@ train: setup ## Train here, and leave a model and a report in runs/ (RECIPE=...,
 	$(BIN)/catdog train --recipe $(RECIPE) $(ARGS)
 
 test: setup ## Run the tests that need Python only
-	$(BIN)/pytest tests/unit -n $(PYTEST_WORKERS) $(PYTEST_ARGS)
+	$(BIN)/pytest tests/unit -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 integration: setup ## Run the tests against real servers (needs Go)
 	@command -v go >/dev/null 2>&1 || { echo "make: no 'go' found; the integration tests build their servers with Go: see CONTRIBUTING.md" >&2; exit 1; }
 	$(BIN)/pytest tests/integration $(PYTEST_ARGS)
+
+bench: setup ## Measure side by side with what a user would pick instead (needs Go; nothing else should run)
+	@command -v go >/dev/null 2>&1 || { echo "make: no 'go' found; the storage benchmark builds its server with Go" >&2; exit 1; }
+	$(BIN)/python -m benchmarks.storage_reads
+	$(BIN)/python -m benchmarks.checkpoint_cost
+	$(BIN)/python -m benchmarks.second_epoch
 
 check: setup ## Lint, check the format, the types and which module imports which
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Starts real training processes for tests, and reads what they leave."""
 
 import dataclasses
+import json
 import os
 import signal
 import subprocess
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainer.config import RunConfig, to_json
+from trainer.config import SCHEMA, RunConfig, to_json
 from trainer.data.demo import DemoSize, write_demo
 from trainer.recipes import RECIPES
 from trainer.storage.base import open_storage
@@ -59,6 +60,19 @@ def finish(process: "subprocess.Popen[str]", code: int = 0) -> str:
 
 def train(asked: RunConfig, code: int = 0, **environment: str) -> str:
     return finish(start(asked, **environment), code)
+
+
+def verb(name: str, request: dict[str, Any], code: int = 0) -> str:
+    """Another verb of `python -m trainer`; returns its standard output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", name, "--config", "-"],
+        input=json.dumps({"schema": SCHEMA, "config": request}),
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == code, f"exit {done.returncode}, expected {code}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
 
 
 def await_step(process: "subprocess.Popen[str]", step: int) -> str:

@@ -12,7 +12,7 @@ from trainer.run_folder import Record, RunState
 from trainer.signals import StopRequest
 from trainer.start import begin
 from trainer.storage.base import open_storage
-from trainer.storage.retry import RetryEvent
+from trainer.storage.retry import RetryEvent, RetryPolicy
 from trainer.telemetry.metrics import Metrics, serve
 from trainer.topology import from_environment
 from trainer.versions import revision, versions
@@ -32,7 +32,8 @@ def train(config: RunConfig, stop: StopRequest, environment: Mapping[str, str]) 
     def count(event: RetryEvent) -> None:
         metrics.storage_retries.labels(event.reason).inc()
 
-    run = open_storage(config.run, on_retry=count)
+    patience = RetryPolicy(total=min(RetryPolicy().total, config.storage_timeout))
+    run = open_storage(config.run, on_retry=count, retry=patience)
 
     # Who is here, what to train on, where to go on from: all that can be wrong with the input is found here.
     start = begin(config, topology, run, environment, count)

@@ -19,7 +19,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import PreconditionFailed, Storage, StorageMissing
+from trainer.storage.base import BadName, PreconditionFailed, Storage, StorageMissing
 from trainer.training.state import LoopState, from_json, to_json
 
 log = logging.getLogger(__name__)
@@ -65,19 +65,29 @@ def write(storage: Storage, prefix: str, snapshot: Snapshot) -> None:
         storage.write(f"{prefix}/{name}", data)
         files.append({"name": name, "group": group, "size": len(data), "crc32c": crc})
     manifest = {"schema": SCHEMA, "step": snapshot.state.step, "files": files, "state": to_json(snapshot.state)}
-    text = json.dumps(manifest, indent=1).encode() + b"\n"
-    storage.write(f"{prefix}/{MANIFEST}", text, if_generation=before.generation if before is not None else "")
+    generation = before.generation if before is not None else ""
+    storage.write(f"{prefix}/{MANIFEST}", sealed(manifest), if_generation=generation)
     keep = {f"{prefix}/{MANIFEST}", *(f"{prefix}/{file['name']}" for file in files)}
     for stat in list(storage.list(prefix + "/")):
         if stat.name not in keep:
             storage.delete(stat.name)
 
 
+def sealed(manifest: Mapping[str, Any]) -> bytes:
+    """A manifest as JSON with a CRC-32C of itself: with one flipped bit it would mostly still be one."""
+    return json.dumps({**manifest, "crc32c": _checksum(manifest)}, indent=1).encode() + b"\n"
+
+
+def _checksum(manifest: Mapping[str, Any]) -> int:
+    content = {name: value for name, value in manifest.items() if name != "crc32c"}
+    return google_crc32c.value(json.dumps(content, sort_keys=True).encode())
+
+
 def read(storage: Storage, prefix: str) -> Snapshot:
     """Load and verify the checkpoint below `prefix`.
 
     Raises:
-        Unusable: no manifest, or a file that is missing, cut short, changed or of another checkpoint.
+        Unusable: no manifest, or it or a file is missing, cut short, changed or of another checkpoint.
     """
     try:
         text = storage.read(f"{prefix}/{MANIFEST}")
@@ -87,11 +97,13 @@ def read(storage: Storage, prefix: str) -> Snapshot:
         manifest = json.loads(text)
         if manifest["schema"] != SCHEMA:
             raise Unusable(f"manifest schema {manifest['schema']}, this catdog reads {SCHEMA}")
+        if manifest["crc32c"] != _checksum(manifest):
+            raise Unusable("the manifest is not what was written (CRC-32C differs)")
         state = from_json(manifest["state"])
         if state.step != manifest["step"]:
             raise Unusable("the manifest contradicts itself")
         groups = {file["group"]: _read_file(storage, prefix, file) for file in manifest["files"]}
-    except StorageMissing as error:
+    except (StorageMissing, BadName) as error:
         raise Unusable(error.message) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Unusable(f"the manifest is damaged: {error!r}") from error
@@ -141,7 +153,10 @@ def newest(storage: Storage) -> Snapshot | None:
     refused = []
     for name in folders(storage):
         try:
-            return read(storage, name)
+            found = read(storage, name)
+            if folder(found.state.step) != name:
+                raise Unusable(f"it is of step {found.state.step}")
+            return found
         except Unusable as error:
             if storage.stat(f"{name}/{MANIFEST}") is not None:
                 refused.append(name)

@@ -1,0 +1,194 @@
+"""Training with data and run folder in a bucket: the same weights as from a folder, through faults and outages."""
+
+import re
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests import runs
+from tests.servers import FaultProxy, Faults, free_port
+from trainer.config import RunConfig
+from trainer.storage.base import open_storage
+from trainer.training.checkpoint import Snapshot
+
+pytestmark = pytest.mark.timeout(400)
+
+FAULTS = Faults(status=0.01, reset=0.01, lost=0.005, cut=0.01, flip=0.01, stall=0.005, stall_seconds=2.0)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return runs.drawn(tmp_path_factory.mktemp("data") / "drawn", 20, 6, 6)
+
+
+def asked(data: str | Path, run: str | Path, cache: Path, **changes: object) -> RunConfig:
+    """Five steps of eight an epoch, with everything random on."""
+    return runs.config(
+        "augmented", data, run,
+        **{"model": "small", "image_size": 32, "batch_size": 8, "epochs": 2, "deterministic": True,
+           "precision": "float32", "cache_dir": str(cache), "checkpoint_every": 2, **changes},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def reference(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """Data and run in local folders."""
+    folder = tmp_path_factory.mktemp("reference")
+    runs.train(asked(data, folder / "run", folder / "cache"))
+    return runs.last(folder / "run")
+
+
+def copied(data: Path, bucket: str) -> str:
+    """The data set in a bucket."""
+    target = open_storage(bucket).child("data")
+    for path in sorted(p for p in data.rglob("*.jpg")):
+        target.write(path.relative_to(data).as_posix(), path.read_bytes())
+    return target.uri
+
+
+def packed(data: str | Path, target: str) -> str:
+    """The data set in shards."""
+    runs.verb("data-pack", {"data": str(data), "target": target})
+    return target
+
+
+@contextmanager
+def scraped(port: int) -> Iterator[dict[str, float]]:
+    """The newest values of /metrics at a port, read over and over meanwhile."""
+    values: dict[str, float] = {}
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.wait(0.1):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
+                    text = answer.read().decode()
+            except OSError:
+                continue
+            values.update({m[1]: float(m[2]) for m in re.finditer(r"^(catdog_\S+) (\S+)$", text, re.MULTILINE)})
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    try:
+        yield values
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_loose_objects_and_shards_give_the_bits_of_a_local_folder(
+    data: Path, reference: Snapshot, bucket: str, tmp_path: Path
+) -> None:
+    loose = copied(data, bucket)
+    places = {
+        "loose": loose,
+        "packed in a folder": packed(data, str(tmp_path / "packed")),
+        "packed in the bucket": packed(loose, f"{bucket}/packed"),
+    }
+    for name, place in places.items():
+        run = f"{bucket}/runs/{name.replace(' ', '-')}"
+        runs.train(asked(place, run, tmp_path / "cache"))
+        assert runs.differing(runs.last(run), reference) == [], name
+        assert runs.results(runs.last(run)) == runs.results(reference), name
+
+
+def test_everything_a_run_leaves_is_in_the_bucket(data: Path, bucket: str, tmp_path: Path) -> None:
+    run = f"{bucket}/run"
+    runs.train(asked(copied(data, bucket), run, tmp_path / "cache"))
+    names = {stat.name for stat in open_storage(run).list()}
+    assert {"config.json", "state.json", "metrics.jsonl", "summary.json", "report.html"} <= names
+    assert {"best/MANIFEST.json", "model/model.keras", "model/saved_model/saved_model.pb"} <= names
+    assert "lease.json" not in names
+    answer = runs.verb("evaluate", {"run": run, "data": f"{bucket}/data", "output": "json"})
+    assert '"examples": 12' in answer
+    runs.verb("report", {"run": run})
+    assert "is finished" in runs.train(asked(f"{bucket}/data", run, tmp_path / "cache"))
+
+
+def test_faults_of_the_network_change_no_bit_and_each_retry_is_counted(
+    data: Path, reference: Snapshot, proxy: FaultProxy, bucket: str, tmp_path: Path
+) -> None:
+    uri = copied(data, bucket)
+    port = free_port()
+    proxy.faults = FAULTS
+    before = dict(proxy.counts)
+    with scraped(port) as values:
+        runs.train(asked(uri, f"{bucket}/run", tmp_path / "cache", metrics_port=port, epochs=2))
+    proxy.faults = Faults()
+    injected = sum(proxy.counts.values()) - sum(before.values())
+    counted = sum(value for name, value in values.items() if name.startswith("catdog_storage_retries_total"))
+    assert runs.differing(runs.last(f"{bucket}/run"), reference) == []
+    assert injected > 0
+    # A stall shorter than the client's patience, and what happens after the last scrape, is no retry that is seen.
+    assert counted > 0
+    assert counted <= injected + proxy.counts["stall"]
+
+
+def test_training_goes_on_while_storage_is_away_for_a_minute_and_checkpoints_catch_up(
+    data: Path, proxy: FaultProxy, bucket: str, tmp_path: Path
+) -> None:
+    process = runs.start(
+        asked(
+            copied(data, bucket), f"{bucket}/run", tmp_path / "cache", epochs=100_000, deterministic=False, log_every=1
+        )
+    )
+    runs.await_step(process, 5)
+    proxy.faults = Faults(reset=1.0)
+    began, steps = time.monotonic(), []
+    assert process.stdout is not None
+    while time.monotonic() - began < 60:
+        words = process.stdout.readline().split()
+        if words[:1] == ["step"]:
+            steps.append(int(words[1].split("/")[0]))
+    proxy.faults = Faults()
+    assert steps[-1] > steps[0] + 20, "training stood still"
+    assert process.poll() is None
+    reader = threading.Thread(target=process.stdout.read, daemon=True)
+    reader.start()
+    deadline = time.monotonic() + 60
+    while runs.last(f"{bucket}/run").state.step < steps[-1]:
+        assert time.monotonic() < deadline, "checkpoints did not catch up"
+        time.sleep(0.5)
+    process.terminate()
+    reader.join(60)
+    assert process.wait(60) == 143
+
+
+def test_storage_that_is_gone_for_good_ends_with_74_and_the_last_durable_step(
+    data: Path, proxy: FaultProxy, bucket: str, tmp_path: Path
+) -> None:
+    run = f"{bucket}/run"
+    process = runs.start(
+        asked(copied(data, bucket), run, tmp_path / "cache", epochs=100_000, log_every=1, storage_timeout=4.0)
+    )
+    runs.await_step(process, 8)
+    proxy.faults = Faults(reset=1.0)
+    output = runs.finish(process, 74)
+    proxy.faults = Faults()
+    named = re.findall(r"the last durable checkpoint is step (\d+)", output)
+    assert named, output
+    assert int(named[-1]) == runs.last(run).state.step
+
+
+def test_an_attempt_whose_folder_was_taken_over_stops_and_changes_nothing(
+    data: Path, bucket: str, tmp_path: Path
+) -> None:
+    """A higher attempt of the same run takes over at once; the older one ends with 73 and its late writes are fenced."""
+    config = asked(copied(data, bucket), f"{bucket}/run", tmp_path / "cache", epochs=100_000, log_every=1)
+    old = runs.start(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="0")
+    runs.await_step(old, 5)
+    new = runs.start(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="1")
+    try:
+        assert "taken this run folder over" in runs.finish(old, 73)
+        runs.await_step(new, runs.last(f"{bucket}/run").state.step + 5)
+        assert new.poll() is None
+    finally:
+        new.terminate()
+        new.communicate(timeout=60)
+    assert new.returncode == 143
+    assert runs.last(f"{bucket}/run").state.step > 5
