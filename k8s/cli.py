@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from k8s import local
+from k8s import cluster_cli, local
 from k8s.data_cli import data_app
 from k8s.options import resolve, with_run_options
 from trainer.config import EvaluateRequest, PredictRequest, ReportRequest
@@ -78,10 +78,24 @@ def report(run: Run) -> None:
     raise typer.Exit(code)
 
 
+cluster_cli.mount(app)
+
+
 def main() -> None:
     """The console script `catdog`."""
+    _run(app)
+
+
+def submit_main() -> None:
+    """The console script `catdog-submit`: `catdog submit`."""
+    alone = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
+    alone.command("catdog-submit")(cluster_cli.submit_command())
+    _run(alone)
+
+
+def _run(commands: typer.Typer) -> None:
     try:
-        app()
+        commands()
     except ExitError as error:
         print(f"catdog: {error.message}", file=sys.stderr)
         sys.exit(int(error.code))

@@ -21,7 +21,7 @@ from trainer.storage.base import Storage
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 10.0
-LAST_WORDS_SECONDS = 5.0
+LAST_WORDS_SECONDS = 10.0
 
 _ENDINGS = {Exit.DONE: "succeeded", Exit.TERMINATED: "preempted", Exit.INTERRUPTED: "cancelled"}
 
@@ -103,18 +103,24 @@ class Attempt:
         return code not in _ENDINGS and code != Exit.PEER_LOST
 
     def die(self, code: Exit, reason: str) -> NoReturn:
-        """End the process at once, from any thread, with its last words if storage takes them in a few seconds."""
-        print(f"catdog: {reason}", file=sys.stderr, flush=True)
-        words = threading.Thread(target=self._last_words, args=(code, reason), daemon=True)
-        words.start()
-        words.join(LAST_WORDS_SECONDS)
-        os._exit(int(code))
+        """End the process at once, from any thread, with its last words if they can be had in a few seconds."""
+        try:
+            self._last_words(code, reason)
+            print(f"catdog: {reason}", file=sys.stderr, flush=True)
+        finally:  # whatever fails above, standard error being closed among it
+            os._exit(int(code))
 
     def _last_words(self, code: Exit, reason: str) -> None:
+        """Write the last state, but wait for storage a few seconds only: it may be what failed."""
+        words = threading.Thread(target=self._try_end, args=(code, reason), daemon=True)
+        words.start()
+        words.join(LAST_WORDS_SECONDS)
+
+    def _try_end(self, code: Exit, reason: str) -> None:
         try:
             self.end(code, reason)
         except ExitError as error:
-            print(f"catdog: could not write the last state: {error.message}", file=sys.stderr, flush=True)
+            log.error("could not write the last state: %s", error.message)
 
     def _beat(self) -> None:
         while not self._closed.wait(HEARTBEAT_SECONDS):
@@ -137,12 +143,6 @@ class Attempt:
         if self._closed.is_set():
             return
         if isinstance(error, ExitError):
-            self._try_end(error.code, error.message)
+            self._last_words(error.code, error.message)
         elif error is not None:
-            self._try_end(Exit.BUG, f"{type(error).__name__}: {error}".split("\n")[0])
-
-    def _try_end(self, code: Exit, reason: str) -> None:
-        try:
-            self.end(code, reason)
-        except ExitError as second:
-            log.error("could not write the last state: %s", second.message)
+            self._last_words(Exit.BUG, f"{type(error).__name__}: {error}".split("\n")[0])

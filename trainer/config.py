@@ -40,6 +40,8 @@ def _option(default: Any, help: str, **facts: Any) -> Any:
     return field(default=default, metadata={"option": Option(help, **facts)})
 
 
+# Networks of trainer.models.registry, and the smallest picture each can take, in pixels.
+NETWORKS = {"article": 78, "small": 16}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("rmsprop", "adam", "sgd")
 SCHEDULES = ("constant", "cosine")
@@ -53,7 +55,7 @@ class RunConfig:
     data: str = _option("", "Data set: a path, file://… or gs://… holding {train,valid,test}/CLASS/.", group="Run")
     run: str = _option("", "Run folder: a path, file://… or gs://….", group="Run")
 
-    model: str = _option("article", "Network, by name.", identity=True, group="Model")
+    model: str = _option("article", "Network, by name.", identity=True, choices=tuple(NETWORKS), group="Model")
     image_size: int = _option(
         180,
         "Side of the square the pictures are resized to.",
@@ -283,6 +285,12 @@ def check(config: RunConfig) -> RunConfig:
             )
         if isinstance(value, (int, float)) and not isinstance(value, bool) and not _within(value, option):
             raise ExitError(Exit.BAD_OPTION, f"{flag(name)} is {value}; it must be {bounds(option)}")
+    smallest = NETWORKS[config.model]
+    if config.image_size < smallest:
+        raise ExitError(
+            Exit.BAD_OPTION,
+            f"--image-size is {config.image_size}; --model {config.model} needs at least {smallest} pixels",
+        )
     return config
 
 

@@ -4,7 +4,7 @@ import logging
 import os
 from collections.abc import Mapping
 
-from trainer import quiet, run_folder
+from trainer import quiet, run_folder, signals
 from trainer.attempt import Attempt
 from trainer.config import RunConfig
 from trainer.exits import Exit
@@ -58,6 +58,7 @@ def train(config: RunConfig, stop: StopRequest, environment: Mapping[str, str]) 
         devices = configure(start.config)
         config = resolve_precision(start.config, devices)
         distribution = distribute(topology, devices, os.environ)
+        signals.take_back()
         layout = loop.lay_out(config, distribution.replicas)
         agree(distribution, "precision", config.precision)
         set_precision(config.precision)

@@ -43,11 +43,20 @@ def install(grace_period: float) -> StopRequest:
     stop = StopRequest()
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: None)
+    take_back()
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     threading.Thread(target=_watch, args=(reader, stop, grace_period / 2), name="signals", daemon=True).start()
     return stop
+
+
+def take_back() -> None:
+    """Make the signals ours, in the main thread; again after a multi-worker strategy is made.
+
+    TensorFlow's coordination service puts a SIGTERM handler of its own in place then, which only tells its preemption
+    service: a worker would not notice that it is asked to stop.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: None)
 
 
 def _watch(reader: int, stop: StopRequest, patience: float) -> None:

@@ -1,8 +1,9 @@
 """A local folder of pictures that were read from a bucket: encoded bytes, kept between runs, within a size limit.
 
 One file a picture, below a folder a data set (named by its fingerprint). Any number of processes may use it at once and
-be killed at any moment: files appear whole, by renaming, and whatever is read is compared with the size and CRC-32C of
-the listing, so that a damaged file is a miss. The sum of the sizes is kept in a file that is changed under its lock.
+be killed at any moment: whatever is read is compared with the size and CRC-32C of the listing, so that a file that is
+half written, or damaged, is a miss, and is written anew. How much may still be written is kept in a file that is
+changed under its lock; a process takes 8 MiB of it at a time, so that storing a picture costs few system calls.
 """
 
 import errno
@@ -14,8 +15,7 @@ import re
 import shutil
 import stat
 import tempfile
-import time
-import uuid
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -27,26 +27,29 @@ from trainer.data.split import Example
 log = logging.getLogger(__name__)
 
 LARGEST_DEFAULT = 16 << 30
+TAKEN_AT_ONCE = 8 << 20
+"""Bytes of the limit that a process takes, so far as they are left, when it needs more."""
+
 _USED = "used"
-_TEMPORARY = "tmp-"
-_ABANDONED_SECONDS = 3600.0
 
 
 class Downloads:
     """Pictures of one data set in the folder. Safe to use from many threads and processes; made by `open_downloads`.
 
-    When `limit` bytes are reached, other data sets go, the longest unused first; then no more is added. A disk that
+    When `limit` bytes are taken, other data sets go, the longest unused first; then no more is added. A disk that
     cannot be written ends the adding, with one warning, not the run.
     """
 
     def __init__(self, root: Path, fingerprint: str, limit: int) -> None:
         self._root, self._folder, self._limit = root, root / fingerprint, limit
-        self._adding = True
+        self._adding, self._allowed = True, 0
+        self._guard = threading.Lock()
 
     def get(self, example: Example) -> bytes | None:
         """The picture's bytes, verified; None where they are not here."""
         try:
-            data = self._path(example).read_bytes()
+            with open(self._path(example), "rb", buffering=0) as file:
+                data = file.readall()
         except OSError:
             return None  # absent, evicted by another process, or unreadable: the bucket has it
         return data if is_intact(example, data) else None
@@ -56,32 +59,32 @@ class Downloads:
         if not self._adding:
             return
         try:
-            self._put(self._path(example), data)
+            path = self._path(example)
+            if not _is_there(path, data) and self._allow(len(data)):
+                _write(path, data)
         except OSError as error:
             if self._adding:
                 log.warning("%s: downloaded pictures are no longer kept there: %s", self._root, error.strerror)
             self._adding = False
 
-    def _path(self, example: Example) -> Path:
+    def _path(self, example: Example) -> str:
         name = hashlib.sha256(example.name.encode()).hexdigest()[:32]
-        return self._folder / name[:2] / name[2:]
+        return f"{self._folder}/{name[:2]}/{name[2:]}"
 
-    def _put(self, path: Path, data: bytes) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f"{_TEMPORARY}{uuid.uuid4().hex}"
-        try:
-            temporary.write_bytes(data)
-            with _account(self._root) as account:
-                added = len(data) - (path.stat().st_size if path.exists() else 0)
-                while account.used + added > self._limit and (freed := self._evict_another()):
-                    account.used -= freed
-                if account.used + added > self._limit:
-                    self._adding = False
-                    return
-                os.replace(temporary, path)
-                account.used += added
-        finally:
-            temporary.unlink(missing_ok=True)
+    def _allow(self, size: int) -> bool:
+        """Takes `size` bytes of the limit, if they are left."""
+        with self._guard:
+            if size > self._allowed:
+                with _account(self._root) as account:
+                    while account.used + size > self._limit and (freed := self._evict_another()):
+                        account.used -= freed
+                    taken = max(0, min(max(TAKEN_AT_ONCE, size), self._limit - account.used))
+                    account.used += taken
+                self._allowed += taken
+            self._adding = size <= self._allowed
+            if self._adding:
+                self._allowed -= size
+            return self._adding
 
     def _evict_another(self) -> int:
         """Removes the longest unused other data set; the bytes that this freed, 0 where nothing can go."""
@@ -98,7 +101,8 @@ def open_downloads(folder: Path | None, fingerprint: str, limit: int) -> Downloa
     """What is kept of one data set below `folder`, by default the system's temporary folder, with the sum of sizes
     taken anew; None, and a warning, where it cannot be kept there.
 
-    `limit` in bytes holds for all data sets together; 0: a quarter of the disk that is free or ours, at most 16 GiB.
+    `limit` in bytes holds for all data sets together, to within 8 MiB a process that was using the folder before; 0: a
+    quarter of the disk that is free or ours, at most 16 GiB.
     """
     root = (folder or Path(tempfile.gettempdir())) / f"catdog-pictures-{os.geteuid()}"
     try:
@@ -111,8 +115,9 @@ def open_downloads(folder: Path | None, fingerprint: str, limit: int) -> Downloa
         with _account(root) as account:
             own = root / fingerprint
             own.mkdir(exist_ok=True)
+            for number in range(256):
+                (own / f"{number:02x}").mkdir(exist_ok=True)
             os.utime(own)
-            _sweep(root)
             account.used = sum(map(_size_of, _data_sets(root)))
             free = shutil.disk_usage(root).free + account.used
         return Downloads(root, fingerprint, limit or min(free // 4, LARGEST_DEFAULT))
@@ -124,6 +129,25 @@ def open_downloads(folder: Path | None, fingerprint: str, limit: int) -> Downloa
 def is_intact(example: Example, data: bytes) -> bool:
     """Whether these are the bytes that were listed."""
     return len(data) == example.size and google_crc32c.value(data) == example.crc32c
+
+
+def _is_there(path: str, data: bytes) -> bool:
+    """Whether another process has stored these bytes meanwhile."""
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return file.readall() == data
+    except FileNotFoundError:
+        return False
+
+
+def _write(path: str, data: bytes) -> None:
+    try:
+        with open(path, "wb", buffering=0) as file:
+            file.write(data)
+    except FileNotFoundError:  # another process evicted this data set
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb", buffering=0) as file:
+            file.write(data)
 
 
 class _Account:
@@ -161,11 +185,3 @@ def _size_of(folder: Path) -> int:
         with suppress(FileNotFoundError):
             total += path.stat().st_size
     return total
-
-
-def _sweep(root: Path) -> None:
-    """Removes the temporary files of writers that were killed."""
-    for path in _files(root):
-        with suppress(FileNotFoundError):
-            if path.name.startswith(_TEMPORARY) and path.stat().st_mtime < time.time() - _ABANDONED_SECONDS:
-                path.unlink()

@@ -100,7 +100,7 @@ def recognise(uri: str, names: Iterable[str]) -> tuple[Found, ...]:
 
 def _is_litter(name: str) -> bool:
     """Resource forks and the like, which look like pictures by name."""
-    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith(".")
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("._")
 
 
 def _split(pictures: Sequence[str]) -> list[Found]:
@@ -217,8 +217,9 @@ def import_pictures(
 ) -> Imported:
     """Checks and stores the planned pictures, many at a time, and the index last; what is there already stays.
 
-    A picture with the content of one in an earlier split is dropped, as is one that cannot be used; so is nothing
-    else. May be interrupted anywhere and repeated. `on_done` is called after each picture.
+    A picture with the content of one in an earlier split is dropped, one that cannot be used is left out; both are
+    told, and neither is replaced by another. May be interrupted anywhere and repeated. `on_done` is called after each
+    picture.
 
     Raises:
         ExitError: 64 when the target holds other pictures; 65 when a name cannot be stored there, more than 1 % of the

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.config import (
+    NETWORKS,
     SCHEMA,
     EvaluateRequest,
     Option,
@@ -63,7 +64,9 @@ def valid_values(name: str) -> st.SearchStrategy[Any]:
     return st.text(max_size=30) if TYPES[name] is str else numbers(option, TYPES[name])
 
 
-configs = st.builds(RunConfig, **{name: valid_values(name) for name in TYPES})
+configs = st.builds(RunConfig, **{name: valid_values(name) for name in TYPES}).filter(
+    lambda config: config.image_size >= NETWORKS[config.model]
+)
 
 
 def refused(name: str, value: Any) -> str:
@@ -165,7 +168,7 @@ def test_every_number_is_bounded_below_and_its_bounds_themselves_are_taken(name:
     for limit in (option.low, option.high):
         if limit is not None:
             value = TYPES[name](limit)
-            assert getattr(from_mapping({name: value}, RunConfig), name) == value
+            assert getattr(from_mapping({"model": "small", name: value}, RunConfig), name) == value
 
 
 @pytest.mark.parametrize("name", [name for name in TYPES if TYPES[name] is float])
@@ -185,6 +188,17 @@ def test_every_choice_is_checked(name: str) -> None:
         assert getattr(from_mapping({name: choice}, RunConfig), name) == choice
     message = refused(name, "nonsense")
     assert message == f"{flag(name)} is 'nonsense'; it must be one of {', '.join(options()[name].choices)}"
+
+
+@pytest.mark.parametrize(("model", "smallest"), NETWORKS.items())
+def test_a_picture_too_small_for_the_network_is_refused(model: str, smallest: int) -> None:
+    assert from_mapping({"model": model, "image_size": smallest}, RunConfig).image_size == smallest
+    if smallest > options()["image_size"].low:
+        with pytest.raises(
+            ExitError, match=f"--image-size is {smallest - 1}; --model {model} needs at least"
+        ) as caught:
+            from_mapping({"model": model, "image_size": smallest - 1}, RunConfig)
+        assert caught.value.code == Exit.BAD_OPTION
 
 
 @pytest.mark.parametrize("name", sorted(TYPES))
@@ -223,7 +237,7 @@ def test_other_documents_are_refused(text: str, words: str) -> None:
 
 
 def test_a_request_without_what_it_needs_is_refused() -> None:
-    with pytest.raises(ExitError, match="incomplete.*data") as caught:
+    with pytest.raises(ExitError, match=r"incomplete.*data") as caught:
         from_mapping({"run": "runs/a"}, EvaluateRequest)
     assert caught.value.code == Exit.BAD_OPTION
 

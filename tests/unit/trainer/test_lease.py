@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from trainer.exits import Exit, ExitError
-from trainer.lease import LEASE, STALE_SECONDS, Holder, acquire, myself, release, renew
+from trainer.lease import LEASE, STALE_SECONDS, Holder, acquire, holds, myself, release, renew, taken_over
 from trainer.storage.base import Storage, open_storage
 
 REPOSITORY = Path(__file__).parents[3]
@@ -182,6 +182,17 @@ def test_renewing_after_the_lease_was_deleted_fails(storage: Storage) -> None:
     storage.delete(LEASE)
     with pytest.raises(ExitError, match="taken this run folder over"):
         renew(storage, lease)
+
+
+def test_whether_a_lease_still_holds(storage: Storage) -> None:
+    theirs = acquire(storage, elsewhere(renewed=0))
+    assert holds(storage, theirs)
+    renewed = renew(storage, theirs)
+    assert not holds(storage, theirs)
+    assert holds(storage, renewed)
+    storage.delete(LEASE)
+    assert not holds(storage, renewed)
+    assert taken_over(storage).code == Exit.RUN_REFUSED
 
 
 def test_letting_go_after_a_takeover_leaves_the_new_holder(storage: Storage) -> None:

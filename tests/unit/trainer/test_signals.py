@@ -20,8 +20,8 @@ from trainer.signals import install
 stop = install(float(sys.argv[1]))
 """
 
-# A C function that lets other threads run but never comes back for a signal, as a collective that waits for a dead peer:
-# locking a mutex for the second time.
+# A C function that lets other threads run but never comes back for a signal, as a collective that waits for a dead
+# peer: locking a mutex for the second time.
 BLOCKED = (
     BEGIN
     + """

@@ -102,7 +102,7 @@ def test_numbers_are_uniform_in_every_direction(column: int, along: str) -> None
 
 def test_columns_and_neighbours_are_not_correlated() -> None:
     drawn = uniforms(0, 0, array(range(20_000)), 3)
-    series = [*drawn.T, drawn[1:, 0].tolist() + [0.5], uniforms(0, 1, array(range(20_000)), 1)[:, 0]]
+    series = [*drawn.T, [*drawn[1:, 0].tolist(), 0.5], uniforms(0, 1, array(range(20_000)), 1)[:, 0]]
     correlations = np.corrcoef(np.array(series))
     assert np.abs(correlations - np.eye(len(series))).max() < 0.03
 

@@ -1,0 +1,51 @@
+# The image that workers run. Build:
+#   docker build -t REPOSITORY:TAG --build-arg CATDOG_REVISION=$(git rev-parse HEAD) .
+#   docker build -t REPOSITORY:TAG-cuda --build-arg VARIANT=cuda --build-arg CATDOG_REVISION=$(git rev-parse HEAD) .
+
+# Anything with Python 3.11 to 3.13, venv and pip; the last stage runs on it too.
+ARG BASE_IMAGE=python:3.12-slim
+# cpu or cuda: which of requirements/*.txt, and what the last stage sets.
+ARG VARIANT=cpu
+
+FROM ${BASE_IMAGE} AS build
+ARG VARIANT
+# Bytecode is compiled here: the root of a running container is read-only.
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+RUN python3 -m venv --without-pip /opt/catdog
+COPY requirements/${VARIANT}.txt /src/requirements.txt
+RUN pip --python /opt/catdog/bin/python install --require-hashes --only-binary=:all: -r /src/requirements.txt
+COPY pyproject.toml LICENSE /src/
+COPY trainer /src/trainer
+COPY k8s /src/k8s
+# The build backend is in the lock, so nothing unpinned comes in.
+RUN pip --python /opt/catdog/bin/python install --no-deps --no-build-isolation /src
+
+FROM ${BASE_IMAGE} AS run-cpu
+# A name for the user: some libraries ask who runs them.
+RUN echo "catdog:x:10001:10001:catdog:/tmp:/usr/sbin/nologin" >> /etc/passwd \
+ && echo "catdog:x:10001:" >> /etc/group
+COPY --from=build /opt/catdog /opt/catdog
+# Only /tmp is writable in a pod.
+ENV PATH=/opt/catdog/bin:$PATH \
+    HOME=/tmp \
+    MPLCONFIGDIR=/tmp/matplotlib \
+    PYTHONUNBUFFERED=1
+
+# GKE mounts the driver's libraries there. NVIDIA_VISIBLE_DEVICES is left to the device plugin: "all" in an image gives
+# every GPU of the node to pods that asked for none.
+FROM run-cpu AS run-cuda
+ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility
+
+FROM run-${VARIANT}
+ARG VARIANT
+ARG CATDOG_REVISION=""
+ENV CATDOG_REVISION=${CATDOG_REVISION}
+LABEL org.opencontainers.image.title="catdog" \
+      org.opencontainers.image.description="Trains image classifiers, on one node or several" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.revision="${CATDOG_REVISION}" \
+      dev.catdog.variant="${VARIANT}"
+WORKDIR /tmp
+USER 10001:10001
+ENTRYPOINT ["python", "-m", "trainer"]

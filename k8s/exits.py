@@ -1,0 +1,32 @@
+"""How the command line ends when it talks to Kubernetes: its exit codes, and the exception that carries one."""
+
+from enum import IntEnum
+
+
+class Cli(IntEnum):
+    """Exit codes of submit, list, status, logs, why, cancel, resume, delete and doctor."""
+
+    OK = 0
+    RUN_FAILED = 1
+    USAGE = 2
+    PREREQUISITE = 3
+    TIMED_OUT = 124
+
+
+class CliError(Exception):
+    """A command cannot go on: one line for people, one code for machines."""
+
+    def __init__(self, code: Cli, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def usage(message: str) -> CliError:
+    """What was typed, or what is in a file that was named, is wrong."""
+    return CliError(Cli.USAGE, message)
+
+
+def missing(message: str) -> CliError:
+    """A prerequisite is missing: cluster, permission, chart or data."""
+    return CliError(Cli.PREREQUISITE, message)

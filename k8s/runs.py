@@ -1,0 +1,161 @@
+"""Run folders as the command line reads them: which one a name means, state.json, config.json, the list of all.
+
+The user's own rights on the bucket are never needed: what cannot be read is a note, not an end.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from k8s.exits import missing, usage
+from trainer.config import RunConfig, from_mapping
+from trainer.exits import ExitError
+from trainer.storage.base import PreconditionFailed, Storage, StorageDenied, StorageFailed, StorageMissing, open_storage
+from trainer.storage.retry import RetryPolicy
+
+CONFIG, STATE, SUMMARY = "config.json", "state.json", "summary.json"
+# People wait for these answers: give up sooner than a training would.
+_PATIENCE = RetryPolicy(total=15.0, attempt=10.0)
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What RUN on the command line means: a name in the cluster, or (name empty) a folder."""
+
+    name: str
+    uri: str
+
+
+def target(run: str, runs_uri: str) -> Target:
+    """RUN is a path or URI when it holds "/" or is a folder with a config.json, else a name under the runs URI."""
+    if is_folder(run):
+        return Target("", run)
+    return Target(run, f"{runs_uri.rstrip('/')}/{run}" if runs_uri else "")
+
+
+def is_folder(run: str) -> bool:
+    """Whether RUN means a path or URI rather than a name."""
+    return "/" in run or (Path(run) / CONFIG).is_file()
+
+
+def read(uri: str, name: str) -> tuple[Json | None, str]:
+    """A JSON object of a run folder and "", or None and why it could not be read ("" where it is not there)."""
+    try:
+        found = json.loads(open_storage(uri, concurrency=4, retry=_PATIENCE).read(name))
+    except StorageMissing:
+        return None, ""
+    except ExitError as error:
+        return None, f"{uri}/{name} cannot be read from here: {error.message}"
+    except ValueError as error:
+        return None, f"{uri}/{name} is not JSON: {error}"
+    return (found, "") if isinstance(found, dict) else (None, f"{uri}/{name} is not an object")
+
+
+def read_config(uri: str) -> RunConfig:
+    """The configuration that a run folder was trained with.
+
+    Raises:
+        CliError: 3 when it is not there, or cannot be read from here.
+    """
+    found, trouble = read(uri, CONFIG)
+    if found is None:
+        raise missing(trouble or f"{uri} has no {CONFIG}: it is no run folder, or the run never started")
+    try:
+        return from_mapping(found["config"], RunConfig)
+    except (KeyError, TypeError, ExitError) as error:
+        raise missing(f"{uri}/{CONFIG} was not written by this version of catdog: {error}") from error
+
+
+def states(runs_uri: str) -> tuple[dict[str, Json], str]:
+    """state.json of every run folder below a URI by the folder's name, and why some could not be read."""
+    found: dict[str, Json] = {}
+    try:
+        storage = open_storage(runs_uri, concurrency=16, retry=_PATIENCE)
+        for stat in storage.list():
+            name, _, file = stat.name.rpartition("/")
+            if file == STATE and name and "/" not in name:
+                state, trouble = read(f"{runs_uri.rstrip('/')}/{name}", STATE)
+                if trouble:
+                    return found, trouble
+                found[name] = state or {}
+    except ExitError as error:
+        return found, f"{runs_uri} cannot be listed from here: {error.message}"
+    return found, ""
+
+
+def check_data(uri: str) -> str:
+    """Look whether there is a data set at `uri`; return a warning when it cannot be seen from here.
+
+    Raises:
+        CliError: 3 when there is none; 2 for an impossible URI.
+    """
+    try:
+        storage = open_storage(uri, concurrency=4, retry=_PATIENCE)
+        if next(iter(storage.list("train/")), None) is None:
+            raise missing(f"--data {uri}: nothing below {uri}/train/; a data set is URI/{{train,valid,test}}/CLASS/")
+    except ExitError as error:
+        return _warn_or_raise(error, f"--data {uri}")
+    return ""
+
+
+def check_runs(uri: str) -> str:
+    """Look whether the bucket or folder of a run is there; return a warning when it cannot be seen from here.
+
+    Raises:
+        CliError: 3 when the bucket is missing; 2 for an impossible URI.
+    """
+    try:
+        open_storage(uri, concurrency=4, retry=_PATIENCE).stat(STATE)
+    except ExitError as error:
+        return _warn_or_raise(error, f"--run {uri}")
+    return ""
+
+
+def _warn_or_raise(error: ExitError, flag: str) -> str:
+    if isinstance(error, StorageDenied | StorageFailed):
+        return f"{flag} cannot be looked at from here, the workers may see it all the same: {error.message}"
+    if isinstance(error, StorageMissing):
+        raise missing(f"{flag}: {error.message}") from error
+    raise usage(f"{flag}: {error.message}") from error
+
+
+def mark_cancelled(uri: str) -> str:
+    """Turn what a cancelled run left in state.json, running or preempted, to cancelled; return why it was not done."""
+    try:
+        storage = open_storage(uri, concurrency=4, retry=_PATIENCE)
+        stat = storage.stat(STATE)
+        if stat is None:
+            return ""
+        state = json.loads(storage.read(STATE))
+        if state.get("state") not in ("running", "preempted"):
+            return ""
+        changed = {**state, "state": "cancelled", "reason": state.get("reason") or "cancelled by catdog cancel"}
+        storage.write(STATE, json.dumps(changed, indent=1).encode() + b"\n", if_generation=stat.generation)
+    except PreconditionFailed:
+        return f"{uri}/{STATE} was just written by somebody else: the run may still be alive"
+    except (ExitError, ValueError, AttributeError) as error:
+        return f"{uri}/{STATE} could not be marked as cancelled: {error}"
+    return ""
+
+
+def delete_folder(uri: str) -> int:
+    """Delete every object of a run folder; return how many there were.
+
+    Raises:
+        CliError: 3 when storage refuses.
+    """
+    try:
+        storage: Storage = open_storage(uri, retry=_PATIENCE)
+        if storage.stat(CONFIG) is None and storage.stat(STATE) is None:
+            raise missing(f"{uri} has neither {CONFIG} nor {STATE}: it is no run folder, and is left alone")
+        names = [stat.name for stat in storage.list()]
+        # state.json and config.json last: what is left after a failure is still known as a run folder.
+        for name in sorted(names, key=lambda one: (one in (CONFIG, STATE), one)):
+            storage.delete(name)
+    except ExitError as error:
+        raise missing(f"{uri} could not be deleted: {error.message}") from error
+    return len(names)

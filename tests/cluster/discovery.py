@@ -1,0 +1,71 @@
+"""Tell Prometheus which pods to scrape; a process: `python3 discovery.py API_URL CA_FILE TOKEN_FILE TARGETS_FILE`.
+
+Debian's Prometheus is built without Kubernetes discovery, so this writes its targets into a file which Prometheus reads
+(file_sd): every pod port named `metrics`, with the labels a PodMonitor gives.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+_POLL_S = 1.0
+
+
+def targets(pods: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Prometheus's file_sd entries for the pods of a PodList, in its order.
+
+    A pod that has ended keeps its address for a while, and another may have it by then: it is left out.
+    """
+    found = []
+    for pod in pods:
+        address = pod["status"].get("podIP")
+        if not address or pod["status"]["phase"] in ("Succeeded", "Failed"):
+            continue
+        for container in pod["spec"]["containers"]:
+            for port in container.get("ports", []):
+                if port.get("name") == "metrics":
+                    labels = {
+                        "namespace": pod["metadata"]["namespace"],
+                        "pod": pod["metadata"]["name"],
+                        "container": container["name"],
+                        "node": pod["spec"]["nodeName"],
+                    }
+                    found.append({"targets": [f"{address}:{port['containerPort']}"], "labels": labels})
+    return found
+
+
+def _pods(api_url: str, context: ssl.SSLContext, token: str) -> list[dict[str, Any]]:
+    request = urllib.request.Request(f"{api_url}/api/v1/pods", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(request, context=context, timeout=10) as answer:
+        return list(json.load(answer)["items"])
+
+
+def main(api_url: str, ca_file: str, token_file: str, targets_file: str) -> None:
+    """Write the targets whenever they change, for ever; while the API server is away, those of before stay."""
+    context = ssl.create_default_context(cafile=ca_file)
+    token = Path(token_file).read_text().strip()
+    file = Path(targets_file)
+    written = None
+    while True:
+        try:
+            text = json.dumps(targets(_pods(api_url, context, token)), indent=1)
+            if text != written:
+                side = file.with_suffix(".partial")
+                side.write_text(text)
+                side.rename(file)
+                written = text
+        except (urllib.error.URLError, ConnectionError, TimeoutError) as error:
+            print(error, file=sys.stderr, flush=True)
+        time.sleep(_POLL_S)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,3 @@
+module catdog.dev/cluster/pause
+
+go 1.26.0

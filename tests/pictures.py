@@ -1,0 +1,56 @@
+"""Pictures and archives for tests: real ones from CATDOG_TEST_DATA where it is set, else drawn ones."""
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def jpeg(number: int, width: int = 40, height: int = 30) -> bytes:
+    """A picture that differs from that of any other number."""
+    pixels = np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=80)
+    return file.getvalue()
+
+
+def kaggle_pictures(count: int) -> dict[str, bytes]:
+    """`count` cats and as many dogs by Kaggle's names in train.zip, numbers from 0, not in order."""
+    folder = os.environ.get("CATDOG_TEST_DATA")
+    found = {}
+    for kind in ("cat", "dog"):
+        real = sorted(Path(folder, "train", f"{kind}s").iterdir())[:count] if folder else []
+        for number in reversed(range(count)):
+            seed = number * 2 + (kind == "dog")
+            found[f"train/{kind}.{number}.jpg"] = real[number].read_bytes() if real else jpeg(seed)
+    return found
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        for name, data in files.items():
+            made.writestr(name, data)
+    return file.getvalue()
+
+
+def kaggle_archive(path: Path, count: int) -> Path:
+    """dogs-vs-cats.zip as Kaggle gives it."""
+    train = archive(kaggle_pictures(count))
+    path.write_bytes(archive({"sampleSubmission.csv": b"id,label\n", "test1.zip": archive({}), "train.zip": train}))
+    return path
+
+
+def write_split(folder: Path, per_class: int = 3, split: tuple[str, ...] = ("train", "valid", "test")) -> Path:
+    """A data set of drawn pictures, all different."""
+    number = 0
+    for part in split:
+        for name in ("cats", "dogs"):
+            (folder / part / name).mkdir(parents=True)
+            for i in range(per_class):
+                (folder / part / name / f"{i}.jpg").write_bytes(jpeg(number))
+                number += 1
+    return folder

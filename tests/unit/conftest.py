@@ -1,0 +1,15 @@
+"""TensorFlow is configured once a process, before its first op: as by `--deterministic --devices 4`."""
+
+import sys
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _four_exact_cpus() -> None:
+    if "tensorflow" not in sys.modules:  # no test that was collected needs it
+        return
+    from trainer.config import RunConfig
+    from trainer.strategy import configure
+
+    configure(RunConfig(deterministic=True, devices=4))

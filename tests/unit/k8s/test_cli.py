@@ -1,0 +1,134 @@
+"""The command line as a user starts it: a fresh process each time."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+
+from k8s.cli import app
+from trainer.config import flag, options
+
+REPOSITORY = Path(__file__).parents[3]
+LIMIT = 60.0
+HEAVY = ("tensorflow", "keras", "kubernetes", "google.cloud", "numpy", "matplotlib", "PIL")
+
+REFERENCE_SECONDS = 0.17  # what typer and rich alone take to import on a machine that has nothing else to do
+
+START = """
+import json, resource, sys
+{begin}
+used = resource.getrusage(resource.RUSAGE_SELF)
+answer = {{"code": code, "cpu": used.ru_utime + used.ru_stime, "modules": sorted(sys.modules)}}
+print(json.dumps(answer), file=sys.stderr)
+"""
+CATDOG = """
+from k8s.cli import main
+sys.argv = ["catdog", *sys.argv[1:]]
+try:
+    main()
+except SystemExit as end:
+    code = end.code or 0
+"""
+REFERENCE = "import typer.rich_utils; code = 0"
+
+
+def catdog(*arguments: str, begin: str = CATDOG, bytecode: Path | None = None) -> subprocess.CompletedProcess[str]:
+    environment = dict(os.environ)
+    if bytecode is not None:  # kept, as it is wherever somebody starts catdog for the second time
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
+    return subprocess.run(
+        [sys.executable, "-c", START.format(begin=begin), *arguments],
+        cwd=REPOSITORY,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+
+
+def told(done: subprocess.CompletedProcess[str]) -> dict[str, object]:
+    return dict(json.loads(done.stderr.splitlines()[-1]))
+
+
+def verbs() -> list[tuple[str, ...]]:
+    """Every command and every command of a group."""
+
+    def below(command: object, path: tuple[str, ...]) -> list[tuple[str, ...]]:
+        commands = getattr(command, "commands", None)
+        if not commands:
+            return [path]
+        return [one for name, sub in sorted(commands.items()) for one in below(sub, (*path, name))]
+
+    return below(typer.main.get_command(app), ())
+
+
+def test_the_contracts_verbs_for_this_machine_are_there() -> None:
+    assert {("train",), ("evaluate",), ("predict",), ("report",)} <= set(verbs())
+
+
+@pytest.mark.parametrize("path", verbs(), ids=" ".join)
+def test_every_verb_has_help_with_an_example(path: tuple[str, ...]) -> None:
+    done = catdog(*path, "--help")
+    assert told(done)["code"] == 0
+    assert re.search(rf"Example:\s+catdog\s+{' '.join(path)}\b", " ".join(re.sub("[│╭╮╰╯─]", " ", done.stdout).split()))
+
+
+@pytest.fixture(scope="module")
+def bytecode(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bytecode")
+    catdog("train", "--help", bytecode=folder)
+    return folder
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("train", "--help")], ids=" ".join)
+def test_help_starts_light_and_fast(arguments: tuple[str, ...], bytecode: Path) -> None:
+    runs = [told(catdog(*arguments, bytecode=bytecode)) for _ in range(3)]
+    modules = runs[0]["modules"]
+    assert isinstance(modules, list)
+    assert {name for name in modules for heavy in HEAVY if name == heavy or name.startswith(heavy + ".")} == set()
+    references = [told(catdog(begin=REFERENCE, bytecode=bytecode)) for _ in range(3)]
+    used, reference = (min(float(str(run["cpu"])) for run in several) for several in (runs, references))
+    # A processor that is shared does less in a second.
+    assert used < 0.3 * max(1.0, reference / REFERENCE_SECONDS)
+
+
+def test_help_of_train_names_every_flag() -> None:
+    shown = catdog("train", "--help").stdout
+    assert [name for name in options() if flag(name) not in shown] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "codes", "words"),
+    [
+        (("train", "--recipe", "best"), {64}, "catdog: --recipe is 'best'; it must be one of"),
+        (("train", "--epochs", "many"), {2}, "--epochs"),
+        (("train", "--epoch", "3"), {2}, "--epoch"),
+        (("train", "--epochs", "0"), {2, 64}, "--epochs is 0; it must be at least 1"),
+        (("train", "--model", "resnet"), {2, 64}, "--model"),
+        (("train", "--image-size", "64"), {64}, "--image-size is 64; --model article needs at least 78"),
+        (("trian",), {2}, "trian"),
+        (("evaluate", "runs/a"), {2}, "--data"),
+        (("predict", "runs/a"), {2}, "IMAGE"),
+    ],
+)
+def test_what_cannot_be_understood_is_told_without_a_traceback(
+    arguments: tuple[str, ...], codes: set[int], words: str
+) -> None:
+    done = catdog(*arguments)
+    answer = told(done)
+    assert answer["code"] in codes
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "tensorflow" not in str(answer["modules"])
+
+
+def test_without_a_verb_the_verbs_are_listed() -> None:
+    done = catdog()
+    assert told(done)["code"] in (0, 2)
+    assert "evaluate" in done.stdout + done.stderr

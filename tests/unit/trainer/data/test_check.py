@@ -1,0 +1,120 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.pictures import jpeg, write_split
+from trainer.config import DataCheckRequest, DataImportRequest, DataPackRequest
+from trainer.data_verbs import check_data, import_data, pack_data
+from trainer.exits import Exit, ExitError
+from trainer.storage.retry import RetryPolicy
+
+
+@pytest.fixture(autouse=True)
+def _soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.data.reading.DAMAGED", RetryPolicy(total=0.2, first_wait=0.01, longest_wait=0.05))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_split(tmp_path / "data", 20)
+
+
+@pytest.fixture
+def checked(folder: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[], dict[str, object]]:
+    def check(code: Exit = Exit.DONE) -> dict[str, object]:
+        if code is Exit.DONE:
+            assert check_data(DataCheckRequest(str(folder), "json")) == Exit.DONE
+        else:
+            with pytest.raises(ExitError) as raised:
+                check_data(DataCheckRequest(str(folder), "json"))
+            assert raised.value.code == code
+        answer: dict[str, object] = json.loads(capsys.readouterr().out)
+        assert answer["usable"] == (code is Exit.DONE)
+        return answer
+
+    return check
+
+
+def test_a_sound_data_set(checked: Callable[[], dict[str, object]]) -> None:
+    answer = checked()
+    assert answer["splits"] == {split: {"cats": 20, "dogs": 20} for split in ("train", "valid", "test")}
+    assert answer["balance"] == 1
+    assert [answer[key] for key in ("corrupt", "damaged", "odd", "problems", "packed")] == [[], [], [], [], False]
+
+
+def test_one_corrupt_picture_in_a_hundred_is_told_and_two_are_too_many(
+    folder: Path, checked: Callable[..., dict[str, object]]
+) -> None:
+    (folder / "train/cats/3.jpg").write_bytes(b"no picture")
+    assert checked()["corrupt"] == [{"path": "train/cats/3.jpg", "reason": "neither a JPEG nor a PNG"}]
+    (folder / "test/dogs/3.jpg").write_bytes(jpeg(5)[:-400])
+    answer = checked(Exit.BAD_DATA)
+    assert answer["problems"] == ["2 of 120 pictures cannot be used, more than 1%"]
+    assert [one["path"] for one in answer["corrupt"]] == ["test/dogs/3.jpg", "train/cats/3.jpg"]  # type: ignore[attr-defined]
+
+
+def test_a_picture_in_two_splits_makes_it_unusable_and_one_twice_in_a_split_does_not(
+    folder: Path, checked: Callable[..., dict[str, object]]
+) -> None:
+    (folder / "train/cats/copy.jpg").write_bytes((folder / "train/dogs/0.jpg").read_bytes())
+    assert checked()["duplicates"] == {"within": [["train/cats/copy.jpg", "train/dogs/0.jpg"]], "across": []}
+    (folder / "test/cats/leak.jpg").write_bytes((folder / "valid/dogs/0.jpg").read_bytes())
+    answer = checked(Exit.BAD_DATA)
+    assert answer["duplicates"]["across"] == [["valid/dogs/0.jpg", "test/cats/leak.jpg"]]  # type: ignore[index]
+
+
+def test_odd_files_are_named(folder: Path, checked: Callable[..., dict[str, object]]) -> None:
+    (folder / "train/cats/notes.txt").write_bytes(b"")
+    (folder / "README").write_bytes(b"")
+    (folder / "train/stray.jpg").write_bytes(b"")
+    assert checked()["odd"] == ["README", "train/cats/notes.txt", "train/stray.jpg"]
+
+
+def test_a_missing_class_is_one_line(folder: Path) -> None:
+    for path in (folder / "valid/dogs").iterdir():
+        path.unlink()
+    with pytest.raises(ExitError, match="class 'dogs' is not in valid") as raised:
+        check_data(DataCheckRequest(str(folder)))
+    assert raised.value.code == Exit.BAD_DATA
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_file_that_changed_under_its_index_is_found(
+    folder: Path, tmp_path: Path, packed: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert import_data(DataImportRequest(str(folder), str(folder))) == Exit.DONE  # adds the index
+    place, path = folder, folder / "train/dogs/7.jpg"
+    if packed:
+        place = tmp_path / "packed"
+        assert pack_data(DataPackRequest(str(folder), str(place))) == Exit.DONE
+        path = place / "shards/train-00000-of-00001.tfrecord"
+    content = bytearray(path.read_bytes())
+    content[len(content) - 300] ^= 1
+    path.write_bytes(bytes(content))
+    capsys.readouterr()
+    with pytest.raises(ExitError, match="1 pictures are not what was listed or indexed"):
+        check_data(DataCheckRequest(str(place), "json"))
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["packed"] == packed
+    assert [one["path"] for one in answer["damaged"]] == ["train/dogs/9.jpg" if packed else "train/dogs/7.jpg"]
+
+
+def test_the_answer_for_people(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for i in range(15):
+        (folder / f"train/cats/more {i}.jpg").write_bytes(jpeg(5000 + i))
+        (folder / f"extra-{i:02d}.txt").write_bytes(b"")
+    assert check_data(DataCheckRequest(str(folder))) == Exit.DONE
+    captured = capsys.readouterr()
+    told = captured.out.splitlines()
+    assert told[:4] == [
+        "train: 55 pictures (cats 35, dogs 20)",
+        "valid: 40 pictures (cats 20, dogs 20)",
+        "test: 40 pictures (cats 20, dogs 20)",
+        "the largest class of train is 1.8 times the smallest",
+    ]
+    assert told[4] == "not a picture of the data set: extra-00.txt"
+    assert told[-2] == "… and 5 more, not a picture of the data set"
+    assert told[-1].startswith("fingerprint ")
+    assert captured.err.splitlines()[-1] == "checking: 135 of 135 pictures"

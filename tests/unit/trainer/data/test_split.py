@@ -1,0 +1,222 @@
+import shutil
+from pathlib import Path
+
+import google_crc32c
+import pytest
+
+from trainer.data.split import DataSet, describe, list_data_set, list_folder_per_class
+from trainer.exits import Exit, ExitError
+from trainer.storage.base import open_storage
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Three pictures a class and split; their content does not matter for listing."""
+    root = tmp_path / "pets"
+    for split in ("train", "valid", "test"):
+        for name in ("cat", "dog"):
+            for i in range(3):
+                path = root / split / name / f"{i}.jpg"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(f"{split} {name} {i}".encode())
+    return root
+
+
+def listed(root: Path) -> DataSet:
+    return list_data_set(open_storage(str(root)))
+
+
+def refused(root: Path, code: Exit) -> str:
+    with pytest.raises(ExitError) as caught:
+        listed(root)
+    assert caught.value.code == code
+    assert caught.value.message.startswith(str(root))
+    assert "\n" not in caught.value.message
+    return caught.value.message.removeprefix(str(root))
+
+
+def test_a_tree_is_listed_in_order_of_name(tree: Path) -> None:
+    data = listed(tree)
+    assert data.uri == str(tree)
+    assert data.classes == ("cat", "dog")
+    assert {split: len(examples) for split, examples in data.splits.items()} == {"train": 6, "valid": 6, "test": 6}
+    assert [one.name for one in data.splits["train"]] == [
+        *(f"train/cat/{i}.jpg" for i in range(3)),
+        *(f"train/dog/{i}.jpg" for i in range(3)),
+    ]
+    assert [one.label for one in data.splits["test"]] == [0, 0, 0, 1, 1, 1]
+    first = data.splits["valid"][0]
+    assert (first.size, first.crc32c) == (11, google_crc32c.value(b"valid cat 0"))
+
+
+def test_names_are_ordered_by_their_bytes(tree: Path) -> None:
+    for name in ("10.jpg", "9.jpg", "é.jpg", "Z.jpg", "a.jpg"):
+        (tree / "train/cat" / name).write_bytes(b"x")
+    names = [one.name.rsplit("/", 1)[1] for one in listed(tree).splits["train"] if one.label == 0]
+    assert names == ["0.jpg", "1.jpg", "10.jpg", "2.jpg", "9.jpg", "Z.jpg", "a.jpg", "é.jpg"]
+
+
+def test_files_are_counted_as_image_dataset_from_directory_does(tree: Path) -> None:
+    (tree / "train/dog/more.jpg").write_bytes(b"x")
+    assert describe(listed(tree)) == [
+        "train: Found 7 files belonging to 2 classes. (cat 3, dog 4)",
+        "valid: Found 6 files belonging to 2 classes. (cat 3, dog 3)",
+        "test: Found 6 files belonging to 2 classes. (cat 3, dog 3)",
+    ]
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.JPG", "a.jpeg", "a.JPEG", "a.png", "a.Png"])
+def test_suffixes_of_pictures(tree: Path, name: str) -> None:
+    (tree / "test/dog" / name).write_bytes(b"x")
+    assert len(listed(tree).splits["test"]) == 7
+
+
+def test_pictures_may_lie_deeper_in_their_class(tree: Path) -> None:
+    (tree / "train/cat/2023/may").mkdir(parents=True)
+    (tree / "train/cat/2023/may/a.jpg").write_bytes(b"x")
+    assert "train/cat/2023/may/a.jpg" in [one.name for one in listed(tree).splits["train"]]
+
+
+def test_other_files_are_ignored_and_counted(tree: Path) -> None:
+    before = listed(tree)
+    (tree / "README.txt").write_bytes(b"x")
+    (tree / "train/notes.jpg").write_bytes(b"x")
+    (tree / "train/cat/Thumbs.db").write_bytes(b"x")
+    (tree / "extra/cat").mkdir(parents=True)
+    (tree / "extra/cat/a.jpg").write_bytes(b"x")
+    after = listed(tree)
+    assert (before.ignored, after.ignored) == (0, 4)
+    assert after.splits == before.splits
+    assert after.fingerprint == before.fingerprint
+
+
+def test_validation_stands_for_valid(tree: Path) -> None:
+    before = listed(tree)
+    (tree / "valid").rename(tree / "validation")
+    after = listed(tree)
+    assert after.splits["valid"][0].name == "validation/cat/0.jpg"
+    assert after.fingerprint == before.fingerprint
+
+
+def test_more_than_two_classes(tree: Path) -> None:
+    for split in ("train", "valid", "test"):
+        (tree / split / "bird").mkdir()
+        (tree / split / "bird/a.png").write_bytes(b"x")
+    data = listed(tree)
+    assert data.classes == ("bird", "cat", "dog")
+    assert [one.label for one in data.splits["test"]] == [0, 1, 1, 1, 2, 2, 2]
+
+
+def test_a_missing_folder_is_66(tmp_path: Path) -> None:
+    assert refused(tmp_path / "nothing", Exit.INPUT_MISSING).startswith(": no pictures here; a data set is")
+
+
+def test_an_empty_folder_is_66(tmp_path: Path) -> None:
+    assert "no pictures here" in refused(tmp_path, Exit.INPUT_MISSING)
+
+
+def test_pictures_without_splits_are_66(tree: Path) -> None:
+    shutil.rmtree(tree / "valid")
+    shutil.rmtree(tree / "test")
+    (tree / "train").rename(tree / "pictures")
+    assert "no pictures here" in refused(tree, Exit.INPUT_MISSING)
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_a_missing_split_is_66_and_named(tree: Path, split: str) -> None:
+    shutil.rmtree(tree / split)
+    assert refused(tree, Exit.INPUT_MISSING) == f": the {split} split is missing; expected {split}/CLASS/*.jpg"
+
+
+def test_one_class_is_65(tree: Path) -> None:
+    for split in ("train", "valid", "test"):
+        shutil.rmtree(tree / split / "dog")
+    assert refused(tree, Exit.BAD_DATA) == "/train: only one class, 'cat'; at least two are needed"
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_a_class_with_no_picture_is_65_and_named(tree: Path, split: str) -> None:
+    for path in (tree / split / "dog").iterdir():
+        path.rename(path.with_suffix(".txt"))
+    assert refused(tree, Exit.BAD_DATA) == f"/{split}/dog: no .jpg, .jpeg or .png in this class"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("valid/dog", "valid/dogs", "class 'dog' is not in valid"),
+        ("test/cat", "test/Cat", "class 'Cat' is not in train"),
+        ("train/cat", "train/puma", "class 'cat' is not in train"),
+    ],
+)
+def test_classes_that_differ_between_splits_are_65(tree: Path, old: str, new: str, message: str) -> None:
+    (tree / old).rename(tree / new)
+    assert refused(tree, Exit.BAD_DATA) == f": {message}; every split must have the same classes"
+
+
+def test_a_class_folder_that_is_empty_differs_from_train(tree: Path) -> None:
+    for path in (tree / "valid/dog").iterdir():
+        path.unlink()  # object storage has no empty folders: the class is simply not there
+    assert "class 'dog' is not in valid" in refused(tree, Exit.BAD_DATA)
+
+
+def test_a_copy_elsewhere_has_the_same_fingerprint(tree: Path, tmp_path: Path) -> None:
+    shutil.copytree(tree, tmp_path / "copy")
+    assert listed(tmp_path / "copy").fingerprint == listed(tree).fingerprint
+
+
+def test_a_fingerprint_is_16_hex_digits(tree: Path) -> None:
+    fingerprint = listed(tree).fingerprint
+    assert len(fingerprint) == 16
+    int(fingerprint, 16)
+
+
+def test_what_changes_the_fingerprint(tree: Path, tmp_path: Path) -> None:
+    seen = {listed(tree).fingerprint}
+
+    def change(what: str, *paths: tuple[str, str]) -> None:
+        copy = tmp_path / what
+        shutil.copytree(tree, copy)
+        for old, new in paths:
+            (copy / old).rename(copy / new)
+        if what == "byte":
+            (copy / "train/cat/0.jpg").write_bytes(b"train cat 9")
+        if what == "added":
+            (copy / "train/cat/9.jpg").write_bytes(b"")
+        fingerprint = listed(copy).fingerprint
+        assert fingerprint not in seen, what
+        seen.add(fingerprint)
+
+    change("byte")
+    change("added")
+    change("file renamed", ("train/cat/0.jpg", "train/cat/7.jpg"))
+    change("class renamed", *((f"{split}/cat", f"{split}/ant") for split in ("train", "valid", "test")))
+    change("moved to another class", ("train/cat/0.jpg", "train/dog/9.jpg"))
+    change("moved to another split", ("train/cat/0.jpg", "valid/cat/9.jpg"))
+
+
+def test_a_folder_per_class_is_listed_with_the_models_labels(tree: Path) -> None:
+    found = list_folder_per_class(open_storage(str(tree / "test")), ("ant", "cat", "dog"))
+    assert [(one.name, one.label) for one in found] == [
+        *((f"cat/{i}.jpg", 1) for i in range(3)),
+        *((f"dog/{i}.jpg", 2) for i in range(3)),
+    ]
+
+
+def test_a_folder_per_class_may_lack_some(tree: Path) -> None:
+    shutil.rmtree(tree / "test/cat")
+    found = list_folder_per_class(open_storage(str(tree / "test")), ("cat", "dog"))
+    assert {one.label for one in found} == {1}
+
+
+def test_a_class_that_the_model_does_not_know_is_65(tree: Path) -> None:
+    with pytest.raises(ExitError, match="class 'dog' is not one of the model's: cat, horse") as caught:
+        list_folder_per_class(open_storage(str(tree / "test")), ("cat", "horse"))
+    assert caught.value.code == Exit.BAD_DATA
+
+
+def test_no_folder_per_class_is_66(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    with pytest.raises(ExitError, match="give a folder per class") as caught:
+        list_folder_per_class(open_storage(str(tmp_path)), ("cat", "dog"))
+    assert caught.value.code == Exit.INPUT_MISSING

@@ -1,0 +1,144 @@
+"""Scraped over HTTP, as Prometheus does."""
+
+import socket
+import threading
+import time
+import urllib.request
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from trainer.config import RunConfig
+from trainer.exits import Exit, ExitError
+from trainer.telemetry import metrics as module
+from trainer.telemetry.metrics import Metrics, serve
+
+LIMIT = 20.0
+
+
+def free_port(count: int = 1) -> int:
+    """The first of so many free ports in a row."""
+    while True:
+        with socket.create_server(("", 0)) as probe:
+            port: int = probe.getsockname()[1]
+        try:
+            for i in range(count):
+                socket.create_server(("", port + i)).close()
+        except OSError:
+            continue
+        return port
+
+
+def scrape(port: int) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=LIMIT) as answer:
+        text = answer.read().decode()
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def fill(made: Metrics) -> None:
+    made.steps.inc(3)
+    made.examples.inc(96)
+    made.step_seconds.observe(0.2)
+    made.loss.labels("train").set(0.5)
+    made.accuracy.labels("valid").set(0.75)
+    made.checkpoints.labels("best").inc()
+    made.storage_retries.labels("timeout").inc(2)
+
+
+def test_metrics_are_served_while_inside() -> None:
+    made, port = Metrics(), free_port()
+    fill(made)
+    with serve(made, RunConfig(metrics_port=port), 0):
+        values = scrape(port)
+        made.step.set(7)
+        assert scrape(port)["catdog_step", ()] == 7
+    assert values["catdog_steps_total", ()] == 3
+    assert values["catdog_examples_total", ()] == 96
+    assert values["catdog_step_seconds_bucket", (("le", "0.25"),)] == 1
+    assert values["catdog_step_seconds_bucket", (("le", "0.1"),)] == 0
+    assert values["catdog_loss", (("split", "train"),)] == 0.5
+    assert values["catdog_accuracy", (("split", "valid"),)] == 0.75
+    assert values["catdog_checkpoints_total", (("kind", "best"),)] == 1
+    assert values["catdog_storage_retries_total", (("reason", "timeout"),)] == 2
+    with pytest.raises(OSError, match="refused"):
+        scrape(port)
+
+
+def test_every_metric_has_our_prefix_a_help_and_units_of_the_base() -> None:
+    for family in Metrics().registry.collect():
+        assert family.name.startswith("catdog_")
+        assert family.documentation.endswith(".")
+        assert not family.name.endswith(("_ms", "_milliseconds", "_percent", "_mb"))
+
+
+def test_two_runs_in_one_process_do_not_share_metrics() -> None:
+    one, other = Metrics(), Metrics()
+    one.steps.inc()
+    assert other.registry.get_sample_value("catdog_steps_total") == 0
+
+
+def test_without_a_port_nothing_is_served() -> None:
+    before = threading.active_count()
+    with serve(Metrics(), RunConfig(), 0) as scrapes:
+        assert threading.active_count() == before
+        scrapes.await_last()
+
+
+def test_local_workers_add_their_rank_to_the_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port(2)
+    monkeypatch.setenv("CATDOG_LOCAL_WORKERS", "2")
+    with serve(Metrics(), RunConfig(metrics_port=port), 0), serve(Metrics(), RunConfig(metrics_port=port), 1):
+        scrape(port)
+        scrape(port + 1)
+
+
+def test_workers_in_pods_of_their_own_all_use_the_port() -> None:
+    port = free_port()
+    with serve(Metrics(), RunConfig(metrics_port=port), 3):
+        scrape(port)
+
+
+def test_a_taken_port_is_64() -> None:
+    port = free_port()
+    with (
+        socket.create_server(("", port)),
+        pytest.raises(ExitError, match=f"--metrics-port: cannot listen on port {port}") as caught,
+        serve(Metrics(), RunConfig(metrics_port=port), 0),
+    ):
+        pass
+    assert caught.value.code == Exit.BAD_OPTION
+
+
+def test_the_last_values_are_kept_for_one_more_scrape() -> None:
+    made, port = Metrics(), free_port()
+    with serve(made, RunConfig(metrics_port=port), 0) as scrapes:
+        scrape(port)
+        made.step.set(100)
+        waiting = threading.Thread(target=scrapes.await_last)
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        assert scrape(port)["catdog_step", ()] == 100
+        waiting.join(LIMIT)
+        assert not waiting.is_alive()
+
+
+def test_the_last_scrape_is_not_awaited_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FINAL_SCRAPE_SECONDS", 0.3)
+    port = free_port()
+    with serve(Metrics(), RunConfig(metrics_port=port), 0) as scrapes:
+        scrape(port)
+        began = time.monotonic()
+        scrapes.await_last()
+        assert 0.2 < time.monotonic() - began < LIMIT
+
+
+def test_nobody_is_waited_for_when_nobody_ever_scraped() -> None:
+    with serve(Metrics(), RunConfig(metrics_port=free_port()), 0) as scrapes:
+        began = time.monotonic()
+        scrapes.await_last()
+        assert time.monotonic() - began < 5

@@ -1,0 +1,67 @@
+"""`python -m trainer`: how it is asked, and how it answers what it cannot do."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainer.config import RunConfig, to_json
+
+REPOSITORY = Path(__file__).parents[3]
+LIMIT = 60.0
+
+
+def trainer(*arguments: str, stdin: str = "", **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "trainer", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+
+
+def test_a_verb_that_is_none_is_usage() -> None:
+    done = trainer("tarin", "--config", "-")
+    assert done.returncode == 2
+    assert "tarin" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "catdog: the configuration is not JSON"),
+        ('{"schema": 1, "config": {"epoch": 3}}', "catdog: unknown option 'epoch' in the configuration"),
+        ('{"schema": 1, "config": {"epochs": 0}}', "catdog: --epochs is 0; it must be at least 1"),
+    ],
+)
+def test_a_configuration_that_makes_no_sense_is_64_in_one_line(text: str, words: str) -> None:
+    done = trainer("train", "--config", "-", stdin=text)
+    assert done.returncode == 64
+    assert done.stderr.startswith(words)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_configuration_that_is_not_there_is_66(tmp_path: Path) -> None:
+    done = trainer("train", "--config", str(tmp_path / "none.json"))
+    assert (done.returncode, done.stderr) == (66, f"catdog: {tmp_path / 'none.json'}: No such file or directory\n")
+
+
+def test_a_configuration_is_read_from_a_file_too(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(to_json(RunConfig(data=str(tmp_path / "nothing"), run=str(tmp_path / "run"))))
+    done = trainer("train", "--config", str(tmp_path / "config.json"))
+    assert done.returncode == 66
+    assert f"catdog: {tmp_path / 'nothing'}: no pictures here" in done.stderr
+    assert not (tmp_path / "run").exists()
+
+
+def test_other_ranks_say_who_they_are_and_kubernetes_is_told(tmp_path: Path) -> None:
+    log = tmp_path / "termination-log"
+    log.touch()
+    done = trainer("train", "--config", "-", stdin="{", CATDOG_RANK="3", CATDOG_TERMINATION_LOG=str(log))
+    assert done.stderr.startswith("[rank 3] catdog: the configuration is not JSON")
+    assert log.read_text().startswith("64: the configuration is not JSON")

@@ -1,0 +1,420 @@
+"""Real files; each fault is made in them."""
+
+import dataclasses
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from trainer.exits import Exit, ExitError
+from trainer.storage.base import PreconditionFailed, Stat, Storage, StorageFailed, open_storage
+from trainer.training import checkpoint
+from trainer.training.checkpoint import MANIFEST, Snapshot, Unusable, decode, encode, folder, newest, prune, read, write
+from trainer.training.state import Best, LoopState, Sums
+
+
+def snapshot(step: int, seed: int = 0) -> Snapshot:
+    random = np.random.default_rng([step, seed])
+    row = {"epoch": 1, "step": 4, "train": {"loss": 0.5, "accuracy": 0.75}, "valid": {"loss": 0.5, "accuracy": 0.8}}
+    state = LoopState(step, Sums(1.5, 2, 3, 4, 5), (row,), Best(1, 4, 0.8, 0.5), 2, 60.0, 1e9, 0)
+    weights = {"conv1/kernel": random.normal(size=(3, 3, 2, 4)).astype(np.float32), "conv1/bias": np.zeros(4, "f4")}
+    optimizer = {"iterations": np.array(step, np.int64), "velocity/conv1/kernel": random.normal(size=(3, 3, 2, 4))}
+    return Snapshot(state, {"weights": weights, "optimizer": optimizer})
+
+
+def same(one: Snapshot, other: Snapshot) -> bool:
+    def bits(made: Snapshot) -> dict[str, tuple[Any, ...]]:
+        return {
+            f"{group}/{name}": (array.dtype, array.shape, array.tobytes())
+            for group, tensors in made.groups.items()
+            for name, array in tensors.items()
+        }
+
+    return one.state == other.state and bits(one) == bits(other)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoints"
+
+
+@pytest.fixture
+def storage(root: Path) -> Storage:
+    return open_storage(str(root))
+
+
+def save(storage: Storage, *steps: int) -> None:
+    for step in steps:
+        write(storage, folder(step), snapshot(step))
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def flip(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(bytes(data))
+
+
+@settings(deadline=None)
+@given(
+    arrays.arrays(
+        st.sampled_from([np.float32, np.float64, np.int32, np.int64, np.uint8, np.bool_]),
+        arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4),
+    ),
+    st.sampled_from(["plain", "fortran", "transposed", "every second", "backwards", "broadcast"]),
+)
+def test_any_array_comes_back_bit_for_bit(array: npt.NDArray[Any], layout: str) -> None:
+    if array.ndim:
+        array = {
+            "plain": lambda: array,
+            "fortran": lambda: np.asfortranarray(array),
+            "transposed": lambda: array.T,
+            "every second": lambda: np.repeat(array, 2, axis=0)[::2],
+            "backwards": lambda: array[::-1],
+            "broadcast": lambda: np.broadcast_to(array, (2, *array.shape)),
+        }[layout]()
+    back = decode(encode({"a": array}))["a"]
+    assert (back.dtype, back.shape) == (array.dtype, array.shape)
+    assert back.tobytes() == array.tobytes()
+
+
+def test_infinities_and_payloads_of_nan_survive() -> None:
+    array = np.array([0x7FC00001, 0xFF800000, 0x80000000, 0x00000001], np.uint32).view(np.float32)
+    assert decode(encode({"a": array}))["a"].tobytes() == array.tobytes()
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 100, b"\xff" * 16, encode({"a": np.zeros(4)})[:-1]])
+def test_what_is_not_safetensors_is_unusable(data: bytes) -> None:
+    with pytest.raises(Unusable, match="not a safetensors file"):
+        decode(data)
+
+
+def test_a_snapshot_comes_back_bit_for_bit(storage: Storage) -> None:
+    save(storage, 1234)
+    assert same(read(storage, "step-000001234"), snapshot(1234))
+
+
+def test_names_and_manifest_are_those_of_the_contract(storage: Storage, root: Path) -> None:
+    save(storage, 7)
+    names = sorted(path.name for path in (root / "step-000000007").iterdir())
+    assert names[0] == "MANIFEST.json"
+    assert [name.split("-")[:2] for name in names[1:]] == [["optimizer", "000000007"], ["weights", "000000007"]]
+    manifest = json.loads((root / "step-000000007/MANIFEST.json").read_text())
+    assert manifest["step"] == 7
+    for file in manifest["files"]:
+        assert file["size"] == (root / "step-000000007" / file["name"]).stat().st_size
+        assert f"{file['crc32c']:08x}" in file["name"]
+
+
+def test_the_manifest_comes_last(storage: Storage) -> None:
+    written = Recorder(storage)
+    write(written, "best", snapshot(3))
+    assert written.names[-1] == f"best/{MANIFEST}"
+    assert len(written.names) == 3
+
+
+class Recorder:
+    """A storage that notes what is written and deleted, and fails when it is told to."""
+
+    def __init__(self, storage: Storage, fail_at: int = 10**9) -> None:
+        self.names: list[str] = []
+        self.deleted: list[str] = []
+        self._storage, self._left = storage, fail_at
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    def _count(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise StorageFailed("gone away")
+
+    def write(self, name: str, data: bytes | Path, *, if_generation: str | None = None) -> Stat:
+        self._count()
+        self.names.append(name)
+        return self._storage.write(name, data, if_generation=if_generation)
+
+    def delete(self, name: str, *, if_generation: str | None = None) -> None:
+        self._count()
+        self.deleted.append(name)
+        self._storage.delete(name, if_generation=if_generation)
+
+
+@pytest.mark.parametrize("fail_at", [0, 1, 2, 3, 4])
+def test_a_second_save_at_one_place_keeps_the_first_whole_until_its_manifest_is_there(
+    storage: Storage, fail_at: int
+) -> None:
+    write(storage, "best", snapshot(3))
+    failing = Recorder(storage, fail_at)
+    with pytest.raises(StorageFailed):
+        write(failing, "best", snapshot(3, seed=1))  # the same step: files with the same names but for their content
+    expected = snapshot(3) if fail_at <= 2 else snapshot(3, seed=1)
+    assert same(read(storage, "best"), expected)
+
+
+def test_saving_again_leaves_only_the_new_files(storage: Storage, root: Path) -> None:
+    write(storage, "best", snapshot(3))
+    write(storage, "best", snapshot(8))
+    assert same(read(storage, "best"), snapshot(8))
+    assert len(contents(root)) == 3
+
+
+def test_saving_the_same_again_changes_nothing(storage: Storage, root: Path) -> None:
+    write(storage, "best", snapshot(3))
+    before = contents(root)
+    write(storage, "best", snapshot(3))
+    assert contents(root) == before
+
+
+def test_other_folders_are_left_alone(storage: Storage) -> None:
+    write(storage, "best", snapshot(3))
+    write(storage, "best-of-all", snapshot(4))
+    write(storage, "best", snapshot(5))
+    assert same(read(storage, "best-of-all"), snapshot(4))
+
+
+def test_of_two_that_save_at_one_place_one_fails_and_the_other_is_whole(storage: Storage) -> None:
+    write(storage, "best", snapshot(3))
+
+    class Slow(Recorder):
+        def write(self, name: str, data: bytes | Path, *, if_generation: str | None = None) -> Stat:
+            if name.endswith(MANIFEST):
+                write(storage, "best", snapshot(5))  # another one was faster
+            return super().write(name, data, if_generation=if_generation)
+
+    with pytest.raises(PreconditionFailed):
+        write(Slow(storage), "best", snapshot(4))
+    assert same(read(storage, "best"), snapshot(5))
+
+
+def one_file(root: Path, step: int, group: str = "weights") -> Path:
+    (path,) = (root / folder(step)).glob(f"{group}-*")
+    return path
+
+
+def delete_file(root: Path) -> None:
+    one_file(root, 9).unlink()
+
+
+def truncate_file(root: Path) -> None:
+    path = one_file(root, 9)
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def empty_file(root: Path) -> None:
+    one_file(root, 9).write_bytes(b"")
+
+
+def flip_file(root: Path) -> None:
+    path = one_file(root, 9)
+    flip(path, path.stat().st_size * 8 - 5)
+
+
+def swap_files(root: Path) -> None:
+    weights, optimizer = one_file(root, 9), one_file(root, 9, "optimizer")
+    weights.rename(root / "aside")
+    optimizer.rename(weights)
+    (root / "aside").rename(optimizer)
+
+
+def file_of_another_step(root: Path) -> None:
+    shutil.copy(one_file(root, 6), one_file(root, 9))
+
+
+def truncate_manifest(root: Path) -> None:
+    path = root / folder(9) / MANIFEST
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def empty_manifest(root: Path) -> None:
+    (root / folder(9) / MANIFEST).write_bytes(b"")
+
+
+def foreign_manifest(root: Path) -> None:
+    (root / folder(9) / MANIFEST).write_text("[1, 2]")
+
+
+def manifest_of_another_step(root: Path) -> None:
+    shutil.copy(root / folder(6) / MANIFEST, root / folder(9) / MANIFEST)
+
+
+def folder_of_another_step(root: Path) -> None:
+    shutil.rmtree(root / folder(9))
+    shutil.copytree(root / folder(3), root / folder(9))
+
+
+def later_schema(root: Path) -> None:
+    path = root / folder(9) / MANIFEST
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
+
+
+FAULTS = [
+    *(delete_file, truncate_file, empty_file, flip_file, swap_files, file_of_another_step),
+    *(truncate_manifest, empty_manifest, foreign_manifest, manifest_of_another_step, folder_of_another_step),
+    later_schema,
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_taken(
+    storage: Storage, root: Path, fault: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    save(storage, 3, 6, 9)
+    fault(root)
+    found = newest(storage)
+    assert found is not None
+    assert same(found, snapshot(6))
+    assert f"checkpoint {storage.uri}/step-000000009 refused: " in caplog.text
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_when_none_is_left_it_is_74_and_nothing_is_overwritten(
+    storage: Storage, root: Path, fault: Callable[[Path], None]
+) -> None:
+    save(storage, 3, 6, 9)
+    fault(root)
+    flip_all = [one_file(root, 3), one_file(root, 6)]
+    for path in flip_all:
+        flip(path, 0)
+    before = contents(root)
+    with pytest.raises(ExitError, match="none of 3 checkpoints can be read") as caught:
+        newest(storage)
+    assert caught.value.code == Exit.STORAGE_FAILED
+    assert "step-000000009" in caught.value.message
+    assert contents(root) == before
+
+
+def test_every_flipped_bit_of_a_manifest_is_noticed(storage: Storage, root: Path) -> None:
+    save(storage, 9)
+    path = root / folder(9) / MANIFEST
+    good = path.read_bytes()
+    original = json.loads(good)
+    unnoticed = []
+    for bit in range(len(good) * 8):
+        flip(path, bit)
+        try:
+            read(storage, folder(9))
+            if json.loads(path.read_bytes()) != original:  # in white space it does not matter
+                unnoticed.append(bit)
+        except Unusable:
+            pass
+        path.write_bytes(good)
+    assert unnoticed == []
+
+
+@pytest.mark.parametrize("name", ["../step-000000003/x", "/etc/passwd", "a\nb", ""])
+def test_a_manifest_that_points_elsewhere_is_unusable(storage: Storage, root: Path, name: str) -> None:
+    save(storage, 9)
+    path = root / folder(9) / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["files"][0]["name"] = name
+    path.write_bytes(checkpoint.sealed(manifest))
+    with pytest.raises(Unusable):
+        read(storage, folder(9))
+
+
+def test_no_checkpoint_at_all_is_none(storage: Storage) -> None:
+    assert newest(storage) is None
+
+
+def test_a_folder_that_was_never_completed_is_passed_over(
+    storage: Storage, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    save(storage, 9)
+    (root / folder(9) / MANIFEST).unlink()
+    assert newest(storage) is None
+    save(storage, 6)
+    found = newest(storage)
+    assert found is not None
+    assert found.state.step == 6
+    assert "step-000000009 was never completed; passed over" in caplog.text
+
+
+@pytest.mark.parametrize("fail_at", [0, 1, 2])
+def test_a_save_that_fails_leaves_nothing_to_restore(storage: Storage, fail_at: int) -> None:
+    save(storage, 6)
+    with pytest.raises(StorageFailed):
+        write(Recorder(storage, fail_at), folder(9), snapshot(9))
+    found = newest(storage)
+    assert found is not None
+    assert found.state.step == 6
+
+
+def test_the_newest_is_by_step_not_by_time(storage: Storage) -> None:
+    save(storage, 1000, 30, 9)
+    found = newest(storage)
+    assert found is not None
+    assert found.state.step == 1000
+
+
+def test_storage_that_is_away_is_not_taken_for_no_checkpoint(storage: Storage) -> None:
+    save(storage, 3, 6)
+
+    class Away(Recorder):
+        def read(self, name: str) -> bytes:
+            raise StorageFailed("gone away")
+
+    with pytest.raises(StorageFailed):
+        newest(Away(storage))
+
+
+def test_folders_are_named_so_that_they_sort() -> None:
+    assert folder(1234) == "step-000001234"
+    assert sorted(map(folder, [10**8, 9, 10, 0])) == list(map(folder, [0, 9, 10, 10**8]))
+
+
+def steps(root: Path) -> list[int]:
+    return sorted(int(path.name.removeprefix("step-")) for path in root.iterdir())
+
+
+def test_pruning_keeps_the_newest(storage: Storage, root: Path) -> None:
+    save(storage, 1, 2, 3, 4, 5)
+    prune(storage, 2, newest_step=5)
+    assert steps(root) == [4, 5]
+    assert same(read(storage, folder(4)), snapshot(4))
+
+
+def test_pruning_does_not_count_what_was_never_completed(storage: Storage, root: Path) -> None:
+    save(storage, 1, 2, 3, 4)
+    (root / folder(4) / MANIFEST).unlink()
+    prune(storage, 2, newest_step=4)
+    assert steps(root) == [2, 3, 4]
+
+
+def test_pruning_leaves_later_steps_alone(storage: Storage, root: Path) -> None:
+    save(storage, 1, 2, 3, 9)  # 9 is of a run that was longer before it was rolled back
+    prune(storage, 1, newest_step=3)
+    assert steps(root) == [3, 9]
+
+
+def test_pruning_deletes_manifests_first(storage: Storage) -> None:
+    save(storage, 1, 2, 3)
+    recorder = Recorder(storage)
+    prune(recorder, 1, newest_step=3)
+    kinds = [name.endswith(MANIFEST) for name in recorder.deleted]
+    assert kinds == [True] * 2 + [False] * 4
+
+
+def test_pruning_spares_what_another_writer_has_replaced(storage: Storage) -> None:
+    save(storage, 1, 2)
+
+    class Late(Recorder):
+        def delete(self, name: str, *, if_generation: str | None = None) -> None:
+            if not self.deleted:
+                write(storage, folder(1), dataclasses.replace(snapshot(1, seed=5)))
+            super().delete(name, if_generation=if_generation)
+
+    prune(Late(storage), 1, newest_step=2)
+    assert same(read(storage, folder(1)), snapshot(1, seed=5))
