@@ -20,24 +20,21 @@ COPY k8s /src/k8s
 # The build backend is in the lock, so nothing unpinned comes in.
 RUN pip --python /opt/catdog/bin/python install --no-deps --no-build-isolation /src
 
-FROM ${BASE_IMAGE} AS run-cpu
+FROM ${BASE_IMAGE}
 # A name for the user: some libraries ask who runs them.
 RUN echo "catdog:x:10001:10001:catdog:/tmp:/usr/sbin/nologin" >> /etc/passwd \
  && echo "catdog:x:10001:" >> /etc/group
 COPY --from=build /opt/catdog /opt/catdog
-# Only /tmp is writable in a pod.
+# Only /tmp is writable in a pod. The last two are for the CUDA variant and idle in the other: GKE mounts the driver's
+# libraries there, and NVIDIA's container runtime asks what to mount. NVIDIA_VISIBLE_DEVICES is left to the device
+# plugin: "all" in an image gives every GPU of a node to pods that asked for none.
 ENV PATH=/opt/catdog/bin:$PATH \
     HOME=/tmp \
     MPLCONFIGDIR=/tmp/matplotlib \
-    PYTHONUNBUFFERED=1
-
-# GKE mounts the driver's libraries there. NVIDIA_VISIBLE_DEVICES is left to the device plugin: "all" in an image gives
-# every GPU of the node to pods that asked for none.
-FROM run-cpu AS run-cuda
-ENV LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
+    PYTHONUNBUFFERED=1 \
+    LD_LIBRARY_PATH=/usr/local/nvidia/lib64 \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 
-FROM run-${VARIANT}
 ARG VARIANT
 ARG CATDOG_REVISION=""
 ENV CATDOG_REVISION=${CATDOG_REVISION}

@@ -31,7 +31,6 @@ _IN_TEXT = (
 
 # What a submitter does, for the check: verb, group, resource, subresource.
 RIGHTS: tuple[tuple[str, str, str, str], ...] = (
-    ("get", "", "configmaps", ""),
     ("create", "batch", "jobs", ""),
     ("list", "batch", "jobs", ""),
     ("delete", "batch", "jobs", ""),

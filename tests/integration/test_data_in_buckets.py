@@ -67,7 +67,8 @@ def test_a_folder_a_bucket_and_both_packed_are_the_same_data_set(
     for source, target in (places[:1] + places[2:3], places[1:2] + places[3:4]):
         assert pack_data(DataPackRequest(source, target, 1, "json")) == Exit.DONE
     answers = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    sources = [open_source(place, cache_dir=str(tmp_path / "cache")) for place in places]
+    # Each with a cache of its own: one fingerprint shares one, and the shards would not be read.
+    sources = [open_source(place, cache_dir=str(tmp_path / f"cache-{i}")) for i, place in enumerate(places)]
     assert len({one["fingerprint"] for one in answers} | {source.data.fingerprint for source in sources}) == 1
     assert all(source.data.stale_index == "" for source in sources)
     first, *others = map(decoded, sources)

@@ -178,7 +178,7 @@ def test_storage_that_is_gone_for_good_ends_with_74_and_the_last_durable_step(
 def test_an_attempt_whose_folder_was_taken_over_stops_and_changes_nothing(
     data: Path, bucket: str, tmp_path: Path
 ) -> None:
-    """A higher attempt of the same run takes over at once; the older one ends with 73 and its late writes are fenced."""
+    """A higher attempt of the same run takes over at once; the older one ends with 73, its late writes fenced."""
     config = asked(copied(data, bucket), f"{bucket}/run", tmp_path / "cache", epochs=100_000, log_every=1)
     old = runs.start(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="0")
     runs.await_step(old, 5)
