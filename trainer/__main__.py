@@ -8,8 +8,8 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-# Before TensorFlow is imported by anything: its C++ log would drown our lines.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# Before TensorFlow is imported by anything: its C++ log would drown our lines. What fails is raised as well as logged.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from trainer import local_gang, orphan, quiet, signals
 from trainer.attempt import write_termination_message

@@ -281,7 +281,7 @@ class TestResources:
 
 
 def test_environment_that_catdog_sets_cannot_be_set_again() -> None:
-    platform = replace(PLATFORM, extra_env=({"name": "HOME", "value": "/root"},))
+    platform = replace(PLATFORM, extra_env=({"name": "HOME", "value": "/home"},))
     with pytest.raises(CliError, match="extraEnv has HOME"):
         render(spec("r", 1, 0), platform, NEITHER)
 
