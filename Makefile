@@ -30,7 +30,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-v
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test integration bench check format lock clean distclean
+.PHONY: help setup train test integration bench check golden format lock clean distclean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -80,6 +80,9 @@ check: setup ## Lint, check the format, the types and which module imports which
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict trainer k8s
 	$(BIN)/lint-imports
+
+golden: setup ## Renew the golden manifests of tests/unit/k8s after an intended change
+	$(BIN)/python -m tests.unit.k8s.cases
 
 format: setup ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .

@@ -3,7 +3,8 @@
     python -m benchmarks.checkpoint_cost
 
 Both save after each step to a local folder; what is measured is how long the training thread stands still for it.
-Keras's callback writes through model.save_weights on that thread; catdog copies to the host and writes on another one.
+Keras's callback writes through model.save_weights on that thread; catdog holds on to the values, which do not change
+any more, and copies and writes them on another one.
 """
 
 import json
@@ -23,7 +24,7 @@ from benchmarks.machine import describe
 from trainer.storage.base import open_storage
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot
-from trainer.training.learner import snapshot
+from trainer.training.learner import hold
 from trainer.training.state import LoopState
 from trainer.uploads import Uploads
 
@@ -62,7 +63,7 @@ def _catdog_seconds(model: Any) -> list[float]:
         lost = []
         for step in range(1, SAVES + 1):
             began = time.monotonic()
-            taken = Snapshot(LoopState(step=step), {group: snapshot(each) for group, each in variables.items()})
+            taken = Snapshot(LoopState(step=step), {group: hold(each) for group, each in variables.items()})
             uploads.submit(
                 "checkpoint", lambda taken=taken: checkpoint.write(store, checkpoint.folder(taken.state.step), taken)
             )

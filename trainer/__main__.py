@@ -24,14 +24,14 @@ from trainer.config import (
     from_json,
 )
 from trainer.exits import Exit, ExitError
-from trainer.topology import HOSTS, RANK
+from trainer.topology import is_member, rank_text
 
 # TensorFlow is imported inside the verbs: signals must be handled before, and a launcher needs none.
 
 
 def _train(text: str) -> int:
     config = from_json(text, RunConfig)
-    if config.workers > 1 and HOSTS not in os.environ:
+    if config.workers > 1 and not is_member(os.environ):
         return local_gang.run(config.workers, text)
     stop = signals.install(config.grace_period)
     orphan.stop_with_parent(os.environ)
@@ -99,7 +99,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("verb", choices=sorted(VERBS))
     parser.add_argument("--config", required=True, metavar="FILE|-", help="JSON document; - is standard input")
     asked = parser.parse_args(arguments)
-    rank = os.environ.get(RANK, "0")
+    rank = rank_text(os.environ) or "0"
     logging.basicConfig(
         stream=sys.stdout,
         level=logging.INFO if rank == "0" else logging.WARNING,

@@ -45,11 +45,15 @@ class Lease:
 
 
 def myself(environment: Mapping[str, str]) -> Holder:
-    """This process, as a holder; CATDOG_RUN_UID and CATDOG_ATTEMPT come from the pod."""
+    """This process, as a holder; CATDOG_RUN_UID and CATDOG_ATTEMPT come from the pod.
+
+    In a plain Job the attempt is the sum of the failures that were charged and of those that were not
+    (CATDOG_ATTEMPT_UNCOUNTED); each variable is empty until there was one.
+    """
     return Holder(
         uid=uuid.uuid4().hex,
         run_uid=environment.get("CATDOG_RUN_UID", ""),
-        attempt=int(environment.get("CATDOG_ATTEMPT", "0")),
+        attempt=sum(int(environment.get(name) or 0) for name in ("CATDOG_ATTEMPT", "CATDOG_ATTEMPT_UNCOUNTED")),
         host=socket.gethostname(),
         boot=_boot(),
         pid=os.getpid(),

@@ -170,8 +170,14 @@ def write_metrics(storage: Storage, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_metrics(storage: Storage) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; none where there is no such file."""
+    """The rows of metrics.jsonl; none where there is no such file.
+
+    Raises:
+        ExitError: 73 when it is damaged.
+    """
     try:
         return [json.loads(line) for line in storage.read(METRICS).splitlines()]
     except StorageMissing:
         return []
+    except ValueError as error:
+        raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}/{METRICS} is damaged ({error})") from error

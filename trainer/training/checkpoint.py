@@ -14,7 +14,6 @@ from typing import Any
 
 import google_crc32c
 import numpy as np
-import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
@@ -27,12 +26,13 @@ log = logging.getLogger(__name__)
 MANIFEST = "MANIFEST.json"
 SCHEMA = 1
 
-Tensors = Mapping[str, npt.NDArray[Any]]
+# Arrays, or what np.asarray makes one of: the loop's snapshots hold TensorFlow's own, copied only when they are saved.
+Tensors = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A copy, on the host, of all there is to save: tensors by group and name, and the loop's state."""
+    """All there is to save, as it is between two steps: tensors by group and name, and the loop's state."""
 
     state: LoopState
     groups: Mapping[str, Tensors]
@@ -124,9 +124,7 @@ def encode(tensors: Tensors) -> bytes:
 
     Its numpy writer gets strided and Fortran-order arrays wrong, so copies are made contiguous.
     """
-    return safetensors.numpy.save(
-        {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
-    )
+    return safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in tensors.items()})
 
 
 def decode(data: bytes) -> Tensors:
@@ -173,13 +171,14 @@ def newest(storage: Storage) -> Snapshot | None:
 
 
 def prune(storage: Storage, keep: int, newest_step: int) -> None:
-    """Delete all but the newest `keep` complete checkpoints up to `newest_step`.
+    """Delete all but the newest `keep` complete checkpoints up to `newest_step`, and what kills left of older ones.
 
     Manifests go first, so that none is ever half there. What another writer has replaced since it was listed stays.
     """
     stats = list(storage.list("step-"))
     complete = sorted((s.name.split("/")[0] for s in stats if s.name.endswith("/" + MANIFEST)), reverse=True)
     doomed = set([name for name in complete if name <= folder(newest_step)][keep:])
+    doomed |= {name for name in (s.name.split("/")[0] for s in stats) if name < folder(newest_step)} - set(complete)
     for stat in sorted(stats, key=lambda stat: not stat.name.endswith("/" + MANIFEST)):
         if stat.name.split("/")[0] in doomed:
             with suppress(PreconditionFailed):

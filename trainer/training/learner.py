@@ -107,8 +107,14 @@ def groups(learner: Learner) -> dict[str, Mapping[str, Any]]:
 
 
 def snapshot(variables: Mapping[str, Any]) -> Tensors:
-    """Copy variables to the host: C-contiguous numpy arrays of their own memory."""
-    return {name: np.array(_local(variable).numpy(), order="C") for name, variable in variables.items()}
+    """Copy variables to the host: C-contiguous numpy arrays of their own memory, which `numpy()` already gives."""
+    return {name: np.asarray(_local(variable).numpy(), order="C") for name, variable in variables.items()}
+
+
+def hold(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Values of variables as they are now, without copying: TensorFlow's tensors do not change, so the next update of a
+    variable goes to new memory. Turning them into arrays can be left to another thread."""
+    return {name: _local(variable).read_value() for name, variable in variables.items()}
 
 
 def _local(variable: Any) -> Any:
@@ -116,8 +122,8 @@ def _local(variable: Any) -> Any:
     return values[0] if values else variable
 
 
-def restore(variables: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Assign arrays to variables on every replica.
+def restore(variables: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+    """Assign arrays, or tensors of `hold`, to variables on every replica.
 
     Raises:
         ValueError: names, shapes or dtypes differ; nothing is assigned then.
@@ -126,7 +132,7 @@ def restore(variables: Mapping[str, Any], tensors: Mapping[str, npt.NDArray[Any]
         odd = sorted(set(variables) ^ set(tensors))
         raise ValueError(f"tensor {odd[0]!r} is on one side only")
     for name, variable in variables.items():
-        array = tensors[name]
+        array = np.asarray(tensors[name])
         if tuple(variable.shape) != array.shape or variable.dtype.as_numpy_dtype != array.dtype:
             raise ValueError(
                 f"tensor {name!r} is {array.dtype}{array.shape}, expected {variable.dtype.name}{tuple(variable.shape)}"

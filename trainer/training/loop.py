@@ -24,7 +24,7 @@ from trainer.strategy import Distribution
 from trainer.training.agreement import blamed
 from trainer.training.checkpoint import Snapshot
 from trainer.training.feeding import to_devices
-from trainer.training.learner import Learner, evaluated, groups, restore, snapshot
+from trainer.training.learner import Learner, evaluated, groups, hold, restore, snapshot
 from trainer.training.schedule import learning_rate
 from trainer.training.state import Length, LoopState, Sums, after_step, after_validation, finished, validation_due
 from trainer.training.step import (
@@ -163,8 +163,8 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
 
 
 def take(task: Task, state: LoopState) -> Snapshot:
-    """Copy all tensors to the host."""
-    return Snapshot(state, {group: snapshot(variables) for group, variables in groups(task.learner).items()})
+    """All tensors as they are between two steps."""
+    return Snapshot(state, {group: hold(variables) for group, variables in groups(task.learner).items()})
 
 
 def put_back(task: Task, good: Snapshot) -> LoopState:
@@ -263,7 +263,7 @@ def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
     after = after_validation(state, sums, rate, task.length)
     hooks.on_epoch(after)
     if after.best != state.best:
-        hooks.on_best(Snapshot(after, {"weights": snapshot(evaluated(learner))}))
+        hooks.on_best(Snapshot(after, {"weights": hold(evaluated(learner))}))
     return after
 
 

@@ -102,9 +102,11 @@ def after_step(state: LoopState, loss: float, correct: float, weight: float, sec
 def after_validation(state: LoopState, valid: Sums, learning_rate: float, length: Length) -> LoopState:
     """Record a validation: a row of metrics.jsonl, best and early stopping brought up to date.
 
-    A run that was cut short in mid-epoch is validated too; when it goes on, that epoch's row is replaced at its end.
+    A run that was cut short in mid-epoch is validated too. When it goes on, that epoch's row is replaced at its end;
+    early stopping counts whole epochs only.
     """
     epoch, means = -(-state.step // length.steps_per_epoch), valid.means
+    whole = state.step % length.steps_per_epoch == 0
     row = {
         "epoch": epoch,
         "step": state.step,
@@ -117,10 +119,10 @@ def after_validation(state: LoopState, valid: Sums, learning_rate: float, length
     improved = state.best is None or state.best.beaten_by(means["accuracy"], means["loss"])
     return dataclasses.replace(
         state,
-        sums=Sums() if state.step % length.steps_per_epoch == 0 else state.sums,
+        sums=Sums() if whole else state.sums,
         history=(*(old for old in state.history if old["epoch"] < epoch), row),
         best=Best(epoch, state.step, means["accuracy"], means["loss"]) if improved else state.best,
-        epochs_without_improvement=0 if improved else state.epochs_without_improvement + 1,
+        epochs_without_improvement=0 if improved else state.epochs_without_improvement + whole,
         productive_seconds=state.productive_seconds + valid.seconds,
     )
 

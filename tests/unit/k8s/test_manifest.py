@@ -3,6 +3,7 @@ import re
 from dataclasses import replace
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -42,12 +43,11 @@ def test_yaml_and_json_hold_the_same_objects(name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_objects_are_valid_for_kubernetes(name: str) -> None:
-    validate = pytest.importorskip("kubernetes_validate")
     for one in render(*CASES[name]):
         if one["kind"] == "JobSet":
             child = one["spec"]["replicatedJobs"][0]["template"]
             one = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "child"}, "spec": child["spec"]}
-        validate.validate(one, validate.latest_version(), strict=True)
+        kubernetes_validate.validate(one, kubernetes_validate.latest_version(), strict=True)
 
 
 @pytest.mark.parametrize("name", CASES)
