@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,8 @@ def measure(objects: int) -> dict[str, Any]:
         for name in ("valid", "test"):
             for stat in local.list(name + "/"):
                 loose.write(stat.name, local.read(stat.name))
-        pack_data(DataPackRequest(loose.uri, f"{bucket}/packed"))
+        with redirect_stdout(sys.stderr):  # standard output is for the JSON
+            pack_data(DataPackRequest(loose.uri, f"{bucket}/packed"))
         with _delayed(int(server.url.rpartition(":")[2])) as url:
             os.environ["STORAGE_EMULATOR_HOST"] = url
             return _rates(bucket)
