@@ -32,8 +32,10 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-v
 .DELETE_ON_ERROR:
 .PHONY: help setup train test integration bench check golden format lock clean distclean
 
+include cluster.mk
+
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(SETUP_STAMP) ## Make .venv/ with everything for training and development
 	@:
