@@ -89,6 +89,11 @@ class Attempt:
                 leases.release(self.run, self._lease)
                 self._lease = None
 
+    def is_recorded(self) -> bool:
+        """Whether state.json says that the run has ended, and not by a failure."""
+        told = read_state(self.run)
+        return told is not None and told.state in _ENDINGS.values()
+
     def _may_tell(self, code: Exit) -> bool:
         """Whether this rank's ending is the run's: not when it lost the folder, or a peer that has told its own."""
         if self._lost is not None:

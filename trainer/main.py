@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from trainer import quiet, run_folder, signals
 from trainer.attempt import Attempt
 from trainer.config import RunConfig
-from trainer.exits import Exit
+from trainer.exits import Exit, ExitError
 from trainer.run_folder import Record, RunState
 from trainer.signals import StopRequest
 from trainer.start import begin
@@ -92,7 +92,11 @@ def train(config: RunConfig, stop: StopRequest, environment: Mapping[str, str]) 
         if code == Exit.DONE and topology.rank == 0:
             results.finish(run, record, start.source, pixels, task, state)
         attempt.end(code, "" if code == Exit.DONE else f"stopped by a signal at step {state.step}, state saved")
-        leave_together(distribution)
+        try:
+            leave_together(distribution)
+        except ExitError:  # the others may be gone already, which is no loss once rank 0 has recorded the end
+            if not attempt.is_recorded():
+                raise
         if code == Exit.DONE:
             scrapes.await_last()
         return code

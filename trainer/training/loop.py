@@ -220,8 +220,9 @@ def _steps(
         rate = learning_rate(task.config, step, task.length.total_steps)
         feed = to_devices(task.distribution, next(feeds), stop.requested)
         pending.append((compiled.train_step(feed, tf.constant(step, tf.int64), tf.constant(rate, tf.float32)), rate))
-        last = step + 1 == until
-        while pending and (len(pending) > LAG or stopping or last):
+        # The first step of a process compiles: it is awaited, so that its time is not that of the ones after it.
+        now = step + 1 == until or step == compiled.first_step
+        while pending and (len(pending) > LAG or stopping or now):
             result, rate = pending.popleft()
             sums = result.sums.numpy()
             before, clock = clock, time.monotonic()
