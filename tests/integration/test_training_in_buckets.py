@@ -92,7 +92,7 @@ def test_loose_objects_and_shards_give_the_bits_of_a_local_folder(
     }
     for name, place in places.items():
         run = f"{bucket}/runs/{name.replace(' ', '-')}"
-        runs.train(asked(place, run, tmp_path / "cache"))
+        runs.train(asked(place, run, tmp_path / "caches" / name))  # each reads from where it is
         assert runs.differing(runs.last(run), reference) == [], name
         assert runs.results(runs.last(run)) == runs.results(reference), name
 
