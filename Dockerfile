@@ -14,7 +14,7 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=igno
 RUN python3 -m venv --without-pip /opt/catdog
 COPY requirements/${VARIANT}.txt /src/requirements.txt
 RUN pip --python /opt/catdog/bin/python install --require-hashes --only-binary=:all: -r /src/requirements.txt
-COPY pyproject.toml LICENSE /src/
+COPY pyproject.toml README.md LICENSE /src/
 COPY trainer /src/trainer
 COPY k8s /src/k8s
 # The build backend is in the lock, so nothing unpinned comes in.
