@@ -210,8 +210,11 @@ class _Relay:
     host: str
     port: int
     draw: random.Random
+    tasks: set["asyncio.Task[None] | None"] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self.tasks.add(task)  # the loop holds tasks weakly, and one whose client was killed would be collected
         try:
             while await self._one(reader, writer):
                 pass
@@ -219,6 +222,7 @@ class _Relay:
             return  # the client, the server or the test went away, which is what these tests are about
         finally:
             writer.close()
+            self.tasks.discard(task)
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Serves one request; False when the connection is used up."""

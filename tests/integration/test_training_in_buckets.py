@@ -156,6 +156,7 @@ def test_training_goes_on_while_storage_is_away_for_a_minute_and_checkpoints_cat
         time.sleep(0.5)
     process.terminate()
     reader.join(60)
+    process.stdout.close()
     assert process.wait(60) == 143
 
 
