@@ -86,7 +86,7 @@ def train(config: RunConfig, stop: StopRequest, environment: Mapping[str, str]) 
                 state, code = loop.train(task, state, stop, observers.hooks()), Exit.DONE
             except loop.Stopped as stopped:
                 observers.save(stopped.snapshot)
-                state, code = stopped.snapshot.state, stop.exit_code if stop.requested else Exit.TERMINATED
+                state, code = stopped.snapshot.state, stopped.code
             observers.flush()
 
         if code == Exit.DONE and topology.rank == 0:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from trainer.exits import Exit
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_SIGINT_WEIGHT = 1024.0  # more than a gang has workers, and exact in a float32 sum
 
 
 class StopRequest:
@@ -29,9 +30,19 @@ class StopRequest:
         return self.signal is not None
 
     @property
+    def weight(self) -> float:
+        """What this worker adds to a step's sum of stop requests, of which `stop_code` makes the gang's exit code."""
+        return 0.0 if self.signal is None else _SIGINT_WEIGHT if self.signal == signal.SIGINT else 1.0
+
+    @property
     def exit_code(self) -> Exit:
         """130 after SIGINT, else 143."""
         return Exit.INTERRUPTED if self.signal == signal.SIGINT else Exit.TERMINATED
+
+
+def stop_code(weights: float) -> Exit:
+    """The exit code of all ranks after a step whose stop requests add up to `weights` > 0; SIGINT, a person's, wins."""
+    return Exit.INTERRUPTED if weights >= _SIGINT_WEIGHT else Exit.TERMINATED
 
 
 def install(grace_period: float) -> StopRequest:

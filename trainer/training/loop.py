@@ -19,7 +19,7 @@ from trainer.data.cache import PixelCache
 from trainer.data.order import Layout, Schedule
 from trainer.data.pipeline import Feed, evaluation_feeds, prefetched, training_feeds
 from trainer.exits import Exit, ExitError
-from trainer.signals import StopRequest
+from trainer.signals import StopRequest, stop_code
 from trainer.strategy import Distribution
 from trainer.training.agreement import blamed
 from trainer.training.checkpoint import Snapshot
@@ -42,11 +42,12 @@ LAG = 2
 
 
 class Stopped(Exception):
-    """A worker was asked to stop. All ranks are at the same step; `snapshot` is what to save."""
+    """A worker was asked to stop. All ranks are at the same step, and end with `code`; `snapshot` is what to save."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, code: Exit) -> None:
         super().__init__(f"stopped at step {snapshot.state.step}")
         self.snapshot = snapshot
+        self.code = code
 
 
 class _NotFinite(Exception):
@@ -56,9 +57,10 @@ class _NotFinite(Exception):
 class _StopSeen(Exception):
     """A worker asked to stop in some step; the state after all dispatched steps."""
 
-    def __init__(self, state: LoopState) -> None:
+    def __init__(self, state: LoopState, code: Exit) -> None:
         super().__init__()
         self.state = state
+        self.code = code
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
                 state = put_back(task, good)
                 feeds = _feeds_from(task, state.step)
     except _StopSeen as seen:
-        raise Stopped(take(task, seen.state)) from None
+        raise Stopped(take(task, seen.state), seen.code) from None
     except tf.errors.OpError as error:
         raise blamed(error, task.distribution) from error
     finally:
@@ -215,20 +217,20 @@ def _steps(
     """Run steps up to `until`, or until all ranks know that one was asked to stop."""
     pending: deque[tuple[StepResult, float]] = deque()
     clock = time.monotonic()
-    stopping = False
+    asked = 0.0  # the first step with a stop request tells, so that all ranks take the same code from it
     for step in range(state.step, until):
         rate = learning_rate(task.config, step, task.length.total_steps)
-        feed = to_devices(task.distribution, next(feeds), stop.requested)
+        feed = to_devices(task.distribution, next(feeds), stop.weight)
         pending.append((compiled.train_step(feed, tf.constant(step, tf.int64), tf.constant(rate, tf.float32)), rate))
         # The first step of a process compiles: it is awaited, so that its time is not that of the ones after it.
         now = step + 1 == until or step == compiled.first_step
-        while pending and (len(pending) > LAG or stopping or now):
+        while pending and (len(pending) > LAG or asked or now):
             result, rate = pending.popleft()
             sums = result.sums.numpy()
             before, clock = clock, time.monotonic()
             seconds = None if state.step == compiled.first_step else clock - before
             state = _settled(task, state, sums, bool(result.finite.numpy()), seconds)
-            stopping = stopping or sums[STOP] > 0
+            asked = asked or float(sums[STOP])
             count = max(float(sums[WEIGHT]), 1.0)
             norm = float(result.gradient_norm.numpy())
             hooks.on_step(
@@ -237,8 +239,8 @@ def _steps(
                     float(sums[LOSS]) / count, float(sums[CORRECT]) / count, float(sums[WEIGHT]), norm, rate, seconds
                 ),
             )
-        if stopping:
-            raise _StopSeen(state)
+        if asked:
+            raise _StopSeen(state, stop_code(asked))
     return state
 
 
@@ -276,11 +278,11 @@ def _evaluate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
     feeds = prefetched(evaluation_feeds(task.valid, task.layout, task.distribution.local))
     try:
         for batch, feed in enumerate(feeds, start=1):
-            pending.append(compiled.evaluation_step(to_devices(task.distribution, feed, stop.requested)))
+            pending.append(compiled.evaluation_step(to_devices(task.distribution, feed, stop.weight)))
             while pending and (len(pending) > LAG or batch == batches):
                 sums = pending.popleft().numpy()
                 if sums[STOP] > 0:
-                    raise _StopSeen(state)
+                    raise _StopSeen(state, stop_code(float(sums[STOP])))
                 total = total.add(float(sums[LOSS]), float(sums[CORRECT]), float(sums[WEIGHT]), None)
             hooks.on_evaluation_step(batch, batches)
     finally:

@@ -6,10 +6,13 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from trainer.exits import Exit
-from trainer.signals import StopRequest
+from trainer.signals import STOP_SIGNALS, StopRequest, stop_code
 
 REPOSITORY = Path(__file__).parents[3]
 LIMIT = 30.0
@@ -125,3 +128,13 @@ def test_nothing_is_requested_before_a_signal() -> None:
     assert stop.exit_code == Exit.INTERRUPTED
     stop.signal = signal.SIGTERM
     assert stop.exit_code == Exit.TERMINATED
+
+
+@given(st.lists(st.sampled_from([None, *STOP_SIGNALS]), min_size=1, max_size=1000).filter(any))
+def test_every_rank_takes_the_same_code_from_the_sum_of_all_requests(signals: list[signal.Signals | None]) -> None:
+    total = np.float32(0)
+    for number in signals:
+        request = StopRequest()
+        request.signal = number
+        total += np.float32(request.weight)
+    assert stop_code(float(total)) == (Exit.INTERRUPTED if signal.SIGINT in signals else Exit.TERMINATED)

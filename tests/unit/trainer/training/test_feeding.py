@@ -29,7 +29,7 @@ def feed(replica: int, transforms: bool = True) -> Feed:
 @pytest.mark.parametrize("replicas", [1, 2, 4])
 def test_each_replica_gets_its_own_feed(replicas: int) -> None:
     distribution = on(replicas)
-    value = to_devices(distribution, tuple(feed(r) for r in range(replicas)), stop=False)
+    value = to_devices(distribution, tuple(feed(r) for r in range(replicas)), stop=0.0)
     for r, local in enumerate(distribution.strategy.experimental_local_results(value)):
         assert local["pixels"].dtype == tf.uint8
         assert (local["pixels"].numpy() == r).all()
@@ -40,13 +40,13 @@ def test_each_replica_gets_its_own_feed(replicas: int) -> None:
 
 
 @pytest.mark.parametrize("replicas", [1, 4])
-@pytest.mark.parametrize("stop", [True, False])
-def test_a_worker_asks_to_stop_once_whatever_its_replicas(replicas: int, stop: bool) -> None:
+@pytest.mark.parametrize("stop", [0.0, 1.0, 1024.0])
+def test_a_worker_asks_to_stop_once_whatever_its_replicas(replicas: int, stop: float) -> None:
     distribution = on(replicas)
     value = to_devices(distribution, tuple(feed(r) for r in range(replicas)), stop)
     asked = [float(local["stop"]) for local in distribution.strategy.experimental_local_results(value)]
-    assert asked == [float(stop)] + [0.0] * (replicas - 1)
+    assert asked == [stop] + [0.0] * (replicas - 1)
 
 
 def test_without_augmentation_there_are_no_transforms() -> None:
-    assert "transforms" not in to_devices(on(1), (feed(0, transforms=False),), False)
+    assert "transforms" not in to_devices(on(1), (feed(0, transforms=False),), 0.0)

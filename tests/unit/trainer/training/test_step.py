@@ -133,7 +133,7 @@ def one_step(
     layout = lay_out(dataclasses.replace(config, batch_size=max(given.real, config.batch_size)), replicas)
     step = build_train_step(distribution.strategy, learner, config, layout)
     before = snapshot(learner.weights)
-    result = step(to_devices(distribution, feeds(given, layout), False), tf.constant(5, tf.int64), tf.constant(1.0))
+    result = step(to_devices(distribution, feeds(given, layout), 0.0), tf.constant(5, tf.int64), tf.constant(1.0))
     copies = {
         name: [copy.numpy().tobytes() for copy in (getattr(v, "values", None) or (v,))]
         for name, v in learner.weights.items()
@@ -287,7 +287,7 @@ def test_evaluation_counts_every_picture_once(replicas: int) -> None:
     layout = Layout(32, replicas, replicas)
     given = batch(config, 32, 29)
     sums = build_evaluation_step(distribution.strategy, learner.model, layout, False)(
-        to_devices(distribution, feeds(given, layout), False)
+        to_devices(distribution, feeds(given, layout), 0.0)
     ).numpy()
     logits = learner.model(given.pixels[:29].astype(np.float32)).numpy()[:, 0]
     assert sums[WEIGHT] == 29
@@ -302,6 +302,6 @@ def test_a_stop_request_reaches_every_replica_once() -> None:
     layout = lay_out(config, 3)
     step = build_train_step(distribution.strategy, learner, config, layout)
     result = step(
-        to_devices(distribution, feeds(batch(config, 32, 32), layout), True), tf.constant(0, tf.int64), tf.constant(0.0)
+        to_devices(distribution, feeds(batch(config, 32, 32), layout), 1.0), tf.constant(0, tf.int64), tf.constant(0.0)
     )
     assert result.sums.numpy()[3] == 1.0
