@@ -2,25 +2,31 @@
 
     python -m benchmarks.checkpoint_cost
 
-Both save after each step to a local folder; what is measured is how long the training thread stands still for it.
-Keras's callback writes through model.save_weights on that thread; catdog holds on to the values, which do not change
-any more, and copies and writes them on another one.
+Intervals of the same training steps follow each other: without a save, with Keras's callback, without, with catdog's.
+What a save costs is how much longer its interval took than its two neighbours without one. So what the background
+thread takes from the steps (cores, memory bandwidth, the interpreter's lock) counts, not only how long the training
+thread stands still. An interval of ours goes on until the save is on the disk; Keras leaves that to the kernel.
 """
 
+import functools
 import json
 import os
+import statistics
+import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import layers
 
 from benchmarks.machine import describe
+from trainer.__main__ import SWITCH_SECONDS
 from trainer.storage.base import open_storage
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot
@@ -28,8 +34,27 @@ from trainer.training.learner import hold
 from trainer.training.state import LoopState
 from trainer.uploads import Uploads
 
-SAVES = 9
-PAUSE = 1.0  # of training between saves, in which the background write goes on
+
+@dataclass(frozen=True)
+class Case:
+    """Rows of a batch; steps in an interval, at least; saves of each kind."""
+
+    rows: int
+    steps: int
+    saves: int
+
+
+CASES = {1_000_000: Case(512, 10, 150), 25_000_000: Case(32, 10, 30)}
+
+Save = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Steps that were run, and the seconds they took."""
+
+    seconds: float
+    steps: int
 
 
 def _model(parameters: int) -> Any:
@@ -40,63 +65,107 @@ def _model(parameters: int) -> Any:
     return model
 
 
-def _keras_seconds(model: Any) -> list[float]:
+def _train_step(model: Any, rows: int) -> Callable[[], None]:
+    x = tf.random.normal([rows, *model.input_shape[1:]])
+    y = tf.random.normal([rows, *model.output_shape[1:]])
+
+    @tf.function
+    def step() -> None:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(x, training=True) - y) ** 2)
+        model.optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+
+    return step
+
+
+def _keras_save(model: Any, folder: str) -> Save:
+    callback = keras.callbacks.BackupAndRestore(f"{folder}/backup", save_freq=1)
+    callback.set_model(model)
+    callback.on_train_begin()
+    callback.on_epoch_begin(0)
+    return lambda step: callback.on_train_batch_end(step)
+
+
+class _Catdog:
+    """What the trainer does at a checkpoint: hold the values, write them on the uploads' thread."""
+
+    def __init__(self, model: Any, folder: str) -> None:
+        self._store = open_storage(f"{folder}/checkpoints")
+        self._uploads = Uploads(("checkpoint",), 60.0, lambda: "")
+        self._weights = {v.path: v.value for v in model.trainable_variables}
+        self._optimizer = {v.path: v.value for v in model.optimizer.variables}
+        self._asked = self._written = 0
+
+    def save(self, step: int) -> None:
+        taken = Snapshot(LoopState(step=step), {"weights": hold(self._weights), "optimizer": hold(self._optimizer)})
+        self._asked += 1
+        self._uploads.submit("checkpoint", lambda: self._write(taken))
+
+    def _write(self, taken: Snapshot) -> None:
+        checkpoint.write(self._store, checkpoint.folder(taken.state.step), taken)
+        checkpoint.prune(self._store, 2, taken.state.step)
+        self._written += 1
+
+    def idle(self) -> bool:
+        """Whether all that was asked for is on the disk."""
+        return self._written == self._asked
+
+    def close(self) -> None:
+        self._uploads.close()
+
+
+def _interval(
+    step: Callable[[], None],
+    steps: int,
+    save: Callable[[], None] = lambda: None,
+    saved: Callable[[], bool] = lambda: True,
+) -> Interval:
+    """So many steps, and more until the save, which comes after the first, is done."""
+    began = time.monotonic()
+    step()
+    save()
+    done = 1
+    while done < steps or not saved():
+        step()
+        done += 1
+    return Interval(time.monotonic() - began, done)
+
+
+def _seconds_a_save(parameters: int, case: Case) -> dict[str, Any]:
+    model = _model(parameters)
+    step = _train_step(model, case.rows)
     with tempfile.TemporaryDirectory() as folder:
-        callback = keras.callbacks.BackupAndRestore(os.path.join(folder, "backup"), save_freq=1)
-        callback.set_model(model)
-        callback.on_train_begin()
-        callback.on_epoch_begin(0)
-        lost = []
-        for step in range(SAVES):
-            began = time.monotonic()
-            callback.on_train_batch_end(step)
-            lost.append(time.monotonic() - began)
-        return lost
-
-
-def _catdog_seconds(model: Any) -> list[float]:
-    variables = {"weights": {v.path: v.value for v in model.trainable_variables}}
-    variables["optimizer"] = {v.path: v.value for v in model.optimizer.variables if len(v.shape)}
-    with tempfile.TemporaryDirectory() as folder:
-        store = open_storage(folder)
-        uploads = Uploads(("checkpoint",), 60.0, lambda: "")
-        lost = []
-        for step in range(1, SAVES + 1):
-            began = time.monotonic()
-            taken = Snapshot(LoopState(step=step), {group: hold(each) for group, each in variables.items()})
-            uploads.submit(
-                "checkpoint", lambda taken=taken: checkpoint.write(store, checkpoint.folder(taken.state.step), taken)
-            )
-            lost.append(time.monotonic() - began)
-            _train_for(PAUSE)
-        uploads.close()
-        return lost
-
-
-def _train_for(seconds: float) -> None:
-    """Stand-in for steps: keeps one core in native code, as training does."""
-    a = np.ones((600, 600), np.float32)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        a @ a
+        catdog = _Catdog(model, folder)
+        saves: dict[str, Save] = {"keras": _keras_save(model, folder), "catdog": catdog.save}
+        lost: dict[str, list[float]] = {name: [] for name in saves}
+        steps: list[float] = []
+        for number in range(1, 3 + case.saves):
+            for name, save in saves.items():
+                before = _interval(step, case.steps)
+                with_save = _interval(step, case.steps, functools.partial(save, number), catdog.idle)
+                after = _interval(step, case.steps)
+                steps += [before.seconds / before.steps, after.seconds / after.steps]
+                lost[name].append(with_save.seconds - with_save.steps * (steps[-2] + steps[-1]) / 2)
+        catdog.close()
+    keras_seconds, catdog_seconds = (statistics.median(lost[name][2:]) for name in ("keras", "catdog"))
+    return {
+        "parameters": int(model.count_params()),
+        "step_seconds": round(statistics.median(steps), 5),
+        "saves": case.saves,
+        "keras_seconds_a_save": round(keras_seconds, 5),
+        "catdog_seconds_a_save": round(catdog_seconds, 5),
+        "catdog_share": round(catdog_seconds / keras_seconds, 3),
+        "quartiles": {name: [round(q, 5) for q in statistics.quantiles(each[2:])] for name, each in lost.items()},
+    }
 
 
 def measure() -> dict[str, Any]:
-    """Median seconds that the training thread is held by one save."""
-    rows = {}
-    for parameters in (1_000_000, 25_000_000):
-        model = _model(parameters)
-        keras_seconds, catdog_seconds = sorted(_keras_seconds(model)), sorted(_catdog_seconds(model))
-        middle = SAVES // 2
-        rows[f"{parameters:,}"] = {
-            "parameters": int(model.count_params()),
-            "keras_seconds": round(keras_seconds[middle], 5),
-            "catdog_seconds": round(catdog_seconds[middle], 5),
-            "catdog_share": round(catdog_seconds[middle] / keras_seconds[middle], 4),
-        }
-    return {"benchmark": "checkpoint_cost", "saves": SAVES, "by_parameters": rows, "machine": describe()}
+    """Median over saves of what one adds to the steps around it."""
+    rows = {f"{parameters:,}": _seconds_a_save(parameters, case) for parameters, case in CASES.items()}
+    return {"benchmark": "checkpoint_cost", "by_parameters": rows, "machine": describe()}
 
 
 if __name__ == "__main__":
     tf.config.set_visible_devices([], "GPU")
+    sys.setswitchinterval(SWITCH_SECONDS)  # as the trainer does
     print(json.dumps(measure(), indent=1))

@@ -21,7 +21,7 @@ from k8s.capacity import Amounts
 from k8s.exits import missing, usage
 from k8s.platform import Platform, Resources
 from trainer.config import RunConfig, to_json
-from trainer.exits import NEVER_RETRIED, Exit
+from trainer.exits import NEVER_RETRIED, PEER_LOST_WAIT, Exit
 
 Object = dict[str, Any]
 
@@ -32,6 +32,7 @@ SPOOL = "/tmp"
 CONFIG_FOLDER, CONFIG_FILE = "/etc/catdog", "config.json"
 TOKEN_FOLDER = "/var/run/secrets/catdog"
 LOST_NODE_SECONDS = 60
+CAUSE_SECONDS = 15  # after the grace period, a worker that was told to end is seen to have ended
 NAME_LIMIT = 63  # a pod's host name, and a label's value
 
 CONFIG_ANNOTATION, RUN_ANNOTATION, DATA_ANNOTATION = "catdog.dev/config", "catdog.dev/run", "catdog.dev/data"
@@ -389,6 +390,8 @@ def _environment(spec: RunSpec, platform: Platform, *, jobset: bool) -> list[Obj
         made += [
             _from_field("CATDOG_RUN_UID", "metadata.labels['jobset.sigs.k8s.io/jobset-uid']"),
             _from_field("CATDOG_ATTEMPT", "metadata.labels['jobset.sigs.k8s.io/restart-attempt']"),
+            # The first failure decides what the restart costs, and ends the other workers: theirs must not be first.
+            {"name": PEER_LOST_WAIT, "value": str(math.ceil(spec.config.grace_period) + CAUSE_SECONDS)},
         ]
     else:
         made += [

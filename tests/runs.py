@@ -126,3 +126,15 @@ def differing(one: Snapshot, other: Snapshot) -> Sequence[str]:
 def results(snapshot: Snapshot) -> list[Any]:
     """Loss and accuracy of each epoch, for comparison; times left out."""
     return [(row["epoch"], row["step"], row["train"], row["valid"]) for row in snapshot.state.history]
+
+
+def command(*words: object, code: int = 0) -> str:
+    """`catdog WORDS`, to its end; returns its standard output."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from k8s.cli import main; main()", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert done.returncode == code, f"exit {done.returncode}, expected {code}:\n{done.stdout}\n{done.stderr}"
+    return done.stdout

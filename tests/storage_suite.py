@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from trainer.exits import Exit
@@ -57,6 +58,15 @@ class StorageSuite:
         with pytest.raises(PreconditionFailed):
             storage.write("large", data[1:], if_generation="")
         assert storage.stat("large") == stat
+
+    @pytest.mark.parametrize("sizes", [[], [0], [3, 0, 1], [5000, 1, 4096, 0, 70_000], [3 << 20, 6 << 20, 1234]])
+    def test_pieces_are_stored_as_if_joined(self, storage: Storage, sizes: list[int]) -> None:
+        pieces = [np.frombuffer(os.urandom(size), np.uint8) for size in sizes]
+        data = b"".join(piece.tobytes() for piece in pieces)
+        stat = storage.write("a/b", pieces)
+        assert stat.size == len(data)
+        assert storage.read("a/b") == data
+        assert storage.stat("a/b") == stat
 
     def test_an_absent_object_is_missing(self, storage: Storage) -> None:
         assert storage.stat("a/b") is None

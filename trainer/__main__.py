@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 # Before TensorFlow is imported by anything: its C++ log would drown our lines. What fails is raised as well as logged.
@@ -23,8 +23,12 @@ from trainer.config import (
     RunConfig,
     from_json,
 )
-from trainer.exits import Exit, ExitError
+from trainer.exits import PEER_LOST_WAIT, Exit, ExitError
 from trainer.topology import is_member, rank_text
+
+# How long the loop's thread may wait, each time it wants the interpreter back, for one that uploads or decodes. The
+# default, 5 ms, is a third of a small step.
+SWITCH_SECONDS = 0.0005
 
 # TensorFlow is imported inside the verbs: signals must be handled before, and a launcher needs none.
 
@@ -33,11 +37,27 @@ def _train(text: str) -> int:
     config = from_json(text, RunConfig)
     if config.workers > 1 and not is_member(os.environ):
         return local_gang.run(config.workers, text)
+    sys.setswitchinterval(SWITCH_SECONDS)
     stop = signals.install(config.grace_period)
     orphan.stop_with_parent(os.environ)
     from trainer.main import train
 
-    return train(config, stop, os.environ)
+    try:
+        return train(config, stop, os.environ)
+    except ExitError as error:
+        if error.code != Exit.PEER_LOST:
+            raise
+        _explain(rank_text(os.environ) or "0", error.message, error.code)
+        stop.came.wait(_patience(os.environ))
+        return int(error.code)
+
+
+def _patience(environment: Mapping[str, str]) -> float:
+    """Seconds that a worker which lost a peer leaves the peer to be seen first: its end says what the restart costs."""
+    text = environment.get(PEER_LOST_WAIT) or "0"
+    if not text.isdecimal():
+        raise ExitError(Exit.BAD_OPTION, f"{PEER_LOST_WAIT} is {text!r}; it must be whole seconds")
+    return float(text)
 
 
 def _evaluate(text: str) -> int:

@@ -22,6 +22,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signal: int | None = None
+        self.came = threading.Event()
         self.on_give_up: Callable[[Exit], None] = os._exit  # must not return
 
     @property
@@ -78,6 +79,7 @@ def _watch(reader: int, stop: StopRequest, patience: float) -> None:
             if stop.requested:
                 stop.on_give_up(stop.exit_code)
             stop.signal = number
+            stop.came.set()
             grace = threading.Timer(patience, lambda: stop.on_give_up(stop.exit_code))
             grace.daemon = True
             grace.start()

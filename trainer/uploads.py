@@ -5,6 +5,8 @@ more at the end.
 """
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -15,6 +17,7 @@ from trainer.storage.base import StorageFailed
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
+NICENESS = 19  # of the thread: on a CPU, steps go first, and a save takes as long as it takes
 
 Job = Callable[[], None]
 
@@ -64,6 +67,8 @@ class Uploads:
         self.check()
 
     def _work(self) -> None:
+        if sys.platform == "linux":  # where a thread has a priority of its own
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         try:
             while (taken := self._next()) is not None:
                 try:

@@ -6,14 +6,26 @@ way in.
 
 import io
 import os
-from collections.abc import Callable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from trainer.exits import Exit, ExitError
 from trainer.storage.retry import RetryEvent, RetryPolicy
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Pieces: TypeAlias = "Sequence[npt.NDArray[np.uint8]]"
+"""Bytes in several places of memory, as if joined: tensors are stored from where they are, without a copy."""
+
+Content: TypeAlias = "bytes | Path | Pieces"
+"""What can be stored: bytes, a local file's content, or pieces."""
 
 NAME_LIMIT = 1024
 """Longest object name in bytes of UTF-8: https://cloud.google.com/storage/docs/objects#naming"""
@@ -92,8 +104,8 @@ class Storage(Protocol):
         Raises `StorageMissing` for an absent object, `StorageFailed` for a range that ends beyond it.
         """
 
-    def write(self, name: str, data: bytes | Path, *, if_generation: str | None = None) -> Stat:
-        """Stores bytes, or a local file's content, all or nothing; readers see the old object or the new one.
+    def write(self, name: str, data: Content, *, if_generation: str | None = None) -> Stat:
+        """Stores bytes, pieces, or a local file's content, all or nothing; readers see the old object or the new one.
 
         `if_generation` writes only over that generation ("": only where there is no object) and raises
         `PreconditionFailed` otherwise. Without it the last writer wins; an attempt that was given up as lost may
@@ -148,10 +160,47 @@ def _path_of(uri: str) -> Path:
     return Path(path)
 
 
-def open_source(data: bytes | Path) -> BinaryIO:
+class _Joined(io.RawIOBase):
+    """Pieces as one file to read."""
+
+    def __init__(self, pieces: Pieces) -> None:
+        self._views = [piece.data for piece in pieces]
+        self._ends = list(accumulate(len(view) for view in self._views))
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        end = self._ends[-1] if self._ends else 0
+        self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: end}[whence])
+        return self._at
+
+    def readinto(self, target: "bytearray | memoryview") -> int:  # type: ignore[override]
+        """Fills from one piece; zero bytes mean the end, so empty pieces are passed over."""
+        place = bisect_right(self._ends, self._at)
+        if place == len(self._ends):
+            return 0
+        view = self._views[place]
+        start = self._at - (self._ends[place] - len(view))
+        part = view[start : start + len(target)]
+        target[: len(part)] = part
+        self._at += len(part)
+        return len(part)
+
+
+def open_source(data: Content) -> BinaryIO:
     """What `Storage.write` was given, as a file to read; raises `StorageMissing` where there is no such local file."""
     if isinstance(data, bytes):
         return io.BytesIO(data)
+    if not isinstance(data, Path):
+        return io.BufferedReader(_Joined(data))
     try:
         return data.open("rb")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):

@@ -14,7 +14,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 import google_crc32c
@@ -27,6 +26,7 @@ from requests.adapters import HTTPAdapter
 
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import (
+    Content,
     PreconditionFailed,
     Stat,
     Storage,
@@ -242,7 +242,7 @@ class GcsStorage:
             self._require_bucket()
             raise StorageMissing(f"{self.uri}/{name}: no such object") from error
 
-    def write(self, name: str, data: bytes | Path, *, if_generation: str | None = None) -> Stat:
+    def write(self, name: str, data: Content, *, if_generation: str | None = None) -> Stat:
         """One request up to 8 MiB, a resumable upload above; the server refuses content that is not as sent.
 
         A failed resumable upload begins anew: nothing of it is visible before its last byte is accepted.

@@ -13,13 +13,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
+from trainer.storage import direct
 from trainer.storage.base import (
     LOCK_NAME,
     TEMPORARY_PREFIX,
     BadName,
+    Content,
     PreconditionFailed,
     Stat,
     Storage,
@@ -128,12 +131,14 @@ class LocalStorage:
         except OSError as error:
             raise _explained(error, "read", path) from error
 
-    def write(self, name: str, data: bytes | Path, *, if_generation: str | None = None) -> Stat:
+    def write(self, name: str, data: Content, *, if_generation: str | None = None) -> Stat:
         """Synced to the disk, name and all, when it returns."""
         path = self._path_inside(name)
         try:
+            if not isinstance(data, bytes | Path):
+                return self._write(name, path, lambda file: direct.write(file.fileno(), data), if_generation)
             with open_source(data) as source:
-                return self._write(name, path, source, if_generation)
+                return self._write(name, path, lambda file: shutil.copyfileobj(source, file, 1 << 20), if_generation)
         except (NotADirectoryError, FileExistsError) as error:
             raise StorageFailed(f"{path}: cannot be written: a part of this path is a file, not a folder") from error
         except IsADirectoryError as error:
@@ -141,11 +146,11 @@ class LocalStorage:
         except OSError as error:
             raise _explained(error, "write", path) from error
 
-    def _write(self, name: str, path: Path, source: BinaryIO, if_generation: str | None) -> Stat:
+    def _write(self, name: str, path: Path, fill: Callable[[BinaryIO], None], if_generation: str | None) -> Stat:
         temporary, file = self._new_temporary(path.parent)
         try:
             with file:
-                shutil.copyfileobj(source, file, 1 << 20)
+                fill(file)
                 file.flush()
                 os.fsync(file.fileno())
                 with _locked(path.parent):
@@ -174,11 +179,10 @@ class LocalStorage:
                 return path, file
 
     def delete(self, name: str, *, if_generation: str | None = None) -> None:
-        """Folders that this leaves empty go too, up to the root."""
+        """Folders that this leaves empty go too, up to the root. Not synced: one that comes back does no harm."""
         path = self._path_inside(name)
         try:
             if self._unlinked(name, path, if_generation):
-                _sync_folder(path.parent)
                 self._prune(path.parent)
         except OSError as error:
             raise _explained(error, "delete", path) from error
@@ -223,7 +227,9 @@ class LocalStorage:
 
     def _path_inside(self, name: str) -> Path:
         path = self._path(name)
-        if not path.parent.resolve().is_relative_to(self._root.resolve()):
+        below = path.parent.relative_to(self._root).parts
+        links = any(os.path.islink(folder) for folder in accumulate(below, os.path.join, initial=str(self._root)))
+        if links and not path.parent.resolve().is_relative_to(self._root.resolve()):
             raise BadName(f"{path}: refused: a symbolic link on the way leads out of {self.uri}")
         return path
 

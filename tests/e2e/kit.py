@@ -1,0 +1,128 @@
+"""What the end-to-end tests share: a namespace with the chart in it, the real command line, and waiting."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.cluster import api
+from trainer.storage.base import Storage, open_storage
+
+REPOSITORY = Path(__file__).parents[2]
+CONTROL = "10.213.0.1/32"  # object storage and DNS of the harness
+LIMIT = 300.0  # seconds for one command
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """Both streams, for a message."""
+        return f"exit {self.code}\n{self.out}\n{self.err}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A namespace that runs can be submitted to."""
+
+    cluster: api.Cluster
+    namespace: str
+    bucket: str
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> str:
+        """Where its run folders are."""
+        return f"{self.bucket}/runs"
+
+    def catdog(self, *words: object, code: int | None = 0, timeout: float = LIMIT, **environment: str) -> Done:
+        """Run `catdog WORDS -n NAMESPACE` to its end; `code` is what it must exit with."""
+        with self.start(*words, **environment) as process:
+            try:
+                out, err = process.communicate(timeout=timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                out, err = process.communicate()
+                raise AssertionError(f"catdog {words} did not end in {timeout:g} s:\n{out}\n{err}") from None
+        done = Done(process.returncode, out, err)
+        assert code is None or done.code == code, f"catdog {words}: {done.said}"
+        return done
+
+    def start(self, *words: object, **environment: str) -> "subprocess.Popen[str]":
+        """The same in the background."""
+        return subprocess.Popen(
+            [str(Path(sys.executable).with_name("catdog")), *map(str, words), "--namespace", self.namespace],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **self.environment, **environment},
+        )
+
+    def submit(self, name: str, *words: object, **keywords: Any) -> Done:
+        """`catdog submit --name NAME`."""
+        return self.catdog("submit", "--name", name, *words, **keywords)
+
+    def status(self, name: str) -> dict[str, Any]:
+        """`catdog status NAME -o json`."""
+        answer = json.loads(self.catdog("status", name, "-o", "json", code=None).out)
+        assert isinstance(answer, dict)
+        return answer
+
+    def get(self, kind: str, *words: str) -> Any:
+        """Objects of a kind, by labels or name, as kubectl gives them."""
+        return json.loads(api.kubectl(self.cluster, "-n", self.namespace, "get", kind, *words, "-o", "json"))
+
+    def pods(self, name: str) -> list[Any]:
+        """Pods of a run, by rank."""
+        found = self.get("pods", "-l", f"app.kubernetes.io/instance={name},app.kubernetes.io/component=worker")["items"]
+        return sorted(found, key=lambda pod: str(pod["metadata"]["name"]))
+
+    def folder(self, name: str) -> Storage:
+        """A run's folder."""
+        return open_storage(f"{self.runs}/{name}")
+
+    def state(self, name: str) -> dict[str, Any]:
+        """state.json of a run; empty where there is none."""
+        folder = self.folder(name)
+        return dict(json.loads(folder.read("state.json"))) if folder.stat("state.json") else {}
+
+
+def until(what: str, ready: Callable[[], Any], limit: float = 120.0, every: float = 0.5) -> Any:
+    """The first true answer of `ready`; fails after `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while not (answer := ready()):
+        assert time.monotonic() < deadline, f"waited {limit:g} s for: {what}"
+        time.sleep(every)
+    return answer
+
+
+def set_flags(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """Nested values as `--set-json` flags of helm."""
+    for name, value in values.items():
+        yield from ("--set-json", f"{prefix}{name}={json.dumps(value)}")
+
+
+def values_of(image: str, bucket: str, gcs_url: str, **more: Any) -> dict[str, Any]:
+    """Values of the chart for pods that are small enough for the harness, and for its storage server."""
+    return {
+        "image": image,
+        "runs": f"{bucket}/runs",
+        "resources": {"cpu": "500m", "memory": "2Gi", "ephemeralStorage": "2Gi"},
+        "gpu": {"resources": {"cpu": "100m", "memory": "256Mi", "ephemeralStorage": "1Gi"}},
+        "sharedMemory": "128Mi",
+        "extraEnv": [{"name": "STORAGE_EMULATOR_HOST", "value": gcs_url}],
+        "networkPolicy": {"extraEgress": [{"to": [{"ipBlock": {"cidr": CONTROL}}]}]},
+        "rbac": {"pods": True, "submitterServiceAccount": {"create": True}},
+        **more,
+    }

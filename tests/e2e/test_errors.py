@@ -1,0 +1,216 @@
+"""What a user can get wrong: one clear message, the contract's exit code, and nothing left half-made."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster import api
+from tests.e2e.kit import Done, Site, until
+
+pytestmark = pytest.mark.timeout(400)
+
+PLAIN = ("--gpus", 0, "--no-follow")
+
+
+def clear(done: Done, *words: str) -> None:
+    """A refusal in a line or two, with these words in it and no traceback."""
+    assert "Traceback" not in done.err, done.said
+    assert "catdog: " in done.err or "Error" in done.err, done.said
+    for word in words:
+        assert word in done.err, done.said
+
+
+def objects(site: Site) -> list[str]:
+    found = site.get("jobs,jobsets,services,pods")["items"]
+    return sorted(f"{one['kind']}/{one['metadata']['name']}" for one in found)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(request: pytest.FixtureRequest, site: Site) -> Iterator[None]:
+    before = objects(site)
+    yield
+    if "leaves" not in request.keywords:
+        assert objects(site) == before
+
+
+def test_a_namespace_that_is_not_there(site: Site) -> None:
+    done = Site(site.cluster, "no-such-place", site.bucket, site.environment).submit("x", *PLAIN, code=3)
+    clear(done, "no-such-place")
+
+
+def test_a_namespace_without_the_chart(new_site: Callable[..., Site]) -> None:
+    clear(new_site("").submit("x", *PLAIN, code=3), "helm install")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("--name", "Not_A_Name"), 2, ("--name", "small letters")),
+        (("--name", "n" * 58), 2, ("--name", "characters")),
+        (("--cpu", "two"), 2, ("two",)),
+        (("--memory", "8GB"), 2, ("8GB",)),
+        (("--epochs", "0"), 2, ("--epochs",)),
+        (("--recipe", "nope"), 2, ("nope",)),
+        (("--data", "gs://no-such-bucket-at-all/x"), 3, ("no-such-bucket-at-all",)),
+        (("--run", "gs://no-such-bucket-at-all/x"), 3, ("no-such-bucket-at-all",)),
+        (("--data", "/home/me/pictures"), 2, ("/home/me/pictures", "gs://")),
+        (("--queue", "team"), 3, ("team", "Kueue")),
+    ],
+)
+def test_what_was_typed_is_refused_with_its_name(
+    site: Site, words: tuple[str, ...], code: int, says: tuple[str, ...]
+) -> None:
+    done = site.catdog("submit", *PLAIN, *words, code=None)
+    assert done.code == code or (code, done.code) == (2, 64), done.said
+    clear(done, *says)
+
+
+def test_a_data_set_that_is_not_there(site: Site) -> None:
+    clear(site.submit("x", *PLAIN, "--data", f"{site.bucket}/nothing-here", code=3), "nothing-here")
+
+
+@pytest.mark.leaves
+def test_a_name_that_is_taken(site: Site) -> None:
+    site.submit("taken", *PLAIN, "--epochs", 1000)
+    try:
+        clear(site.submit("taken", *PLAIN, code=3), "taken")
+    finally:
+        site.catdog("cancel", "taken")
+
+
+def test_a_run_that_does_not_exist(site: Site) -> None:
+    for command in ("status", "logs", "why", "cancel", "delete", "resume"):
+        words = ("--gpus", 0) if command == "resume" else ()
+        clear(site.catdog(command, "never-was", *words, code=3), "never-was")
+
+
+@pytest.mark.leaves
+def test_the_api_server_goes_while_a_run_is_followed_and_comes_back(site: Site) -> None:
+    following = site.start("submit", "--name", "outage", "--gpus", 0, "--follow", "--epochs", 3, "--model", "small")
+    lines: list[str] = []
+    assert following.stdout is not None
+    reader = threading.Thread(target=lambda: lines.extend(following.stdout or []), daemon=True)
+    reader.start()
+    until("steps are shown", lambda: any("step" in line for line in lines), limit=180)
+    api.stop_api_server(site.cluster)
+    time.sleep(10)
+    api.start_api_server(site.cluster)
+    assert following.wait(240) == 0
+    reader.join(10)
+    assert following.stderr is not None
+    said = following.stderr.read()
+    following.stderr.close()
+    assert "Traceback" not in said, said
+    assert "again" in said or "API" in said, said
+
+
+def test_the_api_server_is_away(site: Site) -> None:
+    api.stop_api_server(site.cluster)
+    try:
+        done = site.submit("x", *PLAIN, code=3)
+    finally:
+        api.start_api_server(site.cluster)
+    clear(done, "10.213.0.1:6443")
+
+
+# --- rights ----------------------------------------------------------------------------------------------------------
+
+
+def rights(site: Site) -> list[dict[str, Any]]:
+    return list(site.get("role", "catdog-submitter")["rules"])
+
+
+def without(rules: list[dict[str, Any]], resource: str, verb: str) -> list[dict[str, Any]]:
+    """The rules, with one verb on one resource taken out."""
+    made = []
+    for rule in rules:
+        others = [one for one in rule["resources"] if one != resource]
+        if resource not in rule["resources"]:
+            made.append(rule)
+            continue
+        if others:
+            made.append({**rule, "resources": others})
+        left = [one for one in rule["verbs"] if one != verb]
+        if left:
+            made.append({**rule, "resources": [resource], "verbs": left})
+    return made
+
+
+@contextmanager
+def someone(site: Site, rules: list[dict[str, Any]], folder: Path) -> Iterator[Site]:
+    """The site as seen by a ServiceAccount that has just these rights."""
+    labels = {"name": "someone", "namespace": site.namespace}
+    made = [
+        {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": labels},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": labels, "rules": rules},
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": labels,
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "someone"},
+            "subjects": [{"kind": "ServiceAccount", **labels}],
+        },
+    ]
+    text = json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
+    api.kubectl(site.cluster, "apply", "-f", "-", stdin=text)
+    token = api.kubectl(site.cluster, "-n", site.namespace, "create", "token", "someone").strip()
+    view = ("config", "view", "--raw", "--minify", "-o", "json")
+    config = json.loads(api.kubectl(site.cluster, *view))
+    config["users"][0]["user"] = {"token": token}
+    path = folder / "kubeconfig"
+    path.write_text(json.dumps(config))
+    yield Site(site.cluster, site.namespace, site.bucket, {**site.environment, "KUBECONFIG": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("resource", "verb", "command"),
+    [
+        ("configmaps", "get", "submit"),
+        ("jobs", "create", "submit"),
+        ("jobsets", "create", "submit"),
+        ("services", "create", "submit"),
+        ("pods", "list", "status"),
+        ("pods/log", "get", "logs"),
+        ("jobs", "delete", "cancel"),
+        ("jobs", "get", "status"),
+        ("jobs", "list", "list"),
+    ],
+)
+@pytest.mark.leaves
+def test_each_right_that_is_missing_is_named(
+    site: Site, tmp_path: Path, resource: str, verb: str, command: str
+) -> None:
+    name = f"no-{verb}-{resource.replace('/', '-')}"
+    with someone(site, without(rights(site), resource, verb), tmp_path) as poor:
+        if command == "submit":
+            before = objects(site)
+            shape = ("--workers", 1) if resource == "jobs" else ("--workers", 2)
+            shape += ("--shape", "job") if resource == "services" else ()
+            done = poor.submit(name, *PLAIN, *shape, code=3)
+            assert objects(site) == before, "something was left behind"
+        else:
+            site.submit(name, *PLAIN)
+            try:
+                words = () if command == "list" else (name,)
+                done = poor.catdog(command, *words, code=3 if verb != "list" or command == "list" else None)
+            finally:
+                site.catdog("delete", name)
+    said = done.err + done.out
+    assert "Traceback" not in said, done.said
+    assert resource in said, done.said
+    assert verb in said, done.said
+
+
+def test_the_charts_own_submitter_needs_no_more(site: Site, tmp_path: Path) -> None:
+    with someone(site, rights(site), tmp_path) as submitter:
+        submitter.submit("allowed", *PLAIN)
+        for words in (("status", "allowed"), ("why", "allowed"), ("list",)):
+            submitter.catdog(*words)
+        submitter.catdog("delete", "allowed")
+    until("its pods are gone", lambda: not site.pods("allowed"))

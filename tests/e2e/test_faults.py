@@ -1,0 +1,164 @@
+"""A worker that goes in the middle: the gang restarts, goes on, ends with the bits of a run that nothing happened to,
+and the restart costs what it should, as a JobSet and as a plain Job.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import runs
+from tests.cluster import api
+from tests.e2e.kit import Site, until
+from trainer.training import checkpoint
+from trainer.training.checkpoint import Snapshot
+
+pytestmark = pytest.mark.timeout(1200)
+
+# 5 steps an epoch; 500 steps, of which some tens are done when the fault comes.
+LONG = ("--recipe", "augmented", "--model", "small", "--image-size", 48, "--batch-size", 16, "--epochs", 100)
+LONG += ("--deterministic", "--precision", "float32", "--checkpoint-every", 5, "--grace-period", 30)
+SHAPES = ("jobset", "job")
+LIMIT = 600.0
+
+Charge = tuple[int, int]
+"""JobSet: restarts, and those that count. Job: failures that count, of rank 0 and of rank 1."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is done to a worker, how it is mended, and what the restart costs in each shape."""
+
+    do: Callable[[Site, Any], None]
+    mend: Callable[[Site, Any], None]
+    jobset: Charge
+    job: Charge
+
+
+def kill(site: Site, pod: Any) -> None:
+    api.kill_container(site.cluster, pod["metadata"]["name"], namespace=site.namespace)
+
+
+def delete(site: Site, pod: Any) -> None:
+    api.kubectl(site.cluster, "-n", site.namespace, "delete", "pod", pod["metadata"]["name"], "--wait=false")
+
+
+def drain(site: Site, pod: Any) -> None:
+    words = (
+        "--ignore-daemonsets",
+        "--delete-emptydir-data",
+        "--timeout=120s",
+        "--pod-selector=app.kubernetes.io/name=catdog",
+    )
+    api.kubectl(site.cluster, "drain", pod["spec"]["nodeName"], *words)
+
+
+def uncordon(site: Site, pod: Any) -> None:
+    api.kubectl(site.cluster, "uncordon", pod["spec"]["nodeName"])
+
+
+def cut(site: Site, pod: Any) -> None:
+    api.partition(site.cluster, pod["spec"]["nodeName"])
+
+
+def plug_in(site: Site, pod: Any) -> None:
+    api.heal(site.cluster, pod["spec"]["nodeName"])
+
+
+def nothing(site: Site, pod: Any) -> None:
+    return
+
+
+FAULTS = {
+    "killed process": Fault(kill, nothing, jobset=(1, 1), job=(1, 1)),
+    "deleted pod": Fault(delete, nothing, jobset=(1, 0), job=(0, 0)),
+    "drained node": Fault(drain, uncordon, jobset=(1, 0), job=(0, 0)),
+}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    runs.command("train", *LONG, "--data", data[0], "--run", run)
+    return runs.last(run)
+
+
+def submitted(site: Site, name: str, shape: str, data: str) -> None:
+    site.submit(name, "--gpus", 0, "--workers", 2, "--shape", shape, "--data", data, *LONG, "--no-follow")
+
+
+def saved_step(site: Site, name: str) -> int:
+    found = checkpoint.folders(site.folder(name).child("checkpoints"))
+    return int(found[0].removeprefix("step-")) if found else 0
+
+
+def charge(site: Site, name: str, shape: str) -> Charge:
+    if shape == "jobset":
+        status = site.get("jobset", name)["status"]
+        return int(status.get("restarts", 0)), int(status.get("restartsCountTowardsMax", 0))
+    counts = {}
+    for pod in site.pods(name):
+        notes = pod["metadata"]["annotations"]
+        rank, failures = (
+            notes["batch.kubernetes.io/job-completion-index"],
+            "batch.kubernetes.io/job-index-failure-count",
+        )
+        counts[rank] = max(counts.get(rank, 0), int(notes.get(failures, 0)))
+    return counts["0"], counts["1"]
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("fault", list(FAULTS))
+def test_the_gang_restarts_and_goes_on(
+    site: Site, data: tuple[Path, str], undisturbed: Snapshot, fault: str, victim: int
+) -> None:
+    names = {shape: f"{fault.split()[0]}-{victim}-{shape}" for shape in SHAPES}
+    for shape, name in names.items():
+        submitted(site, name, shape, data[1])
+        until(f"{name} has saved step 20", lambda name=name: saved_step(site, name) >= 20)
+        pod = site.pods(name)[victim]
+        FAULTS[fault].do(site, pod)
+        FAULTS[fault].mend(site, pod)
+    for shape, name in names.items():
+        site.catdog("logs", name, "--follow", code=None, timeout=LIMIT)
+        state = until(f"{name} ended", lambda name=name: ended(site, name), limit=LIMIT)
+        assert state["state"] == "succeeded", state
+        assert runs.differing(runs.last(site.folder(name).uri), undisturbed) == [], name
+        assert charge(site, name, shape) == getattr(FAULTS[fault], shape), name
+
+
+def ended(site: Site, name: str) -> dict[str, Any] | None:
+    """state.json once the run has ended in the cluster too."""
+    status = site.status(name)
+    return site.state(name) if status["phase"] in ("succeeded", "failed") else None
+
+
+def test_a_node_that_is_cut_off_costs_one_restart_and_why_says_what_is_waited_for(
+    site: Site, data: tuple[Path, str], undisturbed: Snapshot
+) -> None:
+    names = {shape: f"cut-{shape}" for shape in SHAPES}
+    pods = {}
+    for shape, name in names.items():
+        submitted(site, name, shape, data[1])
+    for name in names.values():
+        until(f"{name} has saved step 20", lambda name=name: saved_step(site, name) >= 20)
+    pods = {name: next(p for p in site.pods(name) if p["spec"]["nodeName"] == "node-2") for name in names.values()}
+    some = next(iter(pods.values()))
+    cut(site, some)
+    try:
+        for name in names.values():
+            until(
+                f"why names the lost node of {name}",
+                lambda name=name: "node-2" in site.catdog("why", name, code=None).out,
+                limit=300,
+            )
+    finally:
+        plug_in(site, some)
+    for shape, name in names.items():
+        state = until(f"{name} ended", lambda name=name: ended(site, name), limit=LIMIT)
+        assert state["state"] == "succeeded", state
+        assert runs.differing(runs.last(site.folder(name).uri), undisturbed) == [], name
+        if shape == "jobset":
+            assert charge(site, name, shape) == (1, 1)

@@ -1,0 +1,95 @@
+"""Two pods on two nodes train as one, and leave what one process here leaves."""
+
+import json
+import re
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import runs
+from tests.cluster import api
+from tests.e2e.kit import REPOSITORY, Site, until
+from trainer.config import RunConfig, from_json
+from trainer.training.checkpoint import Snapshot
+
+pytestmark = pytest.mark.timeout(900)
+
+# Five steps an epoch, everything random on.
+SMALL = ("--recipe", "augmented", "--model", "small", "--image-size", 48, "--batch-size", 16, "--epochs", 2)
+SMALL += ("--deterministic", "--precision", "float32")
+
+
+def test_the_charts_own_test_trains_ten_steps(site: Site) -> None:
+    said = api.helm(site.cluster, "test", "catdog", "--namespace", site.namespace, "--logs")
+    assert re.search(r"Phase:\s+Succeeded", said), said
+
+
+@pytest.fixture(scope="module")
+def alone(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """What the same options give in one process, here, from a folder."""
+    folder = tmp_path_factory.mktemp("alone")
+    site_free = [str(word) for word in SMALL]
+    runs.command("train", *site_free, "--data", data[0], "--run", folder / "run")
+    return runs.last(folder / "run")
+
+
+@pytest.mark.parametrize("shape", ["jobset", "job"])
+def test_two_pods_train_as_one_and_give_the_bits_of_one_process_and_of_two_here(
+    site: Site, data: tuple[Path, str], alone: Snapshot, tmp_path: Path, shape: str
+) -> None:
+    name = f"pair-{shape}"
+    done = site.submit(
+        name, "--gpus", 0, "--workers", 2, "--shape", shape, "--data", data[1], *SMALL, "--follow", timeout=600
+    )
+    assert "[rank 0]" in done.out or "step" in done.out, done.said
+    nodes = {pod["spec"]["nodeName"] for pod in site.pods(name)}
+    assert len(nodes) == 2, "both workers ran on one node"
+    kinds = {"jobset": ["JobSet"], "job": ["Job"]}[shape]
+    assert [one["kind"] for one in site.get(kinds[0].lower(), "-l", f"app.kubernetes.io/instance={name}")["items"]][
+        :1
+    ] == kinds
+
+    folder = site.folder(name)
+    names = {stat.name for stat in folder.list()}
+    assert {"config.json", "state.json", "metrics.jsonl", "summary.json", "report.html"} <= names
+    assert {"best/MANIFEST.json", "model/model.keras", "model/saved_model/saved_model.pb"} <= names
+    state = site.state(name)
+    assert (state["state"], state["exit_code"], state["restarts"]) == ("succeeded", 0, 0), state
+
+    config = from_json(folder.read("config.json").decode(), RunConfig)
+    assert config.workers == 2
+    assert runs.differing(runs.last(folder.uri), alone) == []
+    assert runs.results(runs.last(folder.uri)) == runs.results(alone)
+    if shape == "jobset":
+        runs.command("train", *map(str, SMALL), "--workers", 2, "--data", data[0], "--run", tmp_path / "two")
+        assert runs.differing(runs.last(tmp_path / "two"), alone) == []
+
+
+def test_prometheus_has_the_final_values_of_both_workers(site: Site, data: tuple[Path, str]) -> None:
+    name = "watched"
+    site.submit(name, "--gpus", 0, "--workers", 2, "--data", data[1], *SMALL, "--wait", timeout=600)
+    total = runs.last(site.folder(name).uri).state.step
+    query = {"query": f'last_over_time(catdog_step{{namespace="{site.namespace}",pod=~"{name}-.*"}}[10m])'}
+
+    def final() -> Any:
+        url = f"{site.cluster.prometheus_url}/api/v1/query?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            found = json.load(answer)["data"]["result"]
+        return len(found) == 2 and found
+
+    for series in until("series of both workers", final, limit=30):
+        assert float(series["value"][1]) == total, series
+
+
+def test_what_would_be_sent_is_printed_and_nothing_is(site: Site, data: tuple[Path, str]) -> None:
+    words = ("--gpus", 0, "--workers", 2, "--data", data[1], "--dry-run", "-o", "json")
+    first, second = (site.submit("dry", *words).out for _ in range(2))
+    assert first == second
+    assert site.get("jobsets")["items"] == [
+        one for one in site.get("jobsets")["items"] if one["metadata"]["name"] != "dry"
+    ]
+    api.kubectl(site.cluster, "-n", site.namespace, "create", "--dry-run=server", "-f", "-", stdin=first)
+    assert (REPOSITORY / "helm").exists()

@@ -1,0 +1,67 @@
+"""Large writes to a file past the page cache.
+
+Training pays for what the kernel does with a checkpoint: finding fresh pages for it, copying, writing them back later.
+Past the cache (open(2), O_DIRECT), 200 MB cost 0.03 s of a core instead of 0.1 to 0.5 s, and are on the disk sooner.
+Where a file system cannot do that, it is an ordinary write.
+"""
+
+import errno
+import fcntl
+import mmap
+import os
+
+import numpy as np
+
+from trainer.storage.base import Pieces
+
+BLOCK = 4096  # memory, offset and length have to be multiples of the device's block, which is no larger
+BUFFER = 256 << 10  # fresh memory costs too, so no more than the device needs to be busy
+
+_DIRECT = getattr(os, "O_DIRECT", 0)  # Linux
+
+
+def write(descriptor: int, pieces: Pieces) -> None:
+    """Append all pieces, without the interpreter's lock. Raises OSError."""
+    buffer = np.frombuffer(mmap.mmap(-1, BUFFER), np.uint8)  # aligned to a page
+    _set_direct(descriptor, True)
+    filled = 0
+    for piece in pieces:
+        at = 0
+        while at < len(piece):
+            count = min(BUFFER - filled, len(piece) - at)
+            np.copyto(buffer[filled : filled + count], piece[at : at + count])
+            filled, at = filled + count, at + count
+            if filled == BUFFER:
+                _write_all(descriptor, buffer.data)
+                filled = 0
+    whole = filled - filled % BLOCK
+    _write_all(descriptor, buffer[:whole].data)
+    _set_direct(descriptor, False)
+    _write_all(descriptor, buffer[whole:filled].data)
+
+
+def _write_all(descriptor: int, data: memoryview) -> None:
+    while data:
+        try:
+            data = data[os.write(descriptor, data) :]
+        except OSError as error:
+            if error.errno != errno.EINVAL or not _set_direct(descriptor, False):
+                raise
+        else:
+            if len(data) % BLOCK:  # a write cut short, by a signal for example
+                _set_direct(descriptor, False)
+
+
+def _set_direct(descriptor: int, on: bool) -> bool:
+    """Whether that changed anything."""
+    flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
+    wanted = flags | _DIRECT if on else flags & ~_DIRECT
+    if wanted == flags:
+        return False
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETFL, wanted)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
