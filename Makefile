@@ -30,7 +30,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-v
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test integration bench check golden format lock clean distclean
+.PHONY: help setup train test integration e2e bench check golden format lock clean distclean
 
 include cluster.mk
 
@@ -70,6 +70,10 @@ test: setup ## Run the tests that need Python only
 integration: setup ## Run the tests against real servers (needs Go)
 	@command -v go >/dev/null 2>&1 || { echo "make: no 'go' found; the integration tests build their servers with Go: see CONTRIBUTING.md" >&2; exit 1; }
 	$(BIN)/pytest tests/integration $(PYTEST_ARGS)
+
+e2e: setup ## Run the tests against a real Kubernetes on this machine (needs Linux, root and Go)
+	@$(CLUSTER) packages
+	$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
 
 bench: setup ## Measure side by side with what a user would pick instead (needs Go; nothing else should run)
 	@command -v go >/dev/null 2>&1 || { echo "make: no 'go' found; the storage benchmark builds its server with Go" >&2; exit 1; }

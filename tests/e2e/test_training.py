@@ -11,7 +11,7 @@ import pytest
 
 from tests import runs
 from tests.cluster import api
-from tests.e2e.kit import REPOSITORY, Site, until
+from tests.e2e.kit import Site, until
 from trainer.config import RunConfig, from_json
 from trainer.training.checkpoint import Snapshot
 
@@ -31,8 +31,7 @@ def test_the_charts_own_test_trains_ten_steps(site: Site) -> None:
 def alone(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     """What the same options give in one process, here, from a folder."""
     folder = tmp_path_factory.mktemp("alone")
-    site_free = [str(word) for word in SMALL]
-    runs.command("train", *site_free, "--data", data[0], "--run", folder / "run")
+    runs.command("train", *SMALL, "--data", data[0], "--run", folder / "run")
     return runs.last(folder / "run")
 
 
@@ -44,13 +43,10 @@ def test_two_pods_train_as_one_and_give_the_bits_of_one_process_and_of_two_here(
     done = site.submit(
         name, "--gpus", 0, "--workers", 2, "--shape", shape, "--data", data[1], *SMALL, "--follow", timeout=600
     )
-    assert "[rank 0]" in done.out or "step" in done.out, done.said
+    assert "step" in done.out, done.said
     nodes = {pod["spec"]["nodeName"] for pod in site.pods(name)}
     assert len(nodes) == 2, "both workers ran on one node"
-    kinds = {"jobset": ["JobSet"], "job": ["Job"]}[shape]
-    assert [one["kind"] for one in site.get(kinds[0].lower(), "-l", f"app.kubernetes.io/instance={name}")["items"]][
-        :1
-    ] == kinds
+    assert site.status(name)["kind"] == {"jobset": "JobSet", "job": "Job"}[shape]
 
     folder = site.folder(name)
     names = {stat.name for stat in folder.list()}
@@ -64,7 +60,7 @@ def test_two_pods_train_as_one_and_give_the_bits_of_one_process_and_of_two_here(
     assert runs.differing(runs.last(folder.uri), alone) == []
     assert runs.results(runs.last(folder.uri)) == runs.results(alone)
     if shape == "jobset":
-        runs.command("train", *map(str, SMALL), "--workers", 2, "--data", data[0], "--run", tmp_path / "two")
+        runs.command("train", *SMALL, "--workers", 2, "--data", data[0], "--run", tmp_path / "two")
         assert runs.differing(runs.last(tmp_path / "two"), alone) == []
 
 
@@ -88,8 +84,6 @@ def test_what_would_be_sent_is_printed_and_nothing_is(site: Site, data: tuple[Pa
     words = ("--gpus", 0, "--workers", 2, "--data", data[1], "--dry-run", "-o", "json")
     first, second = (site.submit("dry", *words).out for _ in range(2))
     assert first == second
-    assert site.get("jobsets")["items"] == [
-        one for one in site.get("jobsets")["items"] if one["metadata"]["name"] != "dry"
-    ]
+    assert "dry" not in [one["metadata"]["name"] for one in site.get("jobsets,jobs,services")["items"]]
+    assert site.folder("dry").stat("config.json") is None
     api.kubectl(site.cluster, "-n", site.namespace, "create", "--dry-run=server", "-f", "-", stdin=first)
-    assert (REPOSITORY / "helm").exists()

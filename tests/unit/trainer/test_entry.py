@@ -1,8 +1,14 @@
 """`python -m trainer`: how it is asked, and how it answers what it cannot do."""
 
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -65,3 +71,58 @@ def test_other_ranks_say_who_they_are_and_kubernetes_is_told(tmp_path: Path) -> 
     done = trainer("train", "--config", "-", stdin="{", CATDOG_RANK="3", CATDOG_TERMINATION_LOG=str(log))
     assert done.stderr.startswith("[rank 3] catdog: the configuration is not JSON")
     assert log.read_text().startswith("64: the configuration is not JSON")
+
+
+@contextmanager
+def refusing_rank_0() -> Iterator[str]:
+    """CATDOG_HOSTS of two workers, of which rank 0 turns every other away at the rendezvous."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            with suppress(OSError):  # closed at the end of the test
+                while True:
+                    with server.accept()[0] as guest:
+                        guest.recv(65536)
+                        guest.sendall(
+                            json.dumps({"refused": "rank 0 stopped with 74: the bucket is away"}).encode() + b"\n"
+                        )
+
+        threading.Thread(target=answer, daemon=True).start()
+        yield f"127.0.0.1:{server.getsockname()[1] - 1},127.0.0.1:1"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def lonely(hosts: str, wait: str, run: Path) -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-m", "trainer", "train", "--config", "-"],
+        cwd=REPOSITORY,
+        env={**os.environ, "CATDOG_HOSTS": hosts, "CATDOG_RANK": "1", "CATDOG_PEER_LOST_WAIT": wait},
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    process.stdin.write(to_json(RunConfig(workers=2, run=str(run))))
+    process.stdin.close()
+    process.stdin = None
+    return process
+
+
+def test_a_worker_that_lost_a_peer_says_so_and_then_waits_for_a_sigterm(tmp_path: Path) -> None:
+    with refusing_rank_0() as hosts:
+        process = lonely(hosts, "300", tmp_path)
+        assert process.stderr is not None
+        assert process.stderr.readline() == "[rank 1] catdog: rank 0 stopped with 74: the bucket is away\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.0)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(LIMIT) == 75
+        process.stderr.close()
+
+
+@pytest.mark.parametrize(("wait", "code"), [("1", 75), ("0", 75), ("", 75), ("soon", 64)])
+def test_the_wait_ends_by_itself(tmp_path: Path, wait: str, code: int) -> None:
+    with refusing_rank_0() as hosts:
+        process = lonely(hosts, wait, tmp_path)
+        process.communicate(timeout=LIMIT)
+        assert process.returncode == code
