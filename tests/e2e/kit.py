@@ -119,7 +119,7 @@ def values_of(image: str, bucket: str, gcs_url: str, **more: Any) -> dict[str, A
         "image": image,
         "runs": f"{bucket}/runs",
         "resources": {"cpu": "500m", "memory": "2Gi", "ephemeralStorage": "2Gi"},
-        "gpu": {"resources": {"cpu": "100m", "memory": "256Mi", "ephemeralStorage": "1Gi"}},
+        "gpu": {"resources": {"cpu": "250m", "memory": "512Mi", "ephemeralStorage": "1Gi"}},
         "sharedMemory": "128Mi",
         "extraEnv": [{"name": "STORAGE_EMULATOR_HOST", "value": gcs_url}],
         "networkPolicy": {"extraEgress": [{"to": [{"ipBlock": {"cidr": CONTROL}}]}]},
