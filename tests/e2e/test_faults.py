@@ -46,12 +46,9 @@ def delete(site: Site, pod: Any) -> None:
 
 
 def drain(site: Site, pod: Any) -> None:
-    words = (
-        "--ignore-daemonsets",
-        "--delete-emptydir-data",
-        "--timeout=120s",
-        "--pod-selector=app.kubernetes.io/name=catdog",
-    )
+    # Only this run's pods: the other shape's run has a worker on the same node.
+    run = pod["metadata"]["labels"]["app.kubernetes.io/instance"]
+    words = ("--delete-emptydir-data", "--timeout=120s", f"--pod-selector=app.kubernetes.io/instance={run}")
     api.kubectl(site.cluster, "drain", pod["spec"]["nodeName"], *words)
 
 
