@@ -127,6 +127,7 @@ def main(arguments: list[str]) -> int:
     )
     logging.getLogger("absl").setLevel(logging.ERROR)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
     try:
         text = sys.stdin.read() if asked.config == "-" else _read(asked.config)
         return int(VERBS[asked.verb](text))
