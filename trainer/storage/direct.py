@@ -10,8 +10,6 @@ import fcntl
 import mmap
 import os
 
-import numpy as np
-
 from trainer.storage.base import Pieces
 
 BLOCK = 4096  # memory, offset and length have to be multiples of the device's block, which is no larger
@@ -21,23 +19,23 @@ _DIRECT = getattr(os, "O_DIRECT", 0)  # Linux
 
 
 def write(descriptor: int, pieces: Pieces) -> None:
-    """Append all pieces, without the interpreter's lock. Raises OSError."""
-    buffer = np.frombuffer(mmap.mmap(-1, BUFFER), np.uint8)  # aligned to a page
+    """Append all pieces; the interpreter's lock is held for the copies, a buffer at a time. Raises OSError."""
+    buffer = memoryview(mmap.mmap(-1, BUFFER))  # aligned to a page
     _set_direct(descriptor, True)
     filled = 0
     for piece in pieces:
         at = 0
         while at < len(piece):
             count = min(BUFFER - filled, len(piece) - at)
-            np.copyto(buffer[filled : filled + count], piece[at : at + count])
+            buffer[filled : filled + count] = piece.data[at : at + count]
             filled, at = filled + count, at + count
             if filled == BUFFER:
-                _write_all(descriptor, buffer.data)
+                _write_all(descriptor, buffer)
                 filled = 0
     whole = filled - filled % BLOCK
-    _write_all(descriptor, buffer[:whole].data)
+    _write_all(descriptor, buffer[:whole])
     _set_direct(descriptor, False)
-    _write_all(descriptor, buffer[whole:filled].data)
+    _write_all(descriptor, buffer[whole:filled])
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:
