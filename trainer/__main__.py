@@ -37,6 +37,7 @@ def _train(text: str) -> int:
     config = from_json(text, RunConfig)
     if config.workers > 1 and not is_member(os.environ):
         return local_gang.run(config.workers, text)
+    patience = _patience(os.environ)
     sys.setswitchinterval(SWITCH_SECONDS)
     stop = signals.install(config.grace_period)
     orphan.stop_with_parent(os.environ)
@@ -48,7 +49,7 @@ def _train(text: str) -> int:
         if error.code != Exit.PEER_LOST:
             raise
         _explain(rank_text(os.environ) or "0", error.message, error.code)
-        stop.came.wait(_patience(os.environ))
+        stop.came.wait(patience)
         return int(error.code)
 
 

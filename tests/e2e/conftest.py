@@ -25,14 +25,12 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "catdog
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[api.Cluster]:
     try:
-        yield api.existing()
-        return
+        running, mine = api.existing(), False
     except api.ClusterError:
-        cluster = api.up()
-    try:
-        yield cluster
-    finally:
-        api.down(cluster.state)
+        running, mine = api.up(), True
+    yield running
+    if mine:
+        api.down(running.state)
 
 
 @pytest.fixture(scope="session")

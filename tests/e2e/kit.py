@@ -107,10 +107,10 @@ def until(what: str, ready: Callable[[], Any], limit: float = 120.0, every: floa
     return answer
 
 
-def set_flags(values: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """Nested values as `--set-json` flags of helm."""
+def set_flags(values: dict[str, Any]) -> Iterator[str]:
+    """The chart's values as `--set-json` flags of helm."""
     for name, value in values.items():
-        yield from ("--set-json", f"{prefix}{name}={json.dumps(value)}")
+        yield from ("--set-json", f"{name}={json.dumps(value)}")
 
 
 def values_of(image: str, bucket: str, gcs_url: str, **more: Any) -> dict[str, Any]:

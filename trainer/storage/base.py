@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 from trainer.exits import Exit, ExitError
@@ -182,8 +182,8 @@ class _Joined(io.RawIOBase):
         self._at = max(0, offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: end}[whence])
         return self._at
 
-    def readinto(self, target: "bytearray | memoryview") -> int:  # type: ignore[override]
-        """Fills from one piece; zero bytes mean the end, so empty pieces are passed over."""
+    def readinto(self, target: Any, /) -> int:
+        """Fill a writable buffer from one piece; zero bytes mean the end, so empty pieces are passed over."""
         place = bisect_right(self._ends, self._at)
         if place == len(self._ends):
             return 0

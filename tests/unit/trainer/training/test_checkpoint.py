@@ -69,7 +69,7 @@ def flip(path: Path, bit: int) -> None:
 @settings(deadline=None)
 @given(
     arrays.arrays(
-        st.sampled_from([np.float32, np.float64, np.int32, np.int64, np.uint8, np.bool_]),
+        st.sampled_from(list(checkpoint.DTYPES)),
         arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4),
     ),
     st.sampled_from(["plain", "fortran", "transposed", "every second", "backwards", "broadcast"]),
