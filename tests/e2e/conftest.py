@@ -80,7 +80,8 @@ def new_site(cluster: api.Cluster, emulator: str) -> Iterator[Callable[..., Site
         name = f"e2e-{uuid.uuid4().hex[:8]}"
         api.kubectl(cluster, "create", "namespace", name)
         made.append(name)
-        api.kubectl(cluster, "label", "namespace", name, "pod-security.kubernetes.io/enforce=restricted")
+        for mode in ("enforce", "warn"):
+            api.kubectl(cluster, "label", "namespace", name, f"pod-security.kubernetes.io/{mode}=restricted")
         from google.cloud import storage
 
         storage.Client(project="catdog").create_bucket(name)

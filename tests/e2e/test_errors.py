@@ -193,45 +193,65 @@ def someone(site: Site, rules: list[dict[str, Any]], folder: Path) -> Iterator[S
     yield Site(site.cluster, site.namespace, site.bucket, {**site.environment, "KUBECONFIG": str(path)})
 
 
-@pytest.mark.parametrize(
-    ("resource", "verb", "command"),
-    [
-        ("configmaps", "get", "submit"),
-        ("jobs", "create", "submit"),
-        ("jobsets", "create", "submit"),
-        ("services", "create", "submit"),
-        ("pods", "list", "status"),
-        ("pods/log", "get", "logs"),
-        ("jobs", "delete", "cancel"),
-        ("jobs", "get", "status"),
-        ("jobs", "list", "list"),
-    ],
-)
-@pytest.mark.leaves
-def test_each_right_that_is_missing_is_named(
-    site: Site, tmp_path: Path, resource: str, verb: str, command: str
-) -> None:
-    name = f"no-{verb}-{resource.replace('/', '-')}"
+@pytest.fixture(scope="module")
+def watched(site: Site) -> Iterator[None]:
+    """A Job and a JobSet that run all the while, to be looked at."""
+    for name, workers in (("watched-job", 1), ("watched-jobset", 2)):
+        site.submit(name, *PLAIN, "--workers", workers, "--model", "small", "--epochs", 10_000)
+    for name in ("watched-job", "watched-jobset"):
+        until(f"{name} has a log", lambda name=name: site.catdog("logs", name).out, limit=180)
+    yield
+    for name in ("watched-job", "watched-jobset"):
+        site.catdog("delete", name)
+
+
+# A right of the chart's Role, and a command that needs it.
+NEEDED = {
+    ("configmaps", "get"): ("submit",),
+    ("jobs", "create"): ("submit", "--workers", 1),
+    ("jobsets", "create"): ("submit", "--workers", 2),
+    ("services", "create"): ("submit", "--workers", 2, "--shape", "job"),
+    ("jobs", "get"): ("status", "watched-job"),
+    ("jobs", "list"): ("list",),
+    ("jobs", "delete"): ("cancel", "watched-job"),
+    ("jobsets", "get"): ("status", "watched-jobset"),
+    ("jobsets", "list"): ("list",),
+    ("jobsets", "delete"): ("cancel", "watched-jobset"),
+    ("pods", "list"): ("status", "watched-job"),
+    ("pods/log", "get"): ("logs", "watched-job"),
+}
+# Without these a command says less, and which right it lacks. Kueue's: test_queue.py.
+USEFUL = {("events", "list"): ("why", "watched-job")}
+WITH_KUEUE = {("workloads", "list"), ("localqueues/pendingworkloads", "get")}
+# For the kubectl commands that `why` proposes.
+FOR_KUBECTL = {("pods", "get"), ("localqueues", "get")}
+
+
+def test_the_role_holds_no_right_that_is_not_tried_here(site: Site) -> None:
+    held = {(one, verb) for rule in rights(site) for one in rule["resources"] for verb in rule["verbs"]}
+    assert held == {*NEEDED, *USEFUL, *WITH_KUEUE, *FOR_KUBECTL}
+
+
+@pytest.mark.parametrize(("resource", "verb"), list(NEEDED), ids=" ".join)
+@pytest.mark.usefixtures("watched")
+def test_each_right_that_is_missing_is_named(site: Site, tmp_path: Path, resource: str, verb: str) -> None:
+    command, *words = NEEDED[resource, verb]
+    if command == "submit":
+        words = ["--name", f"no-{verb}-{resource}", *PLAIN, *words]
     with someone(site, without(rights(site), resource, verb), tmp_path) as poor:
-        if command == "submit":
-            before = objects(site)
-            shape = ("--workers", 1) if resource == "jobs" else ("--workers", 2)
-            shape += ("--shape", "job") if resource == "services" else ()
-            done = poor.submit(name, *PLAIN, *shape, code=3)
-            assert objects(site) == before, "something was left behind"
-        else:
-            site.submit(name, *PLAIN)
-            try:
-                if command == "logs":
-                    until("it has a log", lambda: site.catdog("logs", name).out)
-                words = () if command == "list" else (name,)
-                done = poor.catdog(command, *words, code=3 if verb != "list" or command == "list" else None)
-            finally:
-                site.catdog("delete", name)
-    said = done.err + done.out
-    assert "Traceback" not in said, done.said
-    assert resource in said, done.said
-    assert verb in said, done.said
+        done = poor.catdog(command, *words, code=3)
+    clear(done, resource, verb)
+
+
+@pytest.mark.parametrize(("resource", "verb"), list(USEFUL), ids=" ".join)
+@pytest.mark.usefixtures("watched")
+def test_a_right_that_only_says_more_is_named_and_not_needed(
+    site: Site, tmp_path: Path, resource: str, verb: str
+) -> None:
+    with someone(site, without(rights(site), resource, verb), tmp_path) as poor:
+        done = poor.catdog(*USEFUL[resource, verb])
+    assert resource in done.out + done.err, done.said
+    assert verb in done.out + done.err, done.said
 
 
 def test_the_charts_own_submitter_needs_no_more(site: Site, tmp_path: Path) -> None:

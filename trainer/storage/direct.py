@@ -13,23 +13,28 @@ import os
 from trainer.storage.base import Pieces
 
 BLOCK = 4096  # memory, offset and length have to be multiples of the device's block, which is no larger
-BUFFER = 256 << 10  # fresh memory costs too, so no more than the device needs to be busy
+BUFFER = 1 << 20  # bytes
 
 _DIRECT = getattr(os, "O_DIRECT", 0)  # Linux
 
 
-def write(descriptor: int, pieces: Pieces) -> None:
+def new_buffer() -> memoryview:
+    """Room for `write`, aligned to a page. Fresh memory costs as much as the writing: keep it for the next file."""
+    return memoryview(mmap.mmap(-1, BUFFER))
+
+
+def write(descriptor: int, pieces: Pieces, buffer: memoryview) -> None:
     """Append all pieces; the interpreter's lock is held for the copies, a buffer at a time. Raises OSError."""
-    buffer = memoryview(mmap.mmap(-1, BUFFER))  # aligned to a page
+    size = len(buffer)
     _set_direct(descriptor, True)
     filled = 0
     for piece in pieces:
         at = 0
         while at < len(piece):
-            count = min(BUFFER - filled, len(piece) - at)
+            count = min(size - filled, len(piece) - at)
             buffer[filled : filled + count] = piece.data[at : at + count]
             filled, at = filled + count, at + count
-            if filled == BUFFER:
+            if filled == size:
                 _write_all(descriptor, buffer)
                 filled = 0
     whole = filled - filled % BLOCK

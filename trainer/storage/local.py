@@ -23,6 +23,7 @@ from trainer.storage.base import (
     TEMPORARY_PREFIX,
     BadName,
     Content,
+    Pieces,
     PreconditionFailed,
     Stat,
     Storage,
@@ -54,6 +55,7 @@ class LocalStorage:
     def __init__(self, root: Path) -> None:
         self._root = Path(os.path.abspath(root))  # not resolve(): the URI keeps the path that the user wrote
         self._swept: set[Path] = set()
+        self._buffers: list[memoryview] = []  # for direct writes, not in use now: one for each thread that writes
 
     @property
     def uri(self) -> str:
@@ -136,7 +138,7 @@ class LocalStorage:
         path = self._path_inside(name)
         try:
             if not isinstance(data, bytes | Path):
-                return self._write(name, path, lambda file: direct.write(file.fileno(), data), if_generation)
+                return self._write(name, path, lambda file: self._fill(file, data), if_generation)
             with open_source(data) as source:
                 return self._write(name, path, lambda file: shutil.copyfileobj(source, file, 1 << 20), if_generation)
         except (NotADirectoryError, FileExistsError) as error:
@@ -145,6 +147,14 @@ class LocalStorage:
             raise StorageFailed(f"{path}: cannot be written: there is a folder of this name") from error
         except OSError as error:
             raise _explained(error, "write", path) from error
+
+    def _fill(self, file: BinaryIO, pieces: Pieces) -> None:
+        try:
+            buffer = self._buffers.pop()
+        except IndexError:
+            buffer = direct.new_buffer()
+        direct.write(file.fileno(), pieces, buffer)
+        self._buffers.append(buffer)
 
     def _write(self, name: str, path: Path, fill: Callable[[BinaryIO], None], if_generation: str | None) -> Stat:
         temporary, file = self._new_temporary(path.parent)

@@ -19,7 +19,7 @@ def pieces_of(sizes: list[int]) -> list[np.ndarray]:
 
 def written(path: Path, pieces: list[np.ndarray]) -> bytes:
     with path.open("wb") as file:
-        direct.write(file.fileno(), pieces)
+        direct.write(file.fileno(), pieces, direct.new_buffer())
     return path.read_bytes()
 
 
@@ -95,4 +95,4 @@ def test_where_the_file_system_cannot_it_is_an_ordinary_write(
 
 def test_a_full_disk_is_told(tmp_path: Path) -> None:
     with open("/dev/full", "wb") as file, pytest.raises(OSError, match="No space left"):
-        direct.write(file.fileno(), pieces_of([10_000]))
+        direct.write(file.fileno(), pieces_of([10_000]), direct.new_buffer())
