@@ -81,11 +81,12 @@ bench: setup ## Measure side by side with what a user would pick instead (needs 
 	$(BIN)/python -m benchmarks.checkpoint_cost
 	$(BIN)/python -m benchmarks.second_epoch
 
-check: setup ## Lint, check the format, the types and which module imports which
+check: setup ## Lint, check the format, the types, which module imports which, and the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict trainer k8s
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
 
 golden: setup ## Renew the golden manifests of tests/unit/k8s after an intended change
 	$(BIN)/python -m tests.unit.k8s.cases

@@ -60,16 +60,25 @@ def _of_objects(seen: Snapshot) -> Phase:
         return Phase.CANCELLED
     if snapshot.suspended(seen.top) and not active:
         return Phase.QUEUED
+    if not active and seen.pods and all(_done(pod) for pod in seen.pods):
+        return Phase.RUNNING  # the controller has not counted them yet
     if not active or any(not (pod.get("spec") or {}).get("nodeName") for pod in active):
         return Phase.PENDING
     if not all(snapshot.running(pod) for pod in active):
         return Phase.STARTING
-    return Phase.RUNNING if trains(seen.state, active) else Phase.STARTING
+    return Phase.RUNNING if _heard(seen.state, active) else Phase.STARTING
 
 
-def trains(state: Mapping[str, Any] | None, pods: list[snapshot.Object]) -> bool:
-    """Whether state.json was written as running since the oldest of these containers started."""
-    if state is None or state.get("state") != "running":
+def _done(pod: snapshot.Object) -> bool:
+    return (pod.get("status") or {}).get("phase") == "Succeeded"
+
+
+def _heard(state: Mapping[str, Any] | None, pods: list[snapshot.Object]) -> bool:
+    """Whether state.json was written since the oldest of these containers started.
+
+    Whatever it says: a container outlives the "succeeded" in it, for a last scrape.
+    """
+    if state is None:
         return False
     updated = instant(str(state.get("updated")))
     started = [

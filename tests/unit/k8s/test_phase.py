@@ -17,6 +17,14 @@ CASES: dict[str, tuple[Snapshot, Phase | None]] = {
         Phase.STARTING,
     ),
     "it trains": (seen(top(), running(0), running(1), state=state()), Phase.RUNNING),
+    "it has written its last words, and waits for a last scrape": (
+        seen(top(), running(0), running(1), state=state("succeeded")),
+        Phase.RUNNING,
+    ),
+    "all workers are done, the controller has not seen it": (
+        seen(top(), ended(0), state=state("succeeded")),
+        Phase.RUNNING,
+    ),
     "one worker failed, another runs": (seen(top(), ended(75), running(1), state=state()), Phase.RUNNING),
     "it succeeded as a JobSet": (seen(top(condition("Completed")), ended(0)), Phase.SUCCEEDED),
     "it succeeded as a Job": (seen(top(condition("Complete"), kind="Job"), ended(0)), Phase.SUCCEEDED),
