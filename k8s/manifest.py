@@ -403,7 +403,12 @@ def _environment(spec: RunSpec, platform: Platform, *, jobset: bool) -> list[Obj
                 "metadata.annotations['batch.kubernetes.io/job-index-ignored-failure-count']",
             ),
         ]
-    made += [{"name": "HOME", "value": SPOOL}, {"name": "TMPDIR", "value": SPOOL}]
+    limit = {"resourceFieldRef": {"resource": "limits.ephemeral-storage", "divisor": "1"}}
+    made += [
+        {"name": "HOME", "value": SPOOL},
+        {"name": "TMPDIR", "value": SPOOL},
+        {"name": "CATDOG_DISK_LIMIT", "valueFrom": limit},
+    ]
     taken = {one["name"] for one in made}
     for one in platform.extra_env:
         if one.get("name") in taken:

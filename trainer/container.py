@@ -1,4 +1,4 @@
-"""What this process may use: processors and memory, by the container's limits rather than the node's size."""
+"""What this process may use: processors, memory and disk, by the container's limits rather than the node's size."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -68,3 +68,12 @@ def free_memory() -> int:
             available = int(line.split()[1]) * 1024
     limit = memory_limit()
     return available if limit is None else max(0, min(available, limit - memory_used()))
+
+
+def disk_limit(environment: Mapping[str, str]) -> int | None:
+    """Bytes that files in the temporary folder may take before the pod is evicted, or None when there is no limit.
+
+    No file system and no cgroup tells; the manifest does, in CATDOG_DISK_LIMIT.
+    """
+    text = environment.get("CATDOG_DISK_LIMIT", "")
+    return int(text) if text else None

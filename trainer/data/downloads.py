@@ -22,6 +22,7 @@ from pathlib import Path
 
 import google_crc32c
 
+from trainer.container import disk_limit
 from trainer.data.split import Example
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,7 @@ def open_downloads(folder: Path | None, fingerprint: str, limit: int) -> Downloa
     taken anew; None, and a warning, where it cannot be kept there.
 
     `limit` in bytes holds for all data sets together, to within 8 MiB a process that was using the folder before; 0: a
-    quarter of the disk that is free or ours, at most 16 GiB.
+    quarter of the disk that is free or ours, or of what the pod may use of it, at most 16 GiB.
     """
     root = (folder or Path(tempfile.gettempdir())) / f"catdog-pictures-{os.geteuid()}"
     try:
@@ -120,7 +121,10 @@ def open_downloads(folder: Path | None, fingerprint: str, limit: int) -> Downloa
             os.utime(own)
             account.used = sum(map(_size_of, _data_sets(root)))
             free = shutil.disk_usage(root).free + account.used
-        return Downloads(root, fingerprint, limit or min(free // 4, LARGEST_DEFAULT))
+        room = disk_limit(os.environ) if folder is None else None
+        return Downloads(
+            root, fingerprint, limit or min((free if room is None else min(free, room)) // 4, LARGEST_DEFAULT)
+        )
     except OSError as error:
         log.warning("%s: downloaded pictures cannot be kept there: %s", root, error.strerror)
         return None

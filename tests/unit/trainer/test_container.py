@@ -3,7 +3,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from trainer.container import cpu_limit, free_memory, local_workers, memory_limit, memory_used, processors
+from trainer.container import cpu_limit, disk_limit, free_memory, local_workers, memory_limit, memory_used, processors
 
 GIB = 2**30
 
@@ -71,3 +71,8 @@ def test_free_memory_is_some_of_the_machines() -> None:
 def test_local_workers_are_one_unless_told() -> None:
     assert local_workers({}) == 1
     assert local_workers({"CATDOG_LOCAL_WORKERS": "3"}) == 3
+
+
+def test_the_disk_is_without_limit_unless_told() -> None:
+    assert disk_limit({}) is disk_limit({"CATDOG_DISK_LIMIT": ""}) is None
+    assert disk_limit({"CATDOG_DISK_LIMIT": "2147483648"}) == 2 << 30

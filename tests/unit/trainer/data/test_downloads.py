@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -150,6 +151,18 @@ for i in range(500):
     for example, data in zip(examples, contents, strict=True):
         downloads.put(example, data)
     assert [downloads.get(example) for example in examples] == contents
+
+
+@pytest.mark.parametrize(("folder", "there"), [("", [0, 1, 2]), ("mounted", list(range(20)))])
+def test_the_temporary_folder_of_a_pod_takes_a_quarter_of_what_the_pod_may_use(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str, there: list[int]
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("CATDOG_DISK_LIMIT", str(4 * 3500))
+    downloads = open_downloads(tmp_path / folder if folder else None, FIRST, 0)
+    assert downloads is not None
+    put(downloads, range(20))
+    assert kept(downloads) == there
 
 
 def test_a_folder_that_cannot_be_used_is_a_warning_not_the_end(
