@@ -2,16 +2,18 @@
 
 lease.json names who holds the folder. It is written with a generation precondition, so of two that try at once one
 loses, and it is renewed while training. A holder that is known to be dead, or of an older attempt of the same run, or
-silent for `STALE_SECONDS`, is taken over from; its next renewal then fails, and it stops.
+silent for `STALE_SECONDS`, is taken over from; its next renewal then fails, and it stops. One on another machine may
+have died a moment ago: it is given the time to renew.
 """
 
 import dataclasses
 import json
+import logging
 import os
 import socket
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,9 @@ from trainer.storage.base import PreconditionFailed, Storage, StorageMissing
 
 LEASE = "lease.json"
 STALE_SECONDS = 90.0
+LOOK_SECONDS = 5.0
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,25 +67,41 @@ def myself(environment: Mapping[str, str]) -> Holder:
     )
 
 
-def acquire(storage: Storage, me: Holder) -> Lease:
-    """Take the run folder.
+def acquire(storage: Storage, me: Holder, wait: Callable[[float], object] = time.sleep) -> Lease:
+    """Take the run folder, after `STALE_SECONDS` at most where it has to be seen whether its holder lives.
 
     Raises:
         ExitError: 73 when another live run holds it, naming it.
     """
-    for _ in range(3):
+    seen: str | None = None
+    for looks in range(int(STALE_SECONDS / LOOK_SECONDS) + 2):
         holder, generation = _read(storage)
-        if holder is not None and _alive(holder, me, time.time()):
-            raise ExitError(
-                Exit.RUN_REFUSED,
-                f"{storage.uri}: held by a live run (process {holder.pid} on {holder.host}, "
-                f"{max(0, time.time() - holder.renewed):.0f} s ago); wait for it or use another --run",
-            )
-        try:
-            return _write(storage, me, generation)
-        except PreconditionFailed:
-            continue
-    raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}: another run took this folder just now; use another --run")
+        if holder is None or _is_dead(holder, me) or _silence(holder, looks) >= STALE_SECONDS:
+            try:
+                return _write(storage, me, generation)
+            except PreconditionFailed:
+                seen = generation
+                continue
+        if _is_alive(holder, me) or seen not in (None, generation):
+            raise _refusal(storage, f"held by a live run ({_named(holder)}); wait for it or use another --run")
+        if seen is None:
+            log.info("%s: held by %s; waiting to see whether it still lives", storage.uri, _named(holder))
+        seen = generation
+        wait(LOOK_SECONDS)
+    raise _refusal(storage, "another run took this folder just now; use another --run")
+
+
+def _refusal(storage: Storage, why: str) -> ExitError:
+    return ExitError(Exit.RUN_REFUSED, f"{storage.uri}: {why}")
+
+
+def _named(holder: Holder) -> str:
+    return f"process {holder.pid} on {holder.host}, {max(0, time.time() - holder.renewed):.0f} s ago"
+
+
+def _silence(holder: Holder, looks: int) -> float:
+    """Seconds since the holder was heard of: by the clocks of both machines, or by ours alone."""
+    return max(time.time() - holder.renewed, looks * LOOK_SECONDS)
 
 
 def renew(storage: Storage, lease: Lease) -> Lease:
@@ -103,7 +124,7 @@ def holds(storage: Storage, lease: Lease) -> bool:
 
 def taken_over(storage: Storage) -> ExitError:
     """What an attempt ends with when another one has the run folder."""
-    return ExitError(Exit.RUN_REFUSED, f"{storage.uri}: another attempt has taken this run folder over")
+    return _refusal(storage, "another attempt has taken this run folder over")
 
 
 def release(storage: Storage, lease: Lease) -> None:
@@ -129,12 +150,24 @@ def _read(storage: Storage) -> tuple[Holder | None, str]:
         return None, stat.generation
 
 
-def _alive(holder: Holder, me: Holder, now: float) -> bool:
-    if holder.run_uid and holder.run_uid == me.run_uid and holder.attempt < me.attempt:
-        return False
-    if holder.boot == me.boot and holder.host == me.host:
-        return _started(holder.pid) == holder.started
-    return now - holder.renewed < STALE_SECONDS
+def _is_dead(holder: Holder, me: Holder) -> bool:
+    """Whether it surely does not train any more."""
+    if _same_run(holder, me) and holder.attempt < me.attempt:
+        return True
+    return _same_machine(holder, me) and _started(holder.pid) != holder.started
+
+
+def _is_alive(holder: Holder, me: Holder) -> bool:
+    """Whether it surely does, if it is not dead; or has the better right."""
+    return _same_machine(holder, me) or (_same_run(holder, me) and holder.attempt > me.attempt)
+
+
+def _same_run(holder: Holder, me: Holder) -> bool:
+    return bool(holder.run_uid) and holder.run_uid == me.run_uid
+
+
+def _same_machine(holder: Holder, me: Holder) -> bool:
+    return (holder.boot, holder.host) == (me.boot, me.host)
 
 
 def _boot() -> str:
