@@ -73,6 +73,7 @@ integration: setup ## Run the tests against real servers (needs Go)
 
 e2e: setup ## Run the tests against a real Kubernetes on this machine (needs Linux, root and Go)
 	@$(CLUSTER) packages
+	@$(CLUSTER) tools
 	$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
 
 bench: setup ## Measure side by side with what a user would pick instead (needs Go; nothing else should run)

@@ -9,6 +9,8 @@ import pytest
 from tests.cluster import api
 from tests.e2e.kit import REPOSITORY, Site, set_flags, values_of
 
+pytestmark = pytest.mark.timeout(120, func_only=True)  # setting up may build for minutes
+
 CHART = REPOSITORY / "helm" / "catdog"
 GOLDEN = sorted((REPOSITORY / "tests" / "unit" / "k8s" / "golden").glob("*.yaml"))
 

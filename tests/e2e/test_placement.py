@@ -11,7 +11,7 @@ import pytest
 from tests.cluster import api
 from tests.e2e.kit import Site, until
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(400, func_only=True)  # setting up may build for minutes
 
 
 @pytest.fixture

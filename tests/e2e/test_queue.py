@@ -1,15 +1,17 @@
 """With Kueue: a run over quota waits in the queue, says so, and all its pods start together when there is room."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.cluster import api
 from tests.e2e.kit import Site, until
+from tests.e2e.rights import rights, someone, without
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(900, func_only=True)  # setting up may build for minutes
 
 QUEUES = """
 apiVersion: kueue.x-k8s.io/v1beta2
@@ -81,6 +83,30 @@ def test_a_run_over_quota_waits_its_turn_and_then_starts_whole(queued: Site, sha
     assert len(queued.pods(second)) == 2, "one pod started without the other"
     for name in (second, third):
         until(f"{name} ends", lambda name=name: queued.status(name)["phase"] == "succeeded", limit=300)
+
+
+@pytest.fixture(scope="module")
+def behind(queued: Site) -> Iterator[str]:
+    """A run that waits behind another."""
+    words = ("--gpus", 0, "--workers", 2, "--queue", "team", "--model", "small", "--epochs", 1000, "--no-follow")
+    queued.submit("ahead", *words)
+    until("the run ahead has its pods", lambda: len(queued.pods("ahead")) == 2, limit=180)
+    queued.submit("behind", *words)
+    until("the run behind is queued", lambda: queued.status("behind")["phase"] == "queued")
+    yield "behind"
+    for name in ("behind", "ahead"):
+        queued.catdog("delete", name)
+
+
+@pytest.mark.parametrize(("resource", "verb"), [("workloads", "list"), ("localqueues/pendingworkloads", "get")])
+def test_a_right_on_the_queue_that_is_missing_is_named_and_not_needed(
+    queued: Site, behind: str, tmp_path: Path, resource: str, verb: str
+) -> None:
+    with someone(queued, without(rights(queued), resource, verb), tmp_path) as poor:
+        done = poor.catdog("why", behind)
+    assert "queue team" in done.out, done.said
+    assert resource in done.err, done.said
+    assert verb in done.err, done.said
 
 
 def test_without_a_queue_nothing_of_kueue_is_rendered(queued: Site) -> None:

@@ -15,7 +15,7 @@ from tests.e2e.kit import Site, until
 from trainer.config import RunConfig, from_json
 from trainer.training.checkpoint import Snapshot
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(900, func_only=True)  # setting up may build for minutes
 
 # Five steps an epoch, everything random on.
 SMALL = ("--recipe", "augmented", "--model", "small", "--image-size", 48, "--batch-size", 16, "--epochs", 2)
