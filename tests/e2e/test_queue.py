@@ -65,8 +65,11 @@ def running(site: Site, name: str) -> list[Any]:
 
 
 @pytest.mark.parametrize("shape", ["jobset", "job"])
-def test_a_run_over_quota_waits_its_turn_and_then_starts_whole(queued: Site, shape: str) -> None:
-    words = ("--gpus", 0, "--workers", 2, "--shape", shape, "--queue", "team", "--model", "small", "--no-follow")
+def test_a_run_over_quota_waits_its_turn_and_then_starts_whole(
+    queued: Site, data: tuple[Path, str], shape: str
+) -> None:
+    words = ("--gpus", 0, "--workers", 2, "--shape", shape, "--queue", "team", "--no-follow")
+    words += ("--data", data[1], "--model", "small", "--image-size", 48)
     first, second, third = (f"{place}-{shape}" for place in ("first", "second", "third"))
     queued.submit(first, *words, "--epochs", 1000)
     until("the first run has its pods", lambda: len(running(queued, first)) == 2, limit=180)
