@@ -5,6 +5,7 @@ The user's own rights on the bucket are never needed: what cannot be read is a n
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from trainer.storage.retry import RetryPolicy
 
 CONFIG, STATE, SUMMARY = "config.json", "state.json", "summary.json"
 # People wait for these answers: give up sooner than a training would.
+_READERS = 16
 _PATIENCE = RetryPolicy(total=15.0, attempt=10.0)
 
 Json = Mapping[str, Any]
@@ -45,14 +47,22 @@ def is_folder(run: str) -> bool:
 def read(uri: str, name: str) -> tuple[Json | None, str]:
     """A JSON object of a run folder and "", or None and why it could not be read ("" where it is not there)."""
     try:
-        found = json.loads(open_storage(uri, concurrency=4, retry=_PATIENCE).read(name))
+        return _read(open_storage(uri, concurrency=4, retry=_PATIENCE), name)
+    except ExitError as error:
+        return None, f"{uri}/{name} cannot be read from here: {error.message}"
+
+
+def _read(storage: Storage, name: str) -> tuple[Json | None, str]:
+    where = f"{storage.uri}/{name}"
+    try:
+        found = json.loads(storage.read(name))
     except StorageMissing:
         return None, ""
     except ExitError as error:
-        return None, f"{uri}/{name} cannot be read from here: {error.message}"
+        return None, f"{where} cannot be read from here: {error.message}"
     except ValueError as error:
-        return None, f"{uri}/{name} is not JSON: {error}"
-    return (found, "") if isinstance(found, dict) else (None, f"{uri}/{name} is not an object")
+        return None, f"{where} is not JSON: {error}"
+    return (found, "") if isinstance(found, dict) else (None, f"{where} is not an object")
 
 
 def read_config(uri: str) -> RunConfig:
@@ -72,19 +82,15 @@ def read_config(uri: str) -> RunConfig:
 
 def states(runs_uri: str) -> tuple[dict[str, Json], str]:
     """state.json of every run folder below a URI by the folder's name, and why some could not be read."""
-    found: dict[str, Json] = {}
     try:
-        storage = open_storage(runs_uri, concurrency=16, retry=_PATIENCE)
-        for stat in storage.list():
-            name, _, file = stat.name.rpartition("/")
-            if file == STATE and name and "/" not in name:
-                state, trouble = read(f"{runs_uri.rstrip('/')}/{name}", STATE)
-                if trouble:
-                    return found, trouble
-                found[name] = state or {}
+        storage = open_storage(runs_uri, concurrency=_READERS, retry=_PATIENCE)
+        names = list(storage.folders())
     except ExitError as error:
-        return found, f"{runs_uri} cannot be listed from here: {error.message}"
-    return found, ""
+        return {}, f"{runs_uri} cannot be listed from here: {error.message}"
+    with ThreadPoolExecutor(_READERS) as pool:
+        answers = list(pool.map(lambda name: _read(storage.child(name), STATE), names))
+    found = {name: state for name, (state, _) in zip(names, answers, strict=True) if state is not None}
+    return found, next((trouble for _, trouble in answers if trouble), "")
 
 
 def check_data(uri: str) -> str:

@@ -104,6 +104,14 @@ class StorageSuite:
         assert [stat.name for stat in found] == sorted(names, key=str.encode)
         assert all(stat == storage.stat(stat.name) for stat in found)
 
+    def test_folders_are_the_first_parts_of_longer_names(self, storage: Storage) -> None:
+        assert list(storage.folders()) == []
+        for name in ("a.txt", "b/x", "b/c/d", "b-/x", "é/x", "a/b/c"):
+            storage.write(name, b"")
+        assert list(storage.folders()) == ["a", "b-", "b", "é"]
+        assert list(storage.child("b").folders()) == ["c"]
+        assert list(storage.child("a.txt/none").folders()) == []
+
     def test_a_prefix_is_any_beginning_of_the_name(self, storage: Storage) -> None:
         for name in ("train/cats/1", "train/cats/2", "train/dogs/1", "trainer", "valid/cats/1"):
             storage.write(name, b"")

@@ -15,9 +15,10 @@ import pytest
 
 from tests import runs
 from tests.cluster import api
-from tests.e2e.kit import REPOSITORY, Site, set_flags, values_of
+from tests.e2e.kit import LONG, REPOSITORY, Site, set_flags, values_of
 from tests.pictures import real_split
 from trainer.storage.base import open_storage
+from trainer.training.checkpoint import Snapshot
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "catdog" / "e2e"
 
@@ -114,3 +115,11 @@ def data(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, st
         if path.is_file():
             target.write(path.relative_to(folder).as_posix(), path)
     return folder, target.uri
+
+
+@pytest.fixture(scope="session")
+def undisturbed(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """What the run that tests interrupt ends with in one process, here, when nothing happens to it."""
+    run = tmp_path_factory.mktemp("undisturbed") / "run"
+    runs.command("train", *LONG, "--data", data[0], "--run", run)
+    return runs.last(run)

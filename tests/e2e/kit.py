@@ -12,10 +12,15 @@ from typing import Any
 
 from tests.cluster import api
 from trainer.storage.base import Storage, open_storage
+from trainer.training import checkpoint
 
 REPOSITORY = Path(__file__).parents[2]
 CONTROL = "10.213.0.1/32"  # object storage and DNS of the harness
 LIMIT = 300.0  # seconds for one command
+
+# 5 steps an epoch; 250 steps, of which some tens are done when the fault comes.
+LONG = ("--recipe", "augmented", "--model", "small", "--image-size", 48, "--batch-size", 16, "--epochs", 50)
+LONG += ("--deterministic", "--precision", "float32", "--checkpoint-every", 5, "--grace-period", 30)
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,13 @@ class Site:
         """`catdog submit --name NAME`."""
         return self.catdog("submit", "--name", name, *words, **keywords)
 
+    def answer(self, *words: object) -> Any:
+        """What `catdog WORDS -o json` prints, whatever it exits with."""
+        return json.loads(self.catdog(*words, "-o", "json", code=None).out)
+
     def status(self, name: str) -> dict[str, Any]:
         """`catdog status NAME -o json`."""
-        answer = json.loads(self.catdog("status", name, "-o", "json", code=None).out)
-        assert isinstance(answer, dict)
-        return answer
+        return dict(self.answer("status", name))
 
     def get(self, kind: str, *words: str) -> Any:
         """Objects of a kind, by labels or name, as kubectl gives them."""
@@ -96,6 +103,11 @@ class Site:
         """state.json of a run; empty where there is none."""
         folder = self.folder(name)
         return dict(json.loads(folder.read("state.json"))) if folder.stat("state.json") else {}
+
+    def saved_step(self, name: str) -> int:
+        """The step of a run's newest checkpoint; 0 where there is none."""
+        found = checkpoint.folders(self.folder(name).child("checkpoints"))
+        return int(found[0].removeprefix("step-")) if found else 0
 
 
 def until(what: str, ready: Callable[[], Any], limit: float = 120.0, every: float = 0.5) -> Any:

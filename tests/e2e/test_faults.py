@@ -2,7 +2,6 @@
 and the restart costs what it should, as a JobSet and as a plain Job.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,11 @@ import pytest
 
 from tests import runs
 from tests.cluster import api
-from tests.e2e.kit import Site, until
-from trainer.training import checkpoint
+from tests.e2e.kit import LONG, Site, until
 from trainer.training.checkpoint import Snapshot
 
 pytestmark = pytest.mark.timeout(1200, func_only=True)  # setting up may build for minutes
 
-# 5 steps an epoch; 250 steps, of which some tens are done when the fault comes.
-LONG = ("--recipe", "augmented", "--model", "small", "--image-size", 48, "--batch-size", 16, "--epochs", 50)
-LONG += ("--deterministic", "--precision", "float32", "--checkpoint-every", 5, "--grace-period", 30)
 SHAPES = ("jobset", "job")
 LIMIT = 600.0
 
@@ -76,20 +71,8 @@ FAULTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def undisturbed(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    run = tmp_path_factory.mktemp("undisturbed") / "run"
-    runs.command("train", *LONG, "--data", data[0], "--run", run)
-    return runs.last(run)
-
-
 def submitted(site: Site, name: str, shape: str, data: str) -> None:
     site.submit(name, "--gpus", 0, "--workers", 2, "--shape", shape, "--data", data, *LONG, "--no-follow")
-
-
-def saved_step(site: Site, name: str) -> int:
-    found = checkpoint.folders(site.folder(name).child("checkpoints"))
-    return int(found[0].removeprefix("step-")) if found else 0
 
 
 def charge(site: Site, name: str, shape: str) -> Charge:
@@ -115,7 +98,7 @@ def test_the_gang_restarts_and_goes_on(
     names = {shape: f"{fault.split()[0]}-{victim}-{shape}" for shape in SHAPES}
     for shape, name in names.items():
         submitted(site, name, shape, data[1])
-        until(f"{name} has saved step 20", lambda name=name: saved_step(site, name) >= 20)
+        until(f"{name} has saved step 20", lambda name=name: site.saved_step(name) >= 20)
         pod = site.pods(name)[victim]
         FAULTS[fault].do(site, pod)
         FAULTS[fault].mend(site, pod)
@@ -142,7 +125,7 @@ def test_a_node_that_is_cut_off_costs_one_restart_and_why_says_what_is_waited_fo
     for shape, name in names.items():
         submitted(site, name, shape, data[1])
     for name in names.values():
-        until(f"{name} has saved step 20", lambda name=name: saved_step(site, name) >= 20)
+        until(f"{name} has saved step 20", lambda name=name: site.saved_step(name) >= 20)
     pods = {name: next(p for p in site.pods(name) if p["spec"]["nodeName"] == "node-2") for name in names.values()}
     some = next(iter(pods.values()))
     cut(site, some)
@@ -174,5 +157,5 @@ def given_up(site: Site, name: str, pod: Any) -> bool:
 
 def lost_node(site: Site, name: str) -> str:
     """What `catdog why` says of a lost node; empty while it does not."""
-    causes = json.loads(site.catdog("why", name, "-o", "json", code=None).out)["causes"]
+    causes = site.answer("why", name)["causes"]
     return next((one["cause"] for one in causes if one["kind"] == "node-lost"), "")

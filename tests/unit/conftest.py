@@ -2,7 +2,12 @@
 
 import sys
 
+import hypothesis
 import pytest
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+hypothesis.settings.register_profile("catdog", deadline=None)
+hypothesis.settings.load_profile("catdog")
 
 
 @pytest.fixture(scope="session", autouse=True)

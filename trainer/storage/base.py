@@ -92,6 +92,12 @@ class Storage(Protocol):
     def list(self, prefix: str = "") -> Iterator[Stat]:
         """All objects whose name begins with `prefix` (any string), sorted by the name's UTF-8 bytes."""
 
+    def folders(self) -> Iterator[str]:
+        """First parts of the names that have more than one, in the order of `list`; what is below is not listed.
+
+        A file system has empty folders too.
+        """
+
     def stat(self, name: str) -> Stat | None:
         """The object's facts; None where there is none."""
 

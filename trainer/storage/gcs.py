@@ -136,6 +136,38 @@ class GcsStorage:
             if not token:
                 return
 
+    def folders(self) -> Iterator[str]:
+        """One request per thousand."""
+        token: str | None = None
+        while True:
+            page, token = self._folder_page(token)
+            for prefix in sorted(page, key=str.encode):
+                name = prefix[len(self._prefix) : -1]
+                check_name(name, where=self.uri)
+                yield name
+            if not token:
+                return
+
+    def _folder_page(self, token: str | None) -> tuple[set[str], str | None]:
+        def attempt(this: Attempt) -> tuple[set[str], str | None]:
+            found = self._connection.client.list_blobs(
+                self._connection.bucket,
+                prefix=self._prefix,
+                delimiter="/",
+                page_token=token,
+                page_size=LIST_PAGE,
+                fields="prefixes,nextPageToken",
+                timeout=self._timeout(this),
+                retry=None,
+            )
+            next(found.pages)
+            return found.prefixes, found.next_page_token
+
+        try:
+            return self._call("list", "", attempt)
+        except _NotFound as error:
+            raise self._no_bucket() from error
+
     def _page(self, prefix: str, token: str | None, size: int | None = None) -> tuple[tuple[Blob, ...], str | None]:
         def attempt(this: Attempt) -> tuple[tuple[Blob, ...], str | None]:
             found = self._connection.client.list_blobs(

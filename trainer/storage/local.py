@@ -95,6 +95,18 @@ class LocalStorage:
                 with suppress(FileNotFoundError):  # deleted meanwhile
                     yield _stat_of(name, entry.stat())
 
+    def folders(self) -> Iterator[str]:
+        """Links to folders count."""
+        try:
+            found = [entry.name for entry in os.scandir(self._root) if entry.is_dir()]
+        except _ABSENT:
+            return
+        except OSError as error:
+            raise _explained(error, "list", self._root) from error
+        for name in sorted(found, key=lambda name: os.fsencode(f"{name}/")):
+            check_name(name, where=self.uri)
+            yield name
+
     def stat(self, name: str) -> Stat | None:
         """None also for a folder of that name."""
         path = self._path(name)

@@ -34,6 +34,10 @@ def test_states_of_all_run_folders(tmp_path: Path) -> None:
     found, trouble = runs.states(str(tmp_path))
     assert {name: one["state"] for name, one in found.items()} == {"a": "succeeded", "b": "running"}
     assert trouble == ""
+    (tmp_path / "c" / "state.json").write_text("{")
+    found, trouble = runs.states(str(tmp_path))
+    assert set(found) == {"a", "b"}
+    assert "c/state.json is not JSON" in trouble
 
 
 def test_what_cannot_be_read_is_a_note(tmp_path: Path) -> None:

@@ -194,7 +194,7 @@ def test_one_call_draws_as_many_calls() -> None:
     assert np.array_equal(together, np.concatenate([transforms(ALL, 1, 2, array([one]), 16) for one in (4, 9, 2)]))
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(seeds)
 def test_pixels_equal_a_slow_reference(seed: int) -> None:
     wild = Augmentation(True, 0.5, 0.6)

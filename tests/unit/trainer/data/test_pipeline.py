@@ -52,7 +52,7 @@ def joined(step: tuple[Feed, ...], batch: int) -> list[bytes]:
     return [column[:batch].tobytes() for column in columns]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 60), st.integers(1, 40), st.integers(1, 7), st.integers(1, 3))
 def test_feeds_of_any_number_of_replicas_together_are_the_feeds_of_one(
     examples: int, batch: int, replicas: int, per_replica: int
@@ -63,7 +63,7 @@ def test_feeds_of_any_number_of_replicas_together_are_the_feeds_of_one(
     assert [joined(step, batch) for step in several] == [joined(step, batch) for step in one]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.integers(1, 60), st.integers(1, 20), st.data())
 def test_feeds_from_a_step_on_are_the_tail_of_all_feeds(examples: int, batch: int, data: st.DataObject) -> None:
     last = 3 * Schedule(examples, batch).steps_per_epoch

@@ -23,7 +23,7 @@ def mask(made: Draw, shape: tuple[int, ...], rate: float = 0.5, name: str = "dro
         return np.asarray(RowDropout(rate, name)(tf.ones(shape), training=True).numpy()) > 0
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(1, 9), st.integers(0, 40), st.integers(0, 40), st.integers(0, 2**31 - 1), st.integers(0, 2**40))
 def test_any_rows_are_a_slice_of_the_whole_draw(width: int, first: int, count: int, seed: int, step: int) -> None:
     whole = rows(draw(seed, step), 80, width)

@@ -32,7 +32,7 @@ sizes = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(sizes)
 def test_a_file_holds_the_pieces_joined(tmp_path_factory: pytest.TempPathFactory, sizes: list[int]) -> None:
     pieces = pieces_of(sizes)

@@ -35,7 +35,7 @@ def test_a_name_that_passes_stays_below_the_root(name: str) -> None:
     assert 0 < len(name.encode()) <= 1024
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(NAMES)
 def test_any_name_is_read_back_or_refused(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:

@@ -3,7 +3,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.telemetry.curves import PATIENCE, PATIENCE_IF_RISING, EpochRow, best_epoch, overfitting_start, rows
@@ -126,7 +126,6 @@ def test_epochs_that_are_not_finite_take_no_part():
 losses = st.floats(min_value=0, max_value=1e6) | st.just(math.nan) | st.just(math.inf)
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(st.tuples(losses, losses, st.floats(0, 1)), max_size=60))
 def test_answers_are_epochs_of_the_history_for_any_numbers(values):
     made = history(*([value[at] for value in values] for at in range(3))) if values else []
@@ -136,7 +135,6 @@ def test_answers_are_epochs_of_the_history_for_any_numbers(values):
     assert start in {None, *(row["epoch"] for row in made[1:])}
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 10), st.floats(0, 1)), min_size=1, max_size=40))
 def test_rows_and_mappings_give_the_same_answers(values):
     made = history(*([value[at] for value in values] for at in range(3)))

@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -299,7 +299,6 @@ def test_the_interval_is_wilsons():
     assert wilson_interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
 
 
-@settings(deadline=None)  # a busy machine is no fault
 @given(st.floats(0, 1), st.integers(1, 10**7))
 def test_the_interval_holds_the_share_and_stays_within_bounds(share, examples):
     low, high = wilson_interval(share, examples)

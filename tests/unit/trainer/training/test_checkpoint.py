@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -66,7 +66,6 @@ def flip(path: Path, bit: int) -> None:
     path.write_bytes(bytes(data))
 
 
-@settings(deadline=None)
 @given(
     arrays.arrays(
         st.sampled_from(list(checkpoint.DTYPES)),

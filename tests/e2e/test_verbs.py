@@ -1,0 +1,61 @@
+"""The life of a run by its commands: cancel, resume on fewer workers, list, status, logs, doctor, delete."""
+
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests import runs
+from tests.e2e.kit import LONG, Site, until
+from trainer.training.checkpoint import Snapshot
+
+pytestmark = pytest.mark.timeout(600, func_only=True)  # setting up may build for minutes
+
+NAME = "storied"
+
+
+def objects(site: Site) -> list[str]:
+    found = site.get("jobs,jobsets,services,pods", "-l", f"app.kubernetes.io/instance={NAME}")["items"]
+    return [f"{one['kind']}/{one['metadata']['name']}" for one in found]
+
+
+def listed(site: Site) -> dict[str, str]:
+    """Phase by name, as `catdog list` has it."""
+    return {str(row["name"]): str(row["phase"]) for row in site.answer("list")}
+
+
+def test_a_cancelled_run_goes_on_with_fewer_workers_and_is_deleted_when_asked(
+    site: Site, data: tuple[Path, str], undisturbed: Snapshot, tmp_path: Path
+) -> None:
+    site.submit(NAME, "--gpus", 0, "--workers", 2, "--data", data[1], *LONG, "--no-follow")
+    until("a checkpoint is there", lambda: site.saved_step(NAME) >= 20)
+    assert listed(site)[NAME] == site.status(NAME)["phase"] == "running"
+    site.catdog("cancel", NAME)
+    assert objects(site) == []
+    state = site.state(NAME)
+    assert (state["state"], state["exit_code"]) == ("cancelled", 143), state
+    assert state["step"] == site.saved_step(NAME) < undisturbed.state.step
+    assert listed(site)[NAME] == site.status(NAME)["phase"] == "cancelled"
+
+    site.catdog("resume", NAME, "--gpus", 0, "--workers", 1, "--no-follow")
+    said = site.catdog("logs", NAME, "--follow", timeout=400).out
+    assert f"step {state['step']}" in said, "it did not say where it goes on:\n" + said
+    until("the run has succeeded", lambda: site.status(NAME)["phase"] == "succeeded")
+    assert listed(site)[NAME] == "succeeded"
+    assert runs.differing(runs.last(site.folder(NAME).uri), undisturbed) == []
+
+    bundle = tmp_path / "bundle.tar.gz"
+    site.catdog("doctor", NAME, "--bundle", bundle)
+    with tarfile.open(bundle) as archive:
+        names = {Path(name).name for name in archive.getnames()}
+    assert {"checks.json", "why.txt", "run.json", "state.json", "config.json"} <= names, names
+    assert any(name.startswith(NAME) and name.endswith(".txt") for name in names), names
+
+    site.catdog("delete", NAME)
+    assert objects(site) == []
+    assert listed(site)[NAME] == site.status(NAME)["phase"] == "succeeded"
+    assert site.folder(NAME).stat("model/model.keras") is not None
+    site.catdog("delete", NAME, "--folder", "--yes")
+    assert list(site.folder(NAME).list()) == []
+    site.catdog("status", NAME, code=3)
+    assert NAME not in listed(site)
