@@ -74,11 +74,11 @@ def _done(pod: snapshot.Object) -> bool:
 
 
 def _heard(state: Mapping[str, Any] | None, pods: list[snapshot.Object]) -> bool:
-    """Whether state.json was written since the oldest of these containers started.
+    """Whether state.json was written as running, or as done, since the oldest of these containers started.
 
-    Whatever it says: a container outlives the "succeeded" in it, for a last scrape.
+    A container outlives its "succeeded", for a last scrape.
     """
-    if state is None:
+    if state is None or state.get("state") not in ("running", "succeeded"):
         return False
     updated = instant(str(state.get("updated")))
     started = [
