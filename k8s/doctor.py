@@ -31,15 +31,12 @@ _IN_TEXT = (
 
 # What a submitter does, for the check: verb, group, resource, subresource.
 RIGHTS: tuple[tuple[str, str, str, str], ...] = (
-    ("create", "batch", "jobs", ""),
-    ("list", "batch", "jobs", ""),
-    ("delete", "batch", "jobs", ""),
+    *((verb, "batch", "jobs", "") for verb in ("create", "delete", "get", "list")),
+    *((verb, "jobset.x-k8s.io", "jobsets", "") for verb in ("create", "delete", "get", "list")),
     ("create", "", "services", ""),
     ("list", "", "pods", ""),
     ("get", "", "pods", "log"),
     ("list", "", "events", ""),
-    ("create", "jobset.x-k8s.io", "jobsets", ""),
-    ("delete", "jobset.x-k8s.io", "jobsets", ""),
 )
 
 
