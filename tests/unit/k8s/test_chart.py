@@ -77,3 +77,10 @@ def test_alerts_and_dashboard_use_metrics_that_the_trainer_has() -> None:
         assert used
         for name in used:
             assert f'"{re.sub("_(total|bucket)$", "", name)}"' in metrics or f'"{name}"' in metrics, name
+
+
+def test_every_alert_has_a_runbook_and_no_runbook_is_left_over() -> None:
+    rules = yaml.safe_load((CHART / "rules" / "catdog.yaml").read_text())
+    alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
+    book = (CHART.parents[1] / "docs" / "runbooks.md").read_text()
+    assert set(re.findall(r"^## (\w+)$", book, re.MULTILINE)) == alerts
