@@ -108,6 +108,14 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
+def await_checkpoint(run: Path | str) -> None:
+    """Wait until a checkpoint is complete: it is written in the background, later where the machine is busy."""
+    storage, deadline = open_storage(str(run)).child("checkpoints"), time.monotonic() + LIMIT
+    while not any(stat.name.endswith(checkpoint.MANIFEST) for stat in storage.list()):
+        assert time.monotonic() < deadline, f"no checkpoint in {run}"
+        time.sleep(0.05)
+
+
 def last(run: Path | str) -> Snapshot:
     """The newest checkpoint of a run."""
     snapshot = checkpoint.newest(open_storage(str(run)).child("checkpoints"))

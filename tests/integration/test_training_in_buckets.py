@@ -173,6 +173,7 @@ def test_storage_that_is_gone_for_good_ends_with_74_and_the_last_durable_step(
         asked(copied(data, bucket), run, tmp_path / "cache", epochs=100_000, log_every=1, storage_timeout=4.0)
     )
     runs.await_step(process, 8)
+    runs.await_checkpoint(run)
     proxy.faults = Faults(reset=1.0)
     output = runs.finish(process, 74)
     proxy.faults = Faults()
@@ -188,6 +189,7 @@ def test_an_attempt_whose_folder_was_taken_over_stops_and_changes_nothing(
     config = asked(copied(data, bucket), f"{bucket}/run", tmp_path / "cache", epochs=100_000, log_every=1)
     old = runs.start(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="0")
     runs.await_step(old, 5)
+    runs.await_checkpoint(f"{bucket}/run")
     new = runs.start(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="1")
     try:
         assert "taken this run folder over" in runs.finish(old, 73)

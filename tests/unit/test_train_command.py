@@ -317,6 +317,7 @@ def test_a_worker_that_is_killed_is_to_blame_and_the_run_goes_on_when_started_ag
         [*CATDOG, *map(str, command), "--grace-period", "4"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     runs.await_step(process, 4)
+    runs.await_checkpoint(tmp_path / "run")
     victims = [pid for pid in runs.descendants(process.pid) if _rank(pid) == "1"]
     assert victims
     os.kill(victims[-1], signal.SIGKILL)
