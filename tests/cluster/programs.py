@@ -41,11 +41,12 @@ CONTAINERD = Family("containerd", tags="no_btrfs,no_zfs,no_devmapper")
 COREDNS = Family("coredns")
 FAKE_GCS_SERVER = Family("fake-gcs-server")
 HELM = Family("helm")
+HELM_UNITTEST = Family("helm-unittest")
 JOBSET = Family("jobset", module="sigs.k8s.io/jobset", chart="charts/jobset")
 KUEUE = Family("kueue", module="sigs.k8s.io/kueue", chart="charts/kueue")
 PAUSE = Family("pause")
 
-FAMILIES = (PAUSE, KUBERNETES, CONTAINERD, COREDNS, FAKE_GCS_SERVER, HELM, JOBSET, KUEUE)
+FAMILIES = (PAUSE, KUBERNETES, CONTAINERD, COREDNS, FAKE_GCS_SERVER, HELM, HELM_UNITTEST, JOBSET, KUEUE)
 
 
 def version(family: Family) -> str:

@@ -1,12 +1,14 @@
 """What the real API server, the real helm and Pod Security say to the chart and to every object that is rendered."""
 
 import json
+import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.cluster import api
+from tests.cluster import api, programs
 from tests.e2e.kit import REPOSITORY, Site, set_flags, values_of
 
 pytestmark = pytest.mark.timeout(120, func_only=True)  # setting up may build for minutes
@@ -35,6 +37,13 @@ def test_helm_finds_nothing_wrong_with_the_chart(cluster: api.Cluster) -> None:
     flags = set_flags(values_of("localhost/catdog:any", "gs://any", "http://any"))
     out = api.helm(cluster, "lint", "--strict", str(CHART), *flags)
     assert "0 chart(s) failed" in out
+
+
+def test_the_suites_of_the_chart_pass() -> None:
+    program = programs.build(programs.HELM_UNITTEST) / "helm-unittest"
+    done = subprocess.run([program, CHART], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"Test Suites: [1-9]\d* passed", done.stdout), done.stdout
 
 
 def test_uninstalling_leaves_nothing(new_site: Callable[..., Site]) -> None:
