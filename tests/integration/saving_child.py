@@ -2,7 +2,7 @@
 
     python -m tests.integration.saving_child RUN_URI
 
-Tensors of step s are all s, so a mixture of two steps would be seen. Prints "durable N" after each save.
+Tensors of step s are all s, so a mixture of two steps would be seen. Prints "durable N" after each save, "pruned N" once the older ones are deleted.
 """
 
 import dataclasses
@@ -40,6 +40,7 @@ def main(uri: str) -> None:
         checkpoint.write(store, checkpoint.folder(state.step), saved)
         print(f"durable {state.step}", flush=True)
         checkpoint.prune(store, KEEP, state.step)
+        print(f"pruned {state.step}", flush=True)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def test_killed_fifty_times_while_saving_the_newest_complete_checkpoint_always_l
     chance = random.Random(20)
     run = open_storage(run_uri)
     store = run.child("checkpoints")
-    durable = incomplete = 0
+    durable = incomplete = unpruned = 0
     for kill in range(KILLS):
         child = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.saving_child", run_uri], stdout=subprocess.PIPE, text=True
@@ -53,9 +53,10 @@ def test_killed_fifty_times_while_saving_the_newest_complete_checkpoint_always_l
             assert begun >= durable, f"kill {kill}: went on from {begun} though {durable} was durable"
             time.sleep(chance.uniform(0.0, 0.4))
             child.kill()
-            durable = max(
-                [begun, *(int(line.split()[1]) for line in lines.read().splitlines() if line.startswith("durable"))]
-            )
+            said = [line.split() for line in lines.read().splitlines()]
+            durable = max([begun, *(int(step) for word, step in said if word == "durable")])
+            # Each life can leave one checkpoint that it did not live to prune; the next that lives on takes them all.
+            unpruned = 1 if any(word == "pruned" for word, _ in said) else unpruned + 1
         child.wait(timeout=10)
 
         newest = checkpoint.newest(store)
@@ -65,6 +66,10 @@ def test_killed_fifty_times_while_saving_the_newest_complete_checkpoint_always_l
             assert is_of_one_step(checkpoint.read(run, "best"))
         complete = {s.name.split("/")[0] for s in store.list("step-") if s.name.endswith(MANIFEST)}
         incomplete += len(set(checkpoint.folders(store)) - complete)
-        assert len(complete) <= KEEP + 1
+        assert len(complete) <= KEEP + unpruned
     assert durable > KILLS / 5, "the children hardly got to save"
     assert incomplete > 0, "no kill fell into a save"
+
+    last = checkpoint.folders(store)[0]
+    checkpoint.prune(store, KEEP, int(last.removeprefix("step-")))
+    assert len(set(checkpoint.folders(store)) - {last}) <= KEEP, "what kills left is cleared up by the next save"
