@@ -188,7 +188,7 @@ def logs(
     if follow:
         _until_interrupted(run, lambda: follow_run(cluster, look, _say, workers, narrate=False))
         return
-    pods = [pod for pod in look(False).pods if snapshot.running(pod) or snapshot.terminated(pod)]
+    pods = [pod for pod in look(False).pods if snapshot.started(pod)]
     if not pods:
         _note(f"no worker of {run} has started; catdog why {run}, or -f to wait")
     for pod in sorted(pods, key=lambda one: snapshot.rank(one) or 0):

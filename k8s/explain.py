@@ -280,7 +280,7 @@ def _not_created(seen: Snapshot) -> list[Cause]:
                     f"kubectl describe pod {pod['metadata']['name']}",
                 )
             ]
-        if snapshot.running(pod) or terminated(pod):
+        if snapshot.started(pod):
             continue
         for event in _events(seen, "Pod", ("FailedMount", "FailedAttachVolume", "FailedMapVolume"), pod):
             return [

@@ -89,7 +89,7 @@ class Logs:
         """Begin to read the logs of the containers that have started and are not read yet."""
         for pod in pods:
             uid = str(pod["metadata"].get("uid"))
-            if uid not in self._threads and (snapshot.running(pod) or snapshot.terminated(pod)):
+            if uid not in self._threads and snapshot.started(pod):
                 reader = threading.Thread(
                     target=self._read, args=(str(pod["metadata"]["name"]), snapshot.rank(pod)), daemon=True
                 )

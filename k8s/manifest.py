@@ -105,7 +105,7 @@ def shape_note(spec: RunSpec, platform: Platform, served: Served) -> str:
     if spec.workers == 1:
         return "one Job: one worker needs no more"
     if uses_jobset(spec, platform, served):
-        return "a JobSet, which the cluster serves"
+        return "a JobSet, which restarts the workers together"
     why = "as --shape job asks" if platform.shape == "job" else "because the cluster serves no JobSet"
     return f"a Job with a headless Service, {why}"
 

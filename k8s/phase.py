@@ -64,7 +64,7 @@ def _of_objects(seen: Snapshot) -> Phase:
         return Phase.RUNNING  # the controller has not counted them yet
     if not active or any(not (pod.get("spec") or {}).get("nodeName") for pod in active):
         return Phase.PENDING
-    if not all(snapshot.running(pod) for pod in active):
+    if not all(snapshot.started(pod) for pod in active):
         return Phase.STARTING
     return Phase.RUNNING if _heard(seen.state, active) else Phase.STARTING
 
@@ -76,14 +76,13 @@ def _done(pod: snapshot.Object) -> bool:
 def _heard(state: Mapping[str, Any] | None, pods: list[snapshot.Object]) -> bool:
     """Whether state.json was written as running, or as done, since the oldest of these containers started.
 
-    A container outlives its "succeeded", for a last scrape.
+    A container outlives its "succeeded", for a last scrape, and its pod outlives the container for a moment.
     """
     if state is None or state.get("state") not in ("running", "succeeded"):
         return False
     updated = instant(str(state.get("updated")))
-    started = [
-        instant(((snapshot.container(pod).get("state") or {}).get("running") or {}).get("startedAt")) for pod in pods
-    ]
+    states = [snapshot.container(pod).get("state") or {} for pod in pods]
+    started = [instant((one.get("running") or one.get("terminated") or {}).get("startedAt")) for one in states]
     first = min((one for one in started if one is not None), default=None)
     return updated is not None and (first is None or updated >= first)
 

@@ -93,9 +93,9 @@ def terminated(pod: Object) -> Object:
     return (container(pod).get("state") or {}).get("terminated") or {}
 
 
-def running(pod: Object) -> bool:
-    """Whether the container runs now."""
-    return "running" in (container(pod).get("state") or {})
+def started(pod: Object) -> bool:
+    """Whether the container runs, or has run to its end."""
+    return not {"running", "terminated"}.isdisjoint(container(pod).get("state") or {})
 
 
 def is_active(pod: Object) -> bool:

@@ -62,7 +62,8 @@ def up(state: Path, kueue: bool = False) -> Layout:
         with _step("network, certificates"):
             network.create(layout)
             certificates.create(layout)
-            certificates.write_kubeconfig(layout, certificates.ADMIN, layout.kubeconfig)
+            if not layout.kubeconfig.exists():  # else it is in use, perhaps with a namespace that was set in it
+                certificates.write_kubeconfig(layout, certificates.ADMIN, layout.kubeconfig)
         with _step("control plane, containerd, images"):
             control_plane.start_api_server(layout)
             for one in nodes(layout):

@@ -2,7 +2,8 @@
 
     python -m tests.integration.saving_child RUN_URI
 
-Tensors of step s are all s, so a mixture of two steps would be seen. Prints "durable N" after each save, "pruned N" once the older ones are deleted.
+Tensors of step s are all s, so a mixture of two steps would be seen. Prints "durable N" after each save, "pruned N"
+once the older ones are deleted.
 """
 
 import dataclasses

@@ -21,6 +21,12 @@ CASES: dict[str, tuple[Snapshot, Phase | None]] = {
         seen(top(), running(0), running(1), state=state("succeeded")),
         Phase.RUNNING,
     ),
+    "one has ended, its pod has not been counted, the other waits for a last scrape": (
+        seen(
+            top(), pod(0, phase="Running", state={"terminated": {"exitCode": 0}}), running(1), state=state("succeeded")
+        ),
+        Phase.RUNNING,
+    ),
     "all workers are done, the controller has not seen it": (
         seen(top(), ended(0), state=state("succeeded")),
         Phase.RUNNING,
