@@ -7,8 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ def config(recipe: str, data: Path | str, run: Path | str, **changes: Any) -> Ru
     return dataclasses.replace(RECIPES[recipe](), data=str(data), run=str(run), **changes)
 
 
-def start(asked: RunConfig, **environment: str) -> "subprocess.Popen[str]":
-    """`python -m trainer train`, as the command line and the pods start it."""
+@contextmanager
+def started(asked: RunConfig, **environment: str) -> "Iterator[subprocess.Popen[str]]":
+    """`python -m trainer train`, as the command line and the pods start it; killed if it outlives the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "trainer", "train", "--config", "-"],
         stdin=subprocess.PIPE,
@@ -45,22 +46,24 @@ def start(asked: RunConfig, **environment: str) -> "subprocess.Popen[str]":
     process.stdin.write(to_json(asked))
     process.stdin.close()
     process.stdin = None
-    return process
+    with process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                kill_all(process)
 
 
 def finish(process: "subprocess.Popen[str]", code: int = 0) -> str:
     """Wait for the end, check the exit code, return what was printed."""
-    try:
-        output, _ = process.communicate(timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        raise
+    output, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == code, f"exit {process.returncode}, expected {code}:\n{output}"
     return output
 
 
 def train(asked: RunConfig, code: int = 0, **environment: str) -> str:
-    return finish(start(asked, **environment), code)
+    with started(asked, **environment) as process:
+        return finish(process, code)
 
 
 def verb(name: str, request: dict[str, Any], code: int = 0) -> str:
@@ -110,10 +113,17 @@ def descendants(pid: int) -> list[int]:
 
 def await_checkpoint(run: Path | str) -> None:
     """Wait until a checkpoint is complete: it is written in the background, later where the machine is busy."""
-    storage, deadline = open_storage(str(run)).child("checkpoints"), time.monotonic() + LIMIT
-    while not any(stat.name.endswith(checkpoint.MANIFEST) for stat in storage.list()):
+    deadline = time.monotonic() + LIMIT
+    while durable_step(run) == 0:
         assert time.monotonic() < deadline, f"no checkpoint in {run}"
         time.sleep(0.05)
+
+
+def durable_step(run: Path | str) -> int:
+    """Step of the newest complete checkpoint, 0 without one; also of a run that goes on and deletes older ones."""
+    listed = open_storage(str(run)).child("checkpoints").list("step-")
+    complete = [stat.name.split("/")[0] for stat in listed if stat.name.endswith(f"/{checkpoint.MANIFEST}")]
+    return max((int(name.removeprefix("step-")) for name in complete), default=0)
 
 
 def last(run: Path | str) -> Snapshot:

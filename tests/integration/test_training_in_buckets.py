@@ -137,45 +137,42 @@ def test_faults_of_the_network_change_no_bit_and_each_retry_is_counted(
 def test_training_goes_on_while_storage_is_away_for_a_minute_and_checkpoints_catch_up(
     data: Path, proxy: FaultProxy, bucket: str, tmp_path: Path
 ) -> None:
-    process = runs.start(
-        asked(
-            copied(data, bucket), f"{bucket}/run", tmp_path / "cache", epochs=100_000, deterministic=False, log_every=1
-        )
+    long = asked(
+        copied(data, bucket), f"{bucket}/run", tmp_path / "cache", epochs=100_000, deterministic=False, log_every=1
     )
-    runs.await_step(process, 5)
-    proxy.faults = Faults(reset=1.0)
-    began, steps = time.monotonic(), []
-    assert process.stdout is not None
-    while time.monotonic() - began < 60:
-        words = process.stdout.readline().split()
-        if words[:1] == ["step"]:
-            steps.append(int(words[1].split("/")[0]))
-    proxy.faults = Faults()
-    assert steps[-1] > steps[0] + 20, "training stood still"
-    assert process.poll() is None
-    reader = threading.Thread(target=process.stdout.read, daemon=True)
-    reader.start()
-    deadline = time.monotonic() + 60
-    while runs.last(f"{bucket}/run").state.step < steps[-1]:
-        assert time.monotonic() < deadline, "checkpoints did not catch up"
-        time.sleep(0.5)
-    process.terminate()
-    reader.join(60)
-    process.stdout.close()
-    assert process.wait(60) == 143
+    with runs.started(long) as process:
+        runs.await_step(process, 5)
+        proxy.faults = Faults(reset=1.0)
+        began, steps = time.monotonic(), []
+        assert process.stdout is not None
+        while time.monotonic() - began < 60:
+            words = process.stdout.readline().split()
+            if words[:1] == ["step"]:
+                steps.append(int(words[1].split("/")[0]))
+        proxy.faults = Faults()
+        assert steps[-1] > steps[0] + 20, "training stood still"
+        assert process.poll() is None
+        reader = threading.Thread(target=process.stdout.read, daemon=True)
+        reader.start()
+        deadline = time.monotonic() + 60
+        while runs.durable_step(f"{bucket}/run") < steps[-1]:
+            assert time.monotonic() < deadline, "checkpoints did not catch up"
+            time.sleep(0.5)
+        process.terminate()
+        reader.join(60)
+        assert process.wait(60) == 143
 
 
 def test_storage_that_is_gone_for_good_ends_with_74_and_the_last_durable_step(
     data: Path, proxy: FaultProxy, bucket: str, tmp_path: Path
 ) -> None:
     run = f"{bucket}/run"
-    process = runs.start(
-        asked(copied(data, bucket), run, tmp_path / "cache", epochs=100_000, log_every=1, storage_timeout=4.0)
-    )
-    runs.await_step(process, 8)
-    runs.await_checkpoint(run)
-    proxy.faults = Faults(reset=1.0)
-    output = runs.finish(process, 74)
+    long = asked(copied(data, bucket), run, tmp_path / "cache", epochs=100_000, log_every=1, storage_timeout=4.0)
+    with runs.started(long) as process:
+        runs.await_step(process, 8)
+        runs.await_checkpoint(run)
+        proxy.faults = Faults(reset=1.0)
+        output = runs.finish(process, 74)
     proxy.faults = Faults()
     named = re.findall(r"the last durable checkpoint is step (\d+)", output)
     assert named, output
@@ -187,16 +184,13 @@ def test_an_attempt_whose_folder_was_taken_over_stops_and_changes_nothing(
 ) -> None:
     """A higher attempt of the same run takes over at once; the older one ends with 73, its late writes fenced."""
     config = asked(copied(data, bucket), f"{bucket}/run", tmp_path / "cache", epochs=100_000, log_every=1)
-    old = runs.start(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="0")
-    runs.await_step(old, 5)
-    runs.await_checkpoint(f"{bucket}/run")
-    new = runs.start(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="1")
-    try:
-        assert "taken this run folder over" in runs.finish(old, 73)
-        runs.await_step(new, runs.last(f"{bucket}/run").state.step + 5)
-        assert new.poll() is None
-    finally:
-        new.terminate()
-        new.communicate(timeout=60)
-    assert new.returncode == 143
+    with runs.started(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="0") as old:
+        runs.await_step(old, 5)
+        runs.await_checkpoint(f"{bucket}/run")
+        with runs.started(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="1") as new:
+            assert "taken this run folder over" in runs.finish(old, 73)
+            runs.await_step(new, runs.durable_step(f"{bucket}/run") + 5)
+            assert new.poll() is None
+            new.terminate()
+            runs.finish(new, 143)
     assert runs.last(f"{bucket}/run").state.step > 5

@@ -60,11 +60,10 @@ def test_killed_and_resumed_on_other_worker_counts_ends_with_the_same_bits(
     chance = random.Random(tmp_path.name)
     kills = sorted(chance.sample(range(4, STEPS - 1), 2))
     for workers, step in zip((1, 2), kills, strict=True):
-        process = runs.start(
-            exact(data, tmp_path / "run", workers=workers, checkpoint_every=2, log_every=1, grace_period=5.0)
-        )
-        runs.await_step(process, step)
-        runs.kill_all(process)
+        config = exact(data, tmp_path / "run", workers=workers, checkpoint_every=2, log_every=1, grace_period=5.0)
+        with runs.started(config) as process:
+            runs.await_step(process, step)
+            runs.kill_all(process)
     runs.train(exact(data, tmp_path / "run", checkpoint_every=2))
     snapshot = runs.last(tmp_path / "run")
     assert runs.differing(snapshot, reference) == [], f"killed at {kills}"
