@@ -44,7 +44,7 @@ class Case:
     saves: int
 
 
-CASES = {1_000_000: Case(512, 10, 150), 25_000_000: Case(32, 10, 30)}
+CASES = {1_000_000: Case(512, 10, 400), 25_000_000: Case(32, 10, 30)}
 
 Save = Callable[[int], None]
 

@@ -1,8 +1,8 @@
-"""Checkpoints: plain tensors in safetensors files, and one MANIFEST.json that makes them exist.
+"""Checkpoints: plain tensors in a safetensors file, and a MANIFEST.json that makes it exist.
 
-Files first, the manifest last, with size and CRC-32C of each file and all loop state. A folder without a valid manifest
-is no checkpoint. Files are named by step and content, so a second save at one step never touches the files that the
-manifest still points at. safetensors holds no code, and reads in anything.
+The file first, the manifest last, with size and CRC-32C of the file and all loop state. A folder without a valid
+manifest is no checkpoint. The file is named by step and content, so a second save at one step never touches the one
+that the manifest still points at. safetensors holds no code, and reads in anything.
 """
 
 import json
@@ -24,7 +24,7 @@ from trainer.training.state import LoopState, from_json, to_json
 log = logging.getLogger(__name__)
 
 MANIFEST = "MANIFEST.json"
-SCHEMA = 1
+SCHEMA = 2
 _CRC_BYTES = 1 << 20
 
 # numpy's names of what the tensors of networks and optimizers are, as safetensors calls them.
@@ -57,7 +57,7 @@ def folder(step: int) -> str:
 
 
 def write(storage: Storage, prefix: str, snapshot: Snapshot) -> None:
-    """Save below `prefix` of a storage: files, then the manifest, then remove files that it does not name.
+    """Save below `prefix` of a storage: tensors, then the manifest, then remove files that it does not name.
 
     The manifest goes over the generation that was there at the beginning, so of two writers one fails.
 
@@ -66,20 +66,30 @@ def write(storage: Storage, prefix: str, snapshot: Snapshot) -> None:
         StorageFailed, StorageDenied: what was there before is still whole.
     """
     before = storage.stat(f"{prefix}/{MANIFEST}")
-    files = []
-    for group, tensors in snapshot.groups.items():
-        pieces = encode(tensors)
-        crc = crc32c(pieces)
-        name = f"{group}-{snapshot.state.step:09d}-{crc:08x}.safetensors"
-        size = storage.write(f"{prefix}/{name}", pieces).size
-        files.append({"name": name, "group": group, "size": size, "crc32c": crc})
+    pieces = encode(_joined(snapshot.groups))
+    crc = crc32c(pieces)
+    name = f"tensors-{snapshot.state.step:09d}-{crc:08x}.safetensors"
+    size = storage.write(f"{prefix}/{name}", pieces).size
+    files = [{"name": name, "size": size, "crc32c": crc}]
     manifest = {"schema": SCHEMA, "step": snapshot.state.step, "files": files, "state": to_json(snapshot.state)}
     generation = before.generation if before is not None else ""
     storage.write(f"{prefix}/{MANIFEST}", sealed(manifest), if_generation=generation)
-    keep = {f"{prefix}/{MANIFEST}", *(f"{prefix}/{file['name']}" for file in files)}
     for stat in list(storage.list(prefix + "/")):
-        if stat.name not in keep:
+        if stat.name not in (f"{prefix}/{MANIFEST}", f"{prefix}/{name}"):
             storage.delete(stat.name)
+
+
+def _joined(groups: Mapping[str, Tensors]) -> Tensors:
+    """One file for all groups: each more would be a round trip, or two syncs of a disk, in every save."""
+    return {f"{group}/{name}": array for group, tensors in groups.items() for name, array in tensors.items()}
+
+
+def _grouped(tensors: Tensors) -> dict[str, Tensors]:
+    groups: dict[str, dict[str, Any]] = {}
+    for name, array in tensors.items():
+        group, _, rest = name.partition("/")
+        groups.setdefault(group, {})[rest] = array
+    return dict(groups)
 
 
 def sealed(manifest: Mapping[str, Any]) -> bytes:
@@ -111,7 +121,8 @@ def read(storage: Storage, prefix: str) -> Snapshot:
         state = from_json(manifest["state"])
         if state.step != manifest["step"]:
             raise Unusable("the manifest contradicts itself")
-        groups = {file["group"]: _read_file(storage, prefix, file) for file in manifest["files"]}
+        [file] = manifest["files"]
+        groups = _grouped(_read_file(storage, prefix, file))
     except (StorageMissing, BadName) as error:
         raise Unusable(error.message) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

@@ -96,7 +96,7 @@ def _slots(model: Any, optimizer: Any) -> dict[str, Any]:
 
 
 def groups(learner: Learner) -> dict[str, Mapping[str, Any]]:
-    """All variables, by the file of a checkpoint they go to; empty groups are left out."""
+    """All variables, as a checkpoint groups them; empty groups are left out."""
     every = {
         "weights": learner.weights,
         "optimizer": learner.slots,
