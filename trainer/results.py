@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import logging
+import statistics
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -94,7 +95,6 @@ def summary(
     """summary.json of a finished run."""
     config, best, now = record.config, state.best, time.time()
     assert best is not None  # a finished run has validated at least once
-    timed = sorted(row["examples_per_second"] for row in state.history)
     return {
         "recipe": config.recipe,
         "parameters": task.learner.parameters,
@@ -110,7 +110,7 @@ def summary(
             "examples": {name: len(cache) for name, cache in pixels.items()},
             "rejected": sum(len(cache.rejected) for cache in pixels.values()),
         },
-        "examples_per_second": timed[len(timed) // 2],
+        "examples_per_second": statistics.median(row["examples_per_second"] for row in state.history),
         "goodput": goodput(state, now),
         "wall_seconds": now - state.first_start,
         "epochs_run": state.history[-1]["epoch"],

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import statistics
 import struct
 import subprocess
 import sys
@@ -88,6 +89,8 @@ def test_a_run_leaves_everything_the_contract_names_and_says_so_when_asked_again
     assert [row["epoch"] for row in rows] == [1, 2]
     summary = json.loads((run / "summary.json").read_text())
     assert summary["parameters"] == 79_073
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert summary["examples_per_second"] == statistics.median(row["examples_per_second"] for row in rows)
     assert summary["test"]["examples"] == 8
     assert sum(map(sum, summary["test"]["confusion"])) == 8
 
