@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from k8s import cluster_cli, local
+from k8s.cluster_cli import Context, Namespace, Run, folder_of
 from k8s.data_cli import data_app
 from k8s.options import resolve, with_run_options
 from trainer.config import EvaluateRequest, PredictRequest, ReportRequest
@@ -24,7 +25,6 @@ app = typer.Typer(
 app.add_typer(data_app, name="data")
 
 Output = Annotated[Literal["text", "json"], typer.Option("-o", "--output", help="How to print the answer.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="Run folder: a path, file://… or gs://….")]
 
 
 def train(*, values: dict[str, Any]) -> None:
@@ -33,7 +33,8 @@ def train(*, values: dict[str, Any]) -> None:
     Example: catdog train --recipe augmented --data ./dogs-vs-cats --run runs/first
     """
     config = resolve(values)
-    config = dataclasses.replace(config, run=config.run or f"runs/{config.recipe}")
+    init_from = folder_of(config.init_from, "", "") if config.init_from else ""
+    config = dataclasses.replace(config, run=config.run or f"runs/{config.recipe}", init_from=init_from)
     raise typer.Exit(local.run("train", config))
 
 
@@ -45,12 +46,14 @@ def evaluate(
     run: Run,
     data: Annotated[str, typer.Option(help="A folder per class, or a split data set, whose test split is taken.")],
     output: Output = "text",
+    namespace: Namespace = "",
+    context: Context = "",
 ) -> None:
     """Accuracy, loss and confusion of a run's exported model.
 
     Example: catdog evaluate runs/first --data ./dogs-vs-cats -o json
     """
-    raise typer.Exit(local.run("evaluate", EvaluateRequest(run, data, output)))
+    raise typer.Exit(local.run("evaluate", EvaluateRequest(folder_of(run, namespace, context), data, output)))
 
 
 @app.command()
@@ -58,23 +61,27 @@ def predict(
     run: Run,
     images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="JPEG or PNG pictures: paths or gs://….")],
     output: Output = "text",
+    namespace: Namespace = "",
+    context: Context = "",
 ) -> None:
     """Class and probability of pictures, by a run's exported model.
 
     Example: catdog predict runs/first cat.jpg dog.png
     """
-    raise typer.Exit(local.run("predict", PredictRequest(run, tuple(images), output)))
+    request = PredictRequest(folder_of(run, namespace, context), tuple(images), output)
+    raise typer.Exit(local.run("predict", request))
 
 
 @app.command()
-def report(run: Run) -> None:
+def report(run: Run, namespace: Namespace = "", context: Context = "") -> None:
     """Write the HTML report of a run, whatever state it is in, and open it where there is a browser.
 
     Example: catdog report runs/first
     """
-    code = local.run("report", ReportRequest(run))
-    if code == 0 and sys.stdout.isatty() and Path(run, "report.html").exists():
-        typer.launch(str(Path(run, "report.html")))
+    folder = folder_of(run, namespace, context)
+    code = local.run("report", ReportRequest(folder))
+    if code == 0 and sys.stdout.isatty() and (page := Path(folder, "report.html")).exists():
+        typer.launch(str(page))
     raise typer.Exit(code)
 
 

@@ -389,6 +389,28 @@ def _target(run: str, platform: "Platform") -> "Target":
     return runs.target(run, platform.runs)
 
 
+def folder_of(run: str, namespace: str, context: str) -> str:
+    """The run folder that RUN means: RUN itself, or of a name the folder of that run in the cluster.
+
+    Raises:
+        ExitError: 66 when RUN is a name and where its folder is cannot be told.
+    """
+    from k8s import observe, runs
+
+    if runs.is_folder(run):
+        return run
+    try:
+        cluster, platform, _ = _connect(context, namespace, {})
+        uri = observe.run_uri_of(observe.find_top(cluster, run)) or _target(run, platform).uri
+    except CliError as error:
+        raise ExitError(
+            Exit.INPUT_MISSING, f"{run}: no run folder here; as the name of a run: {error.message}"
+        ) from error
+    if not uri:
+        raise ExitError(Exit.INPUT_MISSING, f"{run}: no run folder here, and the platform has no `runs`; name its URI")
+    return uri
+
+
 def _see(run: str, namespace: str, context: str, *, deep: bool) -> "tuple[Snapshot, str]":
     """A run by name, in cluster and folder; or by folder only, which needs no cluster."""
     from k8s import observe, runs, show

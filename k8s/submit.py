@@ -95,12 +95,16 @@ def configure(values: Mapping[str, Any], base: RunConfig, platform: Platform, ch
             "no place for the run folder: helm upgrade catdog … --set runs=gs://BUCKET/PREFIX, or --run gs://BUCKET/PREFIX"
         )
     data = values.get("data", platform.data)  # --data '' is the demo set, whatever the platform says
-    for flag, uri in (("--run", run), ("--data", data), ("--init-from", values.get("init_from", ""))):
+    init_from = runs.target(base.init_from, platform.runs).uri if base.init_from else ""
+    if base.init_from and not init_from:
+        raise missing(f"--init-from {base.init_from} is a name, and the platform has no `runs`; use gs://BUCKET/PREFIX")
+    for flag, uri in (("--run", run), ("--data", data), ("--init-from", init_from)):
         check_visible(platform, flag, uri)
     return dataclasses.replace(
         base,
         data=data,
         run=run,
+        init_from=init_from,
         workers=chosen.workers,
         accelerator=accelerator,
         devices=chosen.gpus or base.devices,

@@ -106,7 +106,9 @@ class RunConfig:
     seed: int = _option(
         0, "Of everything random: weights, order, augmentation, dropout.", identity=True, low=0, high=2**31 - 1
     )
-    init_from: str = _option("", "Start from the best weights of this run folder.", identity=True)
+    init_from: str = _option(
+        "", "Start from the best weights of this run: its folder, or its name in the cluster.", identity=True
+    )
 
     deterministic: bool = _option(
         False, "Same weights bit for bit on any number of replicas and workers.", identity=True, group="Exactness"

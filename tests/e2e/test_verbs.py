@@ -1,5 +1,6 @@
 """The life of a run by its commands: cancel, resume on fewer workers, list, status, logs, doctor, delete."""
 
+import json
 import tarfile
 from pathlib import Path
 
@@ -43,6 +44,9 @@ def test_a_cancelled_run_goes_on_with_fewer_workers_and_is_deleted_when_asked(
     until("the run has succeeded", lambda: site.status(NAME)["phase"] == "succeeded")
     assert listed(site)[NAME] == "succeeded"
     assert runs.differing(runs.last(site.folder(NAME).uri), undisturbed) == []
+
+    by_name = site.answer("evaluate", NAME, "--data", data[0])
+    assert by_name["accuracy"] == json.loads(site.folder(NAME).read("summary.json"))["test"]["accuracy"]
 
     bundle = tmp_path / "bundle.tar.gz"
     site.catdog("doctor", NAME, "--bundle", bundle)

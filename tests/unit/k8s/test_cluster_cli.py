@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from k8s.cli import app
 from tests.unit.k8s.test_platform import CONFIG_MAP
+from trainer.exits import Exit, ExitError
 
 REPOSITORY = Path(__file__).parents[3]
 VERBS = ("submit", "list", "status", "logs", "why", "cancel", "resume", "delete", "doctor")
@@ -115,6 +116,25 @@ def test_without_a_cluster_every_command_says_so(platform: Path, arguments: list
     assert result.exit_code == 3
     assert result.stderr.startswith("catdog: no cluster: ")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "first", "--data", "d"],
+        ["predict", "first", "cat.jpg"],
+        ["report", "first"],
+        ["train", "--init-from", "first"],
+    ],
+)
+def test_a_run_that_is_neither_a_folder_nor_to_be_asked_for_is_a_missing_input(
+    platform: Path, arguments: list[str]
+) -> None:
+    result = catdog(*arguments)
+    assert result.exit_code == 1  # of the runner; the console script makes 66 of what was raised
+    assert isinstance(result.exception, ExitError)
+    assert result.exception.code == Exit.INPUT_MISSING
+    assert result.exception.message.startswith("first: no run folder here; as the name of a run: no cluster: ")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -59,6 +59,11 @@ def test_an_empty_data_uri_is_the_demo_set_and_is_said() -> None:
     assert any("drawn demo set" in note for note in made.notes)
 
 
+def test_a_run_to_start_from_is_found_by_its_name() -> None:
+    assert prepared(init_from="before").spec.config.init_from == f"{PLATFORM.runs}/before"
+    assert prepared(init_from="gs://other/before").spec.config.init_from == "gs://other/before"
+
+
 def test_the_name_is_recipe_and_time() -> None:
     assert prepared(name="", recipe="augmented").spec.name == "augmented-20261123-221301"
 
@@ -76,6 +81,11 @@ def test_same_input_same_bytes() -> None:
         ({"data": "/pictures"}, Cli.USAGE, "--data /pictures: pods cannot see"),
         ({"run": "runs/first"}, Cli.USAGE, "--run runs/first: pods cannot see"),
         ({"init_from": "file:///x"}, Cli.USAGE, "--init-from file:///x"),
+        (
+            {"init_from": "before", "run": "gs://m/r", "platform": replace(PLATFORM, runs="")},
+            Cli.PREREQUISITE,
+            "--init-from before is a name",
+        ),
         ({"accelerator": "cpu"}, Cli.USAGE, "--accelerator cpu contradicts --gpus 4"),
         ({"devices": 2}, Cli.USAGE, "--devices 2 contradicts"),
         ({"name": "Big"}, Cli.USAGE, "--name is 'Big'"),
