@@ -17,7 +17,7 @@ CONTROLLER_MANAGER = "system:kube-controller-manager"
 SCHEDULER = "system:kube-scheduler"
 PROXY = "system:kube-proxy"
 WATCHER = "catdog:watcher"
-"""CoreDNS and Prometheus: may read services, endpoints, pods and nodes."""
+"""CoreDNS, Prometheus and kube-router: may read services, endpoints, pods, nodes and network policies."""
 
 
 def create(layout: Layout) -> None:

@@ -31,6 +31,7 @@ def start_node(layout: Layout, name: str, timeout: float = 180) -> None:
     node.start_containerd(layout, one)
     node.start_kubelet(layout, one)
     wait_until(lambda: node.is_ready(layout, one), timeout, f"{name} to be Ready")
+    node.enforce_policies(layout, one)
     node.restore_gpus(layout, one)
 
 

@@ -78,6 +78,7 @@ def up(state: Path, kueue: bool = False) -> Layout:
             services.start(layout)
             for one in nodes(layout):
                 wait_until(partial(node.is_ready, layout, one), _NODE_READY_S, f"{one.name} to be Ready")
+                node.enforce_policies(layout, one)
             services.wait_ready(layout)
         with _step("charts"):
             installers = {programs.JOBSET: charts.install_jobset, programs.KUEUE: charts.install_kueue}

@@ -1,4 +1,4 @@
-"""A node: containerd, kubelet and kube-proxy in a network namespace, a mount namespace and a cgroup of their own.
+"""A node: containerd, kubelet, kube-proxy and kube-router, with a network and a mount namespace and a cgroup.
 
 The process `init` holds the mount namespace. In it the folders whose paths are fixed in the software (kubelet's plugin
 sockets, containerd's shim sockets, CNI's cache, the kubelet's links to logs) are the node's own, so two nodes do not
@@ -14,13 +14,14 @@ from pathlib import Path
 from tests.cluster import certificates, cgroups, processes, programs, records
 from tests.cluster.control_plane import kubectl
 from tests.cluster.errors import ClusterError
-from tests.cluster.layout import CONTROL_ADDRESS, DNS_DOMAIN, POD_CIDR, Layout, Node
+from tests.cluster.layout import CONTROL_ADDRESS, DNS_DOMAIN, POD_CIDR, SERVICE_CIDR, Layout, Node
 from tests.cluster.waiting import wait_until
 
 INIT = "init"
 CONTAINERD = "containerd"
 KUBELET = "kubelet"
 PROXY = "kube-proxy"
+ROUTER = "kube-router"
 
 PAUSE_IMAGE = "localhost/pause:1"
 _CNI_PLUGINS = "/usr/lib/cni"
@@ -119,9 +120,30 @@ def start_kubelet(layout: Layout, node: Node) -> None:
     )
 
 
+def enforce_policies(layout: Layout, node: Node) -> None:
+    """Start the node's kube-router, which looks its node up once: the node must be registered already."""
+    kubeconfig = node.folder / "kube-router.kubeconfig"
+    certificates.write_kubeconfig(layout, certificates.WATCHER, kubeconfig)
+    # Only what enforces NetworkPolicies: routes and services are others' here.
+    _start(
+        layout,
+        node,
+        ROUTER,
+        [
+            programs.folder(programs.KUBE_ROUTER) / "kube-router",
+            "--run-firewall=true",
+            "--run-router=false",
+            "--run-service-proxy=false",
+            f"--kubeconfig={kubeconfig}",
+            f"--hostname-override={node.name}",
+            f"--service-cluster-ip-range={SERVICE_CIDR}",
+        ],
+    )
+
+
 def is_running(layout: Layout, node: Node) -> bool:
     """Whether all processes of the node run."""
-    return all(processes.is_running(layout, node.process(part)) for part in (INIT, CONTAINERD, KUBELET, PROXY))
+    return all(processes.is_running(layout, node.process(part)) for part in (INIT, CONTAINERD, KUBELET, PROXY, ROUTER))
 
 
 def is_ready(layout: Layout, node: Node) -> bool:

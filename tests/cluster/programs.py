@@ -43,10 +43,22 @@ FAKE_GCS_SERVER = Family("fake-gcs-server")
 HELM = Family("helm")
 HELM_UNITTEST = Family("helm-unittest")
 JOBSET = Family("jobset", module="sigs.k8s.io/jobset", chart="charts/jobset")
+KUBE_ROUTER = Family("kube-router")
 KUEUE = Family("kueue", module="sigs.k8s.io/kueue", chart="charts/kueue")
 PAUSE = Family("pause")
 
-FAMILIES = (PAUSE, KUBERNETES, CONTAINERD, COREDNS, FAKE_GCS_SERVER, HELM, HELM_UNITTEST, JOBSET, KUEUE)
+FAMILIES = (
+    PAUSE,
+    KUBERNETES,
+    CONTAINERD,
+    COREDNS,
+    KUBE_ROUTER,
+    FAKE_GCS_SERVER,
+    HELM,
+    HELM_UNITTEST,
+    JOBSET,
+    KUEUE,
+)
 
 
 def version(family: Family) -> str:

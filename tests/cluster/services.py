@@ -103,7 +103,7 @@ def _start(layout: Layout, name: str, argv: list[str]) -> None:
 
 
 def _allow_watching(layout: Layout) -> None:
-    """What CoreDNS and Prometheus may read."""
+    """What CoreDNS, Prometheus and the nodes' kube-routers may read."""
     name = "catdog-cluster-watcher"
     rules = [
         {
@@ -112,6 +112,7 @@ def _allow_watching(layout: Layout) -> None:
             "verbs": ["get", "list", "watch"],
         },
         {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"], "verbs": ["get", "list", "watch"]},
+        {"apiGroups": ["networking.k8s.io"], "resources": ["networkpolicies"], "verbs": ["get", "list", "watch"]},
     ]
     apply(
         layout,

@@ -90,7 +90,7 @@ def new_site(cluster: api.Cluster, emulator: str) -> Iterator[Callable[..., Site
         site = Site(cluster, name, f"gs://{name}", {"KUBECONFIG": str(cluster.kubeconfig), "PATH": path})
         if image:
             chart = str(REPOSITORY / "helm" / "catdog")
-            flags = set_flags(values_of(image, site.bucket, cluster.gcs_url_in_pods, **values))
+            flags = set_flags(values_of(image, site.bucket, **values))
             api.helm(cluster, "install", "catdog", chart, "--namespace", name, "--wait", *flags)
         return site
 

@@ -6,16 +6,18 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from tests.cluster import api
 from trainer.storage.base import Storage, open_storage
 from trainer.training import checkpoint
 
 REPOSITORY = Path(__file__).parents[2]
-CONTROL = "10.213.0.1/32"  # object storage and DNS of the harness
 LIMIT = 300.0  # seconds for one command
 
 # 5 steps an epoch; 250 steps, of which some tens are done when the fault comes.
@@ -125,16 +127,35 @@ def set_flags(values: dict[str, Any]) -> Iterator[str]:
         yield from ("--set-json", f"{name}={json.dumps(value)}")
 
 
-def values_of(image: str, bucket: str, gcs_url: str, **more: Any) -> dict[str, Any]:
-    """Values of the chart for pods that are small enough for the harness, and for its storage server."""
-    return {
-        "image": image,
-        "runs": f"{bucket}/runs",
-        "resources": {"cpu": "500m", "memory": "2Gi", "ephemeralStorage": "2Gi"},
-        "gpu": {"resources": {"cpu": "250m", "memory": "512Mi", "ephemeralStorage": "1Gi"}},
-        "sharedMemory": "128Mi",
-        "extraEnv": [{"name": "STORAGE_EMULATOR_HOST", "value": gcs_url}],
-        "networkPolicy": {"extraEgress": [{"to": [{"ipBlock": {"cidr": CONTROL}}]}]},
-        "rbac": {"pods": True, "submitterServiceAccount": {"create": True}},
-        **more,
+def values_of(image: str, bucket: str, **more: Any) -> dict[str, Any]:
+    """Values of the chart: those of the harness, with an image and a bucket."""
+    harness = yaml.safe_load((REPOSITORY / "tests" / "cluster" / "values.yaml").read_text())
+    rbac = {**harness["rbac"], "submitterServiceAccount": {"create": True}}
+    return {**harness, "image": image, "runs": f"{bucket}/runs", "rbac": rbac, **more}
+
+
+# What a namespace that takes `restricted` pods only asks of a container.
+RESTRICTED = {
+    "runAsNonRoot": True,
+    "runAsUser": 10001,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+@contextmanager
+def pod(site: Site, name: str, node: str, image: str, labels: dict[str, str], **container: Any) -> Iterator[None]:
+    """A pod of somebody else's, as long as the block lasts; `container` has further fields of its container."""
+    one = {"name": "it", "image": image, "imagePullPolicy": "Never", "securityContext": RESTRICTED, **container}
+    made = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": site.namespace, "labels": labels},
+        "spec": {"nodeName": node, "terminationGracePeriodSeconds": 0, "containers": [one]},
     }
+    api.kubectl(site.cluster, "create", "-f", "-", stdin=json.dumps(made))
+    try:
+        yield
+    finally:
+        api.kubectl(site.cluster, "-n", site.namespace, "delete", "pod", name, "--wait=true")

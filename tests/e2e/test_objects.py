@@ -34,7 +34,7 @@ def test_that_would_have_warned_of_a_pod_that_is_not_restricted(site: Site, tmp_
 
 
 def test_helm_finds_nothing_wrong_with_the_chart(cluster: api.Cluster) -> None:
-    flags = set_flags(values_of("localhost/catdog:any", "gs://any", "http://any"))
+    flags = set_flags(values_of("localhost/catdog:any", "gs://any"))
     out = api.helm(cluster, "lint", "--strict", str(CHART), *flags)
     assert "0 chart(s) failed" in out
 
@@ -49,7 +49,7 @@ def test_the_suites_of_the_chart_pass() -> None:
 def test_uninstalling_leaves_nothing(new_site: Callable[..., Site]) -> None:
     site = new_site("")
     before = everything(site)
-    flags = set_flags(values_of("localhost/catdog:any", site.bucket, site.cluster.gcs_url_in_pods))
+    flags = set_flags(values_of("localhost/catdog:any", site.bucket))
     api.helm(site.cluster, "install", "catdog", str(CHART), "--namespace", site.namespace, *flags)
     assert everything(site) > before
     api.helm(site.cluster, "uninstall", "catdog", "--namespace", site.namespace, "--wait")

@@ -1,6 +1,5 @@
 """`--gpus 4` alone: one node, two, or a wait that is explained. No device is behind these GPUs: exit code 78."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.cluster import api
-from tests.e2e.kit import Site, until
+from tests.e2e.kit import Site, pod, until
 
 pytestmark = pytest.mark.timeout(400, func_only=True)  # setting up may build for minutes
 
@@ -28,35 +27,10 @@ def gpus(site: Site) -> Iterator[Any]:
 
 @contextmanager
 def occupied(site: Site, node: str, count: int) -> Iterator[None]:
-    """A pod of somebody else's that holds so many GPUs of a node."""
-    name = f"holder-{node}"
-    security = {
-        "runAsNonRoot": True, "runAsUser": 10001, "allowPrivilegeEscalation": False,
-        "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
-    }  # fmt: skip
-    holder = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": name, "namespace": site.namespace},
-        "spec": {
-            "nodeName": node,
-            "terminationGracePeriodSeconds": 0,
-            "containers": [
-                {
-                    "name": "holder",
-                    "image": "localhost/pause:1",
-                    "imagePullPolicy": "Never",
-                    "securityContext": security,
-                    "resources": {"limits": {"nvidia.com/gpu": str(count)}},
-                }
-            ],
-        },
-    }
-    api.kubectl(site.cluster, "create", "-f", "-", stdin=json.dumps(holder))
-    try:
+    """Somebody else holds so many GPUs of a node."""
+    limits = {"limits": {"nvidia.com/gpu": str(count)}}
+    with pod(site, f"holder-{node}", node, "localhost/pause:1", {}, resources=limits):
         yield
-    finally:
-        api.kubectl(site.cluster, "-n", site.namespace, "delete", "pod", name, "--wait=true")
 
 
 def shape_of(site: Site, name: str) -> tuple[int, str]:
