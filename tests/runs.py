@@ -128,7 +128,7 @@ def durable_step(run: Path | str) -> int:
 
 def last(run: Path | str) -> Snapshot:
     """The newest checkpoint of a run."""
-    snapshot = checkpoint.newest(open_storage(str(run)).child("checkpoints"))
+    snapshot = checkpoint.newest(open_storage(str(run)).child("checkpoints")).snapshot
     assert snapshot is not None
     return snapshot
 

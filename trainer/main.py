@@ -53,6 +53,7 @@ def train(config: RunConfig, stop: StopRequest, environment: Mapping[str, str]) 
     from trainer.training.resume import first_state
 
     metrics.restarts.set(start.restarts)
+    metrics.checkpoints_refused.inc(len(start.refused))
     running = RunState("running", total_steps=start.length.total_steps, restarts=start.restarts)
     with Attempt(run, topology.rank, start.lease, running) as attempt, serve(metrics, config, topology.rank) as scrapes:
         stop.on_give_up = lambda code: attempt.die(code, "no step returned in time after the signal")

@@ -31,7 +31,8 @@ REFUSAL_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Start:
-    """What an attempt begins with. `snapshot` is None for a fresh run; `lease` is rank 0's."""
+    """What an attempt begins with. `snapshot` is None for a fresh run; `lease`, and the names of the checkpoints that
+    were `refused`, are rank 0's."""
 
     config: RunConfig
     source: Source
@@ -40,6 +41,7 @@ class Start:
     finished: bool
     restarts: int
     lease: Lease | None
+    refused: tuple[str, ...] = ()
 
     @property
     def step(self) -> int:
@@ -110,14 +112,17 @@ def claim(
     lease = leases.acquire(run, leases.myself(environment))
     try:
         previous = run_folder.read_state(run)
-        snapshot = checkpoint.newest(run.child("checkpoints"))
+        found = checkpoint.newest(run.child("checkpoints"))
+        snapshot = found.snapshot
+        if found.refused:
+            log.warning("%d checkpoints were refused: %s", len(found.refused), ", ".join(found.refused))
         done = snapshot is not None and finished(snapshot.state, length)
         succeeded = previous is not None and previous.state == "succeeded"
         restarts = 0 if previous is None else previous.restarts + (not succeeded)
         if done and succeeded:
             leases.release(run, lease)
             return Start(config, source, length, snapshot, True, restarts, None)
-        return Start(config, source, length, snapshot, False, restarts, lease)
+        return Start(config, source, length, snapshot, False, restarts, lease, found.refused)
     except BaseException:
         leases.release(run, lease)
         raise

@@ -31,7 +31,7 @@ def snapshot(state: LoopState) -> Snapshot:
 def main(uri: str) -> None:
     run = open_storage(uri)
     store = run.child("checkpoints")
-    found = checkpoint.newest(store)
+    found = checkpoint.newest(store).snapshot
     state = LoopState() if found is None else found.state
     print(f"begin {state.step}", flush=True)
     while True:

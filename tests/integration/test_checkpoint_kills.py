@@ -59,7 +59,7 @@ def test_killed_fifty_times_while_saving_the_newest_complete_checkpoint_always_l
             unpruned = 1 if any(word == "pruned" for word, _ in said) else unpruned + 1
         child.wait(timeout=10)
 
-        newest = checkpoint.newest(store)
+        newest = checkpoint.newest(store).snapshot
         assert (newest.state.step if newest is not None else 0) >= durable
         assert newest is None or is_of_one_step(newest)
         if run.stat(f"best/{MANIFEST}") is not None:

@@ -19,7 +19,7 @@ from trainer.training.checkpoint import Snapshot
 
 pytestmark = pytest.mark.timeout(400)
 
-FAULTS = Faults(status=0.01, reset=0.01, lost=0.005, cut=0.01, flip=0.01, stall=0.005, stall_seconds=2.0)
+FAULTS = Faults(status=0.05, reset=0.01, lost=0.005, cut=0.01, flip=0.01, stall=0.005, stall_seconds=2.0)
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,9 @@ class Metrics:
             "catdog_checkpoint_seconds", "Time spent writing them, in the background.", ["kind"]
         )
         self.checkpoint_step = self._gauge("catdog_checkpoint_step", "Step of the last durable checkpoint.")
+        self.checkpoints_refused = self._counter(
+            "catdog_checkpoints_refused", "Damaged checkpoints passed over for an older one."
+        )
         self.storage_retries = self._counter("catdog_storage_retries", "Storage calls repeated, by reason.", ["reason"])
         self.restarts = self._gauge("catdog_restarts", "Times that the run was started again.")
 

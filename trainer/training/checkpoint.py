@@ -47,6 +47,15 @@ class Snapshot:
     groups: Mapping[str, Tensors]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What a run can go on from: the newest checkpoint that verifies, None where there is none at all, and the names of
+    the newer ones that were refused."""
+
+    snapshot: Snapshot | None
+    refused: tuple[str, ...] = ()
+
+
 class Unusable(Exception):
     """This checkpoint cannot be loaded, and why."""
 
@@ -185,20 +194,20 @@ def folders(storage: Storage) -> list[str]:
     return sorted(names, reverse=True)
 
 
-def newest(storage: Storage) -> Snapshot | None:
-    """The newest checkpoint that verifies; None when there is none at all. Each refused one is named in the log.
+def newest(storage: Storage) -> Found:
+    """The newest checkpoint that verifies. Each refused one is named in the log, with the reason.
 
     Raises:
         ExitError: 74 when there are checkpoints with a manifest but none is usable: starting anew would overwrite what
             may still be mended.
     """
-    refused = []
+    refused: list[str] = []
     for name in folders(storage):
         try:
             found = read(storage, name)
             if folder(found.state.step) != name:
                 raise Unusable(f"it is of step {found.state.step}")
-            return found
+            return Found(found, tuple(refused))
         except Unusable as error:
             if storage.stat(f"{name}/{MANIFEST}") is not None:
                 refused.append(name)
@@ -211,7 +220,7 @@ def newest(storage: Storage) -> Snapshot | None:
             f"{storage.uri}: none of {len(refused)} checkpoints can be read ({', '.join(refused[:3])}…); "
             "nothing was overwritten: mend or remove them, or use another --run",
         )
-    return None
+    return Found(None)
 
 
 def prune(storage: Storage, keep: int, newest_step: int) -> None:

@@ -277,8 +277,9 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_taken(
     save(storage, 3, 6, 9)
     fault(root)
     found = newest(storage)
-    assert found is not None
-    assert same(found, snapshot(6))
+    assert found.snapshot is not None
+    assert same(found.snapshot, snapshot(6))
+    assert found.refused == (folder(9),)
     assert f"checkpoint {storage.uri}/step-000000009 refused: " in caplog.text
 
 
@@ -336,7 +337,7 @@ def test_a_manifest_that_points_elsewhere_is_unusable(storage: Storage, root: Pa
 
 
 def test_no_checkpoint_at_all_is_none(storage: Storage) -> None:
-    assert newest(storage) is None
+    assert newest(storage).snapshot is None
 
 
 def test_a_folder_that_was_never_completed_is_passed_over(
@@ -345,9 +346,9 @@ def test_a_folder_that_was_never_completed_is_passed_over(
     caplog.set_level("INFO")
     save(storage, 9)
     (root / folder(9) / MANIFEST).unlink()
-    assert newest(storage) is None
+    assert newest(storage).snapshot is None
     save(storage, 6)
-    found = newest(storage)
+    found = newest(storage).snapshot
     assert found is not None
     assert found.state.step == 6
     assert "step-000000009 was never completed; passed over" in caplog.text
@@ -358,14 +359,14 @@ def test_a_save_that_fails_leaves_nothing_to_restore(storage: Storage, fail_at: 
     save(storage, 6)
     with pytest.raises(StorageFailed):
         write(Recorder(storage, fail_at), folder(9), snapshot(9))
-    found = newest(storage)
+    found = newest(storage).snapshot
     assert found is not None
     assert found.state.step == 6
 
 
 def test_the_newest_is_by_step_not_by_time(storage: Storage) -> None:
     save(storage, 1000, 30, 9)
-    found = newest(storage)
+    found = newest(storage).snapshot
     assert found is not None
     assert found.state.step == 1000
 
