@@ -216,7 +216,7 @@ class _Told:
         self._trouble = False
 
     def phase(self, seen: Snapshot, phase: Phase | None, look: Callable[[], Snapshot | None]) -> None:
-        if phase != self._phase and phase is not None:
+        if phase != self._phase and phase is not None and phase not in ENDED:  # `ending` tells the end, with its cause
             self._phase, self._since, self._why = phase, time.monotonic(), ""
             where = progress(seen.state) if phase == Phase.RUNNING else ""
             self._say(f"catdog: {seen.name} is {phase}{f': {where}' if where else ''}")
@@ -234,7 +234,8 @@ def ending(seen: Snapshot, summary: Any) -> tuple[Cli, str]:
     phase = phase_of(seen)
     if phase == Phase.SUCCEEDED:
         return Cli.OK, f"{seen.name} has succeeded{_figures(summary)}"
-    return Cli.RUN_FAILED, f"{seen.name} is {phase}\n{as_text(explain(seen))}"
+    words = "has failed" if phase == Phase.FAILED else f"is {phase}"
+    return Cli.RUN_FAILED, f"{seen.name} {words}\n{as_text(explain(seen))}"
 
 
 def _figures(summary: Any) -> str:
