@@ -11,7 +11,7 @@ from pathlib import Path
 # Before TensorFlow is imported by anything: its C++ log would drown our lines. What fails is raised as well as logged.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from trainer import local_gang, orphan, quiet, signals
+from trainer import local_gang, orphan, signals
 from trainer.attempt import write_termination_message
 from trainer.config import (
     DataCheckRequest,
@@ -30,7 +30,8 @@ from trainer.topology import is_member, rank_text
 # default, 5 ms, is a third of a small step.
 SWITCH_SECONDS = 0.0005
 
-# TensorFlow is imported inside the verbs: signals must be handled before, and a launcher needs none.
+# TensorFlow takes seconds to import: the verbs do it, once their input is seen to be there. Signals must be handled
+# before, and a launcher needs none.
 
 
 def _train(text: str) -> int:
@@ -62,42 +63,36 @@ def _patience(environment: Mapping[str, str]) -> float:
 
 
 def _evaluate(text: str) -> int:
-    quiet.import_tensorflow()
     from trainer.inference import evaluate
 
     return evaluate(from_json(text, EvaluateRequest))
 
 
 def _predict(text: str) -> int:
-    quiet.import_tensorflow()
     from trainer.inference import predict
 
     return predict(from_json(text, PredictRequest))
 
 
 def _report(text: str) -> int:
-    quiet.import_tensorflow()
     from trainer.inference import report
 
     return report(from_json(text, ReportRequest))
 
 
 def _data_import(text: str) -> int:
-    quiet.import_tensorflow()
     from trainer.data_verbs import import_data
 
     return import_data(from_json(text, DataImportRequest))
 
 
 def _data_check(text: str) -> int:
-    quiet.import_tensorflow()
     from trainer.data_verbs import check_data
 
     return check_data(from_json(text, DataCheckRequest))
 
 
 def _data_pack(text: str) -> int:
-    quiet.import_tensorflow()
     from trainer.data_verbs import pack_data
 
     return pack_data(from_json(text, DataPackRequest))

@@ -1,4 +1,7 @@
-"""The verbs on a data set: import, check, pack. Progress goes to standard error, the answer to standard output."""
+"""The verbs on a data set: import, check, pack. Progress goes to standard error, the answer to standard output.
+
+TensorFlow, which decodes the pictures, takes seconds to import: it is, once it is known that there are some.
+"""
 
 import json
 import sys
@@ -9,11 +12,11 @@ from functools import partial
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from trainer import quiet
 from trainer.config import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.data import check as checking
-from trainer.data import prepare, shards
+from trainer.data import prepare
 from trainer.data.contents import open_contents
-from trainer.data.picture import check
 from trainer.data.reading import CONCURRENCY, reader
 from trainer.data.split import SPLITS, describe, list_data_set
 from trainer.exits import Exit, ExitError
@@ -36,6 +39,9 @@ def import_data(request: DataImportRequest) -> int:
     with open_contents(request.source, CONCURRENCY) as contents:
         found = prepare.recognise(contents.uri, contents.sizes)
         wanted = prepare.plan(contents.uri, found, asked, request.order, request.seed)
+        quiet.import_tensorflow()
+        from trainer.data.picture import check
+
         with _progress("importing", len(wanted.pictures)) as on_done:
             done = prepare.import_pictures(contents, wanted, target, check, on_done)
         odd = len(contents.sizes) - len(found)
@@ -79,6 +85,9 @@ def check_data(request: DataCheckRequest) -> int:
     """
     storage = open_storage(request.data, concurrency=CONCURRENCY)
     data = list_data_set(storage)
+    quiet.import_tensorflow()
+    from trainer.data.picture import check
+
     total = sum(len(examples) for examples in data.splits.values())
     with _progress("checking", total) as on_done:
         checked = checking.check_data_set(
@@ -105,6 +114,9 @@ def pack_data(request: DataPackRequest) -> int:
     storage = open_storage(request.data, concurrency=CONCURRENCY)
     target = open_storage(request.target)
     data = list_data_set(storage)
+    quiet.import_tensorflow()
+    from trainer.data import shards
+
     with _progress("packing", sum(len(examples) for examples in data.splits.values())) as on_done:
         index = shards.pack(data, reader(storage), target, request.shard_size * MIB, on_done)
     size = sum(shard.size for shard in index.shards)

@@ -1,27 +1,27 @@
-"""The verbs on a finished run: evaluate, predict, report."""
+"""The verbs on a finished run: evaluate, predict, report.
+
+TensorFlow takes seconds to import: it is, once what was asked for is seen to be there.
+"""
 
 import json
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
-import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
+from trainer import quiet, run_folder
 from trainer.config import EvaluateRequest, PredictRequest, ReportRequest
 from trainer.container import free_memory, processors
-from trainer.data import cache
-from trainer.data.decode import pixels
 from trainer.data.index import INDEX
 from trainer.data.reading import reader
 from trainer.data.split import Example, list_data_set, list_folder_per_class
 from trainer.exits import Exit, ExitError
-from trainer.results import write_report
-from trainer.storage.base import Storage, StorageMissing, open_storage
-from trainer.training.evaluation import Evaluation, probabilities
-from trainer.training.evaluation import evaluate as compare
-from trainer.training.export import Exported, load_exported
+from trainer.storage.base import Storage, open_storage
+
+if TYPE_CHECKING:
+    from trainer.training.evaluation import Evaluation
 
 
 def evaluate(request: EvaluateRequest) -> int:
@@ -30,10 +30,17 @@ def evaluate(request: EvaluateRequest) -> int:
     Raises:
         ExitError: 66 when run or data are missing, 65 when a class is unknown or no picture can be used.
     """
-    exported = _load(request.run)
-    storage = open_storage(request.data)
+    run, storage = open_storage(request.run), open_storage(request.data)
+    examples = _examples(storage, run_folder.read_labels(run))
+    quiet.import_tensorflow()
+    from trainer.data import cache
+    from trainer.training.evaluation import evaluate as compare
+    from trainer.training.evaluation import probabilities
+    from trainer.training.export import load_exported
+
+    exported = load_exported(run)
     filled = cache.fill(
-        _examples(storage, exported.labels),
+        examples,
         reader(storage),
         exported.image_size,
         free_memory() // 3,
@@ -67,7 +74,7 @@ def _examples(storage: Storage, labels: tuple[str, ...]) -> tuple[Example, ...]:
     return data.splits["test"]
 
 
-def _show(result: Evaluation, labels: Sequence[str], rejected: int) -> None:
+def _show(result: "Evaluation", labels: Sequence[str], rejected: int) -> None:
     print(f"accuracy {result.accuracy:.2%}  loss {result.loss:.4f}  on {result.examples} pictures")
     if rejected:
         print(f"{rejected} pictures could not be used")
@@ -84,10 +91,20 @@ def predict(request: PredictRequest) -> int:
         ExitError: 66 when the run or a picture is missing; 65 when a picture cannot be used (the others are still
             told).
     """
-    exported = _load(request.run)
+    run = open_storage(request.run)
+    run_folder.read_labels(run)
+    pictures = [_picture(name) for name in request.images]
+    quiet.import_tensorflow()
+    import numpy as np
+    import tensorflow as tf
+
+    from trainer.data.decode import pixels
+    from trainer.training.export import load_exported
+
+    exported = load_exported(run)
     answers, unusable = [], []
-    for name in request.images:
-        encoded = _read(name)
+    for name, (storage, file) in zip(request.images, pictures, strict=True):
+        encoded = storage.read(file)
         try:
             pixels(encoded, exported.image_size)
         except ValueError as error:
@@ -114,12 +131,13 @@ def predict(request: PredictRequest) -> int:
     return Exit.DONE
 
 
-def _read(name: str) -> bytes:
+def _picture(name: str) -> tuple[Storage, str]:
+    """Where a picture is: its storage, and its name there."""
     folder, _, file = name.rpartition("/")
-    try:
-        return open_storage(folder or ("/" if name.startswith("/") else ".")).read(file)
-    except StorageMissing as error:
-        raise ExitError(Exit.INPUT_MISSING, f"{name}: no such picture") from error
+    storage = open_storage(folder or ("/" if name.startswith("/") else "."))
+    if storage.stat(file) is None:
+        raise ExitError(Exit.INPUT_MISSING, f"{name}: no such picture")
+    return storage, file
 
 
 def report(request: ReportRequest) -> int:
@@ -128,15 +146,11 @@ def report(request: ReportRequest) -> int:
     Raises:
         ExitError: 66 when it is no run folder.
     """
-    try:
-        print(write_report(open_storage(request.run)))
-    except StorageMissing as error:
-        raise ExitError(Exit.INPUT_MISSING, f"{request.run}: no run folder (no config.json)") from error
+    run = open_storage(request.run)
+    if run.stat(run_folder.CONFIG) is None:
+        raise ExitError(Exit.INPUT_MISSING, f"{request.run}: no run folder (no config.json)")
+    quiet.import_tensorflow()
+    from trainer.results import write_report
+
+    print(write_report(run))
     return Exit.DONE
-
-
-def _load(run: str) -> Exported:
-    try:
-        return load_exported(open_storage(run))
-    except StorageMissing as error:
-        raise ExitError(Exit.INPUT_MISSING, f"{run}: no exported model there; has the run finished?") from error

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,7 @@ CONFIG, STATE, METRICS, SUMMARY, REJECTED = (
     "rejected.json",
 )
 REPORT = "report.html"
+LABELS = "model/labels.json"
 
 
 @dataclass(frozen=True)
@@ -181,3 +182,20 @@ def read_metrics(storage: Storage) -> list[dict[str, Any]]:
         return []
     except ValueError as error:
         raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}/{METRICS} is damaged ({error})") from error
+
+
+def write_labels(storage: Storage, labels: Sequence[str]) -> None:
+    """Write the classes of the exported model, in the order of its outputs."""
+    storage.write(LABELS, json.dumps(list(labels), ensure_ascii=False).encode() + b"\n")
+
+
+def read_labels(storage: Storage) -> tuple[str, ...]:
+    """The classes of the exported model.
+
+    Raises:
+        ExitError: 66 when nothing was exported there; 73 when the file is damaged.
+    """
+    labels = read_json(storage, LABELS)
+    if labels is None:
+        raise ExitError(Exit.INPUT_MISSING, f"{storage.uri}: no exported model there; has the run finished?")
+    return tuple(labels)

@@ -1,6 +1,5 @@
 """The model as others use it: rebuilt without a strategy, in float32, with encoded pictures as input."""
 
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,12 +10,13 @@ import keras
 import numpy.typing as npt
 import tensorflow as tf
 
+from trainer import run_folder
 from trainer.config import RunConfig
 from trainer.data.decode import decode
 from trainer.models.registry import build_for_export
 from trainer.storage.base import Storage
 
-MODEL, SAVED_MODEL, LABELS, CARD = "model.keras", "saved_model", "labels.json", "MODEL_CARD.md"
+MODEL, SAVED_MODEL, CARD = "model.keras", "saved_model", "MODEL_CARD.md"
 
 Weights = Mapping[str, npt.NDArray[Any]]
 
@@ -80,10 +80,10 @@ def export(storage: Storage, model: Any, config: RunConfig, labels: Sequence[str
         model.save(folder / MODEL)
         classifier = Classifier(model, config.image_size, labels)
         tf.saved_model.save(classifier, str(folder / SAVED_MODEL), signatures=classifier.signatures())
-        (folder / LABELS).write_text(json.dumps(list(labels), ensure_ascii=False) + "\n")
         (folder / CARD).write_text(card)
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             storage.write("model/" + path.relative_to(folder).as_posix(), path)
+    run_folder.write_labels(storage, labels)  # last: a model with labels is whole
 
 
 @dataclass(frozen=True)
@@ -101,9 +101,9 @@ def load_exported(storage: Storage) -> Exported:
     """Load the exported model of a run folder that catdog wrote.
 
     Raises:
-        StorageMissing: nothing was exported there.
+        ExitError: 66 when nothing was exported there.
     """
-    labels = json.loads(storage.read(f"model/{LABELS}"))
+    labels = run_folder.read_labels(storage)
     with tempfile.TemporaryDirectory(prefix="catdog-model-") as name:
         folder = Path(name)
         for stat in storage.list(f"model/{SAVED_MODEL}/"):
@@ -113,4 +113,4 @@ def load_exported(storage: Storage) -> Exported:
         loaded = tf.saved_model.load(str(folder / "model" / SAVED_MODEL))
     pixels = loaded.signatures["serve_pixels"]
     size = pixels.structured_input_signature[1]["pixels"].shape[1]
-    return Exported(tuple(labels), size, loaded.signatures["serve_bytes"], pixels, loaded)
+    return Exported(labels, size, loaded.signatures["serve_bytes"], pixels, loaded)

@@ -13,7 +13,17 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import RunConfig, to_json
+from trainer.config import (
+    DataCheckRequest,
+    DataImportRequest,
+    DataPackRequest,
+    EvaluateRequest,
+    PredictRequest,
+    ReportRequest,
+    Request,
+    RunConfig,
+    to_json,
+)
 
 REPOSITORY = Path(__file__).parents[3]
 LIMIT = 60.0
@@ -63,6 +73,29 @@ def test_a_configuration_is_read_from_a_file_too(tmp_path: Path) -> None:
     assert done.returncode == 66
     assert f"catdog: {tmp_path / 'nothing'}: no pictures here" in done.stderr
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("verb", "request_", "words"),
+    [
+        ("evaluate", EvaluateRequest("{}/run", "{}/data"), "no exported model there"),
+        ("predict", PredictRequest("{}/run", ("cat.jpg",)), "no exported model there"),
+        ("report", ReportRequest("{}/run"), "no run folder"),
+        ("data-import", DataImportRequest("{}/kaggle.zip", "{}/target"), "kaggle.zip"),
+        ("data-check", DataCheckRequest("{}/data"), "no pictures here"),
+        ("data-pack", DataPackRequest("{}/data", "{}/target"), "no pictures here"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " not in value else "",
+)
+def test_what_is_missing_is_told_before_tensorflow_is_imported(
+    tmp_path: Path, verb: str, request_: Request, words: str
+) -> None:
+    (tmp_path / "tensorflow.py").write_text("raise SystemExit('TensorFlow was imported')")
+    text = to_json(request_).replace("{}", str(tmp_path))
+    done = trainer(verb, "--config", "-", stdin=text, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 66, done.stderr
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_other_ranks_say_who_they_are_and_kubernetes_is_told(tmp_path: Path) -> None:
