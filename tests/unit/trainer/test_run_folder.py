@@ -164,3 +164,15 @@ def test_metrics_are_one_object_a_line(storage: Storage) -> None:
     lines = storage.read("metrics.jsonl").decode().splitlines()
     assert [json.loads(one) for one in lines] == rows
     assert run_folder.read_metrics(storage) == rows
+
+
+def test_labels_are_read_as_they_were_written(storage: Storage) -> None:
+    run_folder.write_labels(storage, ["cats", "Füchse"])
+    assert json.loads(storage.read("model/labels.json")) == ["cats", "Füchse"]
+    assert run_folder.read_labels(storage) == ("cats", "Füchse")
+
+
+def test_a_run_without_a_model_is_a_missing_input(storage: Storage) -> None:
+    with pytest.raises(ExitError, match="no exported model there; has the run finished") as caught:
+        run_folder.read_labels(storage)
+    assert caught.value.code == Exit.INPUT_MISSING
