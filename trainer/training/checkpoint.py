@@ -215,9 +215,10 @@ def newest(storage: Storage) -> Found:
             else:
                 log.info("checkpoint %s/%s was never completed; passed over", storage.uri, name)
     if refused:
+        names = ", ".join([*refused[:3], *("…" for _ in refused[3:4])])
         raise ExitError(
             Exit.STORAGE_FAILED,
-            f"{storage.uri}: none of {len(refused)} checkpoints can be read ({', '.join(refused[:3])}…); "
+            f"{storage.uri}: none of {len(refused)} checkpoints can be read ({names}); "
             "nothing was overwritten: mend or remove them, or use another --run",
         )
     return Found(None)
