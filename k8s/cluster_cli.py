@@ -45,8 +45,9 @@ Wait = Annotated[bool, typer.Option("--wait", help="Wait for the end without sho
 
 def mount(app: typer.Typer) -> None:
     """Add the commands to `app`."""
-    plain: tuple[Callable[..., None], ...] = (list_, status, logs, why, cancel, delete, doctor)
-    for command in (submit_command(), *(_ending(one) for one in plain), resume_command()):
+    before: tuple[Callable[..., None], ...] = (list_, status, logs, why, cancel)
+    after: tuple[Callable[..., None], ...] = (delete, doctor)
+    for command in (submit_command(), *map(_ending, before), resume_command(), *map(_ending, after)):
         app.command(command.__name__.rstrip("_"), rich_help_panel=PANEL)(command)
 
 
