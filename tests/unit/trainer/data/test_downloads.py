@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import google_crc32c
@@ -99,13 +100,23 @@ REPOSITORY = str(Path(__file__).parents[4])
 
 
 def test_several_processes_share_one_limit(tmp_path: Path) -> None:
+    # All open the folder before any writes: one that opens later counts anew, without what others took and did not use.
     code = f"""{PREAMBLE}
 downloads = open_downloads(Path(sys.argv[2]), "0" * 16, 30_500)
+print("open", flush=True)
+sys.stdin.read()
 for i in range(20):
     downloads.put(Example(f"{{sys.argv[3]}}/{{i}}", 0, 1000, 0), bytes(1000))
 """
-    many = [subprocess.Popen([sys.executable, "-c", code, REPOSITORY, str(tmp_path), str(n)]) for n in range(3)]
-    assert [one.wait(60) for one in many] == [0, 0, 0]
+    words = [sys.executable, "-c", code, REPOSITORY, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with ExitStack() as running:
+        many = [running.enter_context(subprocess.Popen([*words, str(n)], **pipes)) for n in range(3)]
+        assert [one.stdout.readline() for one in many if one.stdout] == ["open\n"] * 3
+        for one in many:
+            assert one.stdin is not None
+            one.stdin.close()
+        assert [one.wait(60) for one in many] == [0, 0, 0]
     assert 20 <= len(pictures(tmp_path)) <= 30  # one takes all that is left, and may not need it
 
 
