@@ -215,7 +215,7 @@ def newest(storage: Storage) -> Found:
             else:
                 log.info("checkpoint %s/%s was never completed; passed over", storage.uri, name)
     if refused:
-        names = ", ".join([*refused[:3], *("…" for _ in refused[3:4])])
+        names = ", ".join(refused[:3]) + (", …" if len(refused) > 3 else "")
         raise ExitError(
             Exit.STORAGE_FAILED,
             f"{storage.uri}: none of {len(refused)} checkpoints can be read ({names}); "
