@@ -110,6 +110,7 @@ class Faults:
     trickle: an object's content comes at 20 bytes a second.
     flip: one bit of an object's content is wrong, in an answer, or, with `flip_uploads`, in a request.
     stall: the answer comes `stall_seconds` later. A fault that does not fit a request (cut, flip) is not counted.
+    Only requests whose method and path (with its query) hold `of` are meant.
     """
 
     status: float = 0.0
@@ -123,6 +124,7 @@ class Faults:
     stall_seconds: float = 2.0
     latency: float = 0.0
     flip_uploads: bool = True
+    of: str = ""
 
 
 @dataclass
@@ -229,7 +231,7 @@ class _Relay:
         request = await _receive(reader)
         method, path, _ = request.first.split(" ", 2)
         self.proxy.requests[method] += 1
-        fault = self._fault()
+        fault = self._fault(f"{method} {path}")
         await asyncio.sleep(self.proxy.faults.latency)
         if fault.isdecimal():
             self.proxy.counts["status"] += 1
@@ -268,11 +270,13 @@ class _Relay:
         await writer.drain()
         return declared is None
 
-    def _fault(self) -> str:
+    def _fault(self, request: str) -> str:
         if self.proxy.script:
             return self.proxy.script.popleft()
-        at = self.draw.random()
         faults = self.proxy.faults
+        if faults.of not in request:
+            return ""
+        at = self.draw.random()
         for name in ("status", "reset", "lost", "cut", "flip", "stall", "trickle"):
             at -= getattr(faults, name)
             if at < 0:

@@ -86,17 +86,21 @@ class Observers:
 
     def _best(self, best: Snapshot) -> None:
         if self._uploads is not None:
-            self._uploads.submit("best", lambda: self._timed("best", lambda: checkpoint.write(self._run, "best", best)))
+            self._uploads.submit("best", lambda: self._timed("best", lambda: self._save_best(best)))
 
     def _checkpoint(self, snapshot: Snapshot) -> None:
         if self._uploads is not None:
             self._uploads.submit("checkpoint", lambda: self._timed("checkpoint", lambda: self._save(snapshot)))
 
+    def _save_best(self, best: Snapshot) -> None:
+        checkpoint.sweep(self._run, checkpoint.write(self._run, "best", best))
+
     def _save(self, snapshot: Snapshot) -> None:
         store = self._run.child("checkpoints")
-        checkpoint.write(store, checkpoint.folder(snapshot.state.step), snapshot)
-        self._durable_step = snapshot.state.step
+        left = checkpoint.write(store, checkpoint.folder(snapshot.state.step), snapshot)
+        self._durable_step = snapshot.state.step  # before what may fail and costs nothing
         self._metrics.checkpoint_step.set(self._durable_step)
+        checkpoint.sweep(store, left)
         checkpoint.prune(store, self._task.config.keep_checkpoints, self._durable_step)
 
     def _timed(self, kind: str, write: Callable[[], None]) -> None:

@@ -37,9 +37,10 @@ def main(uri: str) -> None:
     while True:
         state = dataclasses.replace(state, step=state.step + 1, best=Best(1, state.step + 1, 0.5, 1.0))
         saved = snapshot(state)
-        checkpoint.write(run, "best", saved)
-        checkpoint.write(store, checkpoint.folder(state.step), saved)
+        checkpoint.sweep(run, checkpoint.write(run, "best", saved))
+        left = checkpoint.write(store, checkpoint.folder(state.step), saved)
         print(f"durable {state.step}", flush=True)
+        checkpoint.sweep(store, left)
         checkpoint.prune(store, KEEP, state.step)
         print(f"pruned {state.step}", flush=True)
 

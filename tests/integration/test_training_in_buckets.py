@@ -1,5 +1,6 @@
 """Training with data and run folder in a bucket: the same weights as from a folder, through faults and outages."""
 
+import http.client
 import re
 import threading
 import time
@@ -69,7 +70,7 @@ def scraped(port: int) -> Iterator[dict[str, float]]:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=2) as answer:
                     text = answer.read().decode()
-            except OSError:
+            except (OSError, http.client.HTTPException):  # not up yet, or gone
                 continue
             values.update({m[1]: float(m[2]) for m in re.finditer(r"^(catdog_\S+) (\S+)$", text, re.MULTILINE)})
 
@@ -163,15 +164,22 @@ def test_training_goes_on_while_storage_is_away_for_a_minute_and_checkpoints_cat
         assert process.wait(60) == 143
 
 
+@pytest.mark.parametrize(
+    "gone",
+    [
+        pytest.param(Faults(reset=1.0), id="altogether"),
+        pytest.param(Faults(reset=1.0, of="DELETE /"), id="for deletes"),  # saves are durable, though never tidied up
+    ],
+)
 def test_storage_that_is_gone_for_good_ends_with_74_and_the_last_durable_step(
-    data: Path, proxy: FaultProxy, bucket: str, tmp_path: Path
+    data: Path, proxy: FaultProxy, bucket: str, tmp_path: Path, gone: Faults
 ) -> None:
     run = f"{bucket}/run"
     long = asked(copied(data, bucket), run, tmp_path / "cache", epochs=100_000, log_every=1, storage_timeout=4.0)
     with runs.started(long) as process:
         runs.await_step(process, 8)
         runs.await_checkpoint(run)
-        proxy.faults = Faults(reset=1.0)
+        proxy.faults = gone
         output = runs.finish(process, 74)
     proxy.faults = Faults()
     named = re.findall(r"the last durable checkpoint is step (\d+)", output)

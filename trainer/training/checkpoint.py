@@ -7,7 +7,7 @@ that the manifest still points at. safetensors holds no code, and reads in anyth
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +18,7 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import BadName, Pieces, PreconditionFailed, Storage, StorageMissing
+from trainer.storage.base import BadName, Pieces, PreconditionFailed, Stat, Storage, StorageMissing
 from trainer.training.state import LoopState, from_json, to_json
 
 log = logging.getLogger(__name__)
@@ -65,27 +65,38 @@ def folder(step: int) -> str:
     return f"step-{step:09d}"
 
 
-def write(storage: Storage, prefix: str, snapshot: Snapshot) -> None:
-    """Save below `prefix` of a storage: tensors, then the manifest, then remove files that it does not name.
+def write(storage: Storage, prefix: str, snapshot: Snapshot) -> tuple[Stat, ...]:
+    """Save below `prefix` of a storage: tensors, then the manifest. On return it is durable.
 
     The manifest goes over the generation that was there at the beginning, so of two writers one fails.
+
+    Returns what lay there at the beginning and is of no use now, for `sweep`.
 
     Raises:
         PreconditionFailed: somebody else saved here meanwhile; theirs is whole.
         StorageFailed, StorageDenied: what was there before is still whole.
     """
-    before = storage.stat(f"{prefix}/{MANIFEST}")
+    before = {stat.name: stat for stat in storage.list(f"{prefix}/")}
     pieces = encode(_joined(snapshot.groups))
     crc = crc32c(pieces)
     name = f"tensors-{snapshot.state.step:09d}-{crc:08x}.safetensors"
     size = storage.write(f"{prefix}/{name}", pieces).size
     files = [{"name": name, "size": size, "crc32c": crc}]
     manifest = {"schema": SCHEMA, "step": snapshot.state.step, "files": files, "state": to_json(snapshot.state)}
-    generation = before.generation if before is not None else ""
-    storage.write(f"{prefix}/{MANIFEST}", sealed(manifest), if_generation=generation)
-    for stat in list(storage.list(prefix + "/")):
-        if stat.name not in (f"{prefix}/{MANIFEST}", f"{prefix}/{name}"):
-            storage.delete(stat.name)
+    replaced = before.pop(f"{prefix}/{MANIFEST}", None)
+    storage.write(f"{prefix}/{MANIFEST}", sealed(manifest), if_generation=replaced.generation if replaced else "")
+    before.pop(f"{prefix}/{name}", None)
+    return tuple(before.values())
+
+
+def sweep(storage: Storage, left: Iterable[Stat]) -> None:
+    """Delete what earlier saves have left, but nothing that another writer has replaced since it was listed.
+
+    Apart from `write`, since a checkpoint whose leavings cannot be deleted is durable all the same.
+    """
+    for stat in left:
+        with suppress(PreconditionFailed):
+            storage.delete(stat.name, if_generation=stat.generation)
 
 
 def _joined(groups: Mapping[str, Tensors]) -> Tensors:
@@ -227,13 +238,11 @@ def newest(storage: Storage) -> Found:
 def prune(storage: Storage, keep: int, newest_step: int) -> None:
     """Delete all but the newest `keep` complete checkpoints up to `newest_step`, and what kills left of older ones.
 
-    Manifests go first, so that none is ever half there. What another writer has replaced since it was listed stays.
+    Manifests go first, so that none is ever half there.
     """
     stats = list(storage.list("step-"))
     complete = sorted((s.name.split("/")[0] for s in stats if s.name.endswith("/" + MANIFEST)), reverse=True)
     doomed = set([name for name in complete if name <= folder(newest_step)][keep:])
     doomed |= {name for name in (s.name.split("/")[0] for s in stats) if name < folder(newest_step)} - set(complete)
-    for stat in sorted(stats, key=lambda stat: not stat.name.endswith("/" + MANIFEST)):
-        if stat.name.split("/")[0] in doomed:
-            with suppress(PreconditionFailed):
-                storage.delete(stat.name, if_generation=stat.generation)
+    manifests_first = sorted(stats, key=lambda stat: not stat.name.endswith("/" + MANIFEST))
+    sweep(storage, (stat for stat in manifests_first if stat.name.split("/")[0] in doomed))
