@@ -2,16 +2,18 @@
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app, start_http_server
 
 from trainer.config import RunConfig
 from trainer.container import local_workers
 from trainer.exits import Exit, ExitError
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 FINAL_SCRAPE_SECONDS = 30.0
 
@@ -60,35 +62,45 @@ class Metrics:
         return Gauge(name, text, labels or [], registry=self.registry)
 
 
-class _ScrapeWatch(Collector):
-    """Adds nothing to a scrape, but counts them."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.happened = threading.Condition()
-
-    def collect(self) -> list[Any]:
-        with self.happened:
-            self.count += 1
-            self.happened.notify_all()
-        return []
-
-
 class Scrapes:
-    """Who reads the metrics."""
+    """Who reads the metrics: a WSGI application around the one that answers."""
 
-    def __init__(self, watch: _ScrapeWatch) -> None:
-        self._watch = watch
+    def __init__(self, application: "WSGIApplication") -> None:
+        self._application = application
+        self._changed = threading.Condition()
+        self._begun = 0
+        self._answered = 0  # the latest begun of those whose answer is sent
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        """A scrape (PEP 3333)."""
+        with self._changed:
+            self._begun += 1
+            this = self._begun
+        return _Answer(self._application(environ, start_response), lambda: self._sent(this))
+
+    def _sent(self, this: int) -> None:
+        with self._changed:
+            self._answered = max(self._answered, this)
+            self._changed.notify_all()
 
     def await_last(self) -> None:
         """After success, let a Prometheus that has scraped before read the last values: at most 30 s.
 
-        A job that ends between two scrapes loses its last values otherwise (prometheus-operator#4816).
+        A job that ends between two scrapes loses its last values otherwise (prometheus-operator#4816). A scrape under
+        way may have older values, and one whose answer is not sent yet would be cut short by the end of the process.
         """
-        with self._watch.happened:
-            seen = self._watch.count
-            if seen > 0:
-                self._watch.happened.wait_for(lambda: self._watch.count > seen, timeout=FINAL_SCRAPE_SECONDS)
+        with self._changed:
+            before = self._begun
+            if before > 0:
+                self._changed.wait_for(lambda: self._answered > before, timeout=FINAL_SCRAPE_SECONDS)
+
+
+class _Answer(list[bytes]):
+    """The parts of an answer; the server calls `close` when they are sent (PEP 3333)."""
+
+    def __init__(self, parts: Iterable[bytes], sent: Callable[[], None]) -> None:
+        super().__init__(parts)
+        self.close = sent
 
 
 @contextmanager
@@ -98,18 +110,18 @@ def serve(metrics: Metrics, config: RunConfig, rank: int) -> Iterator[Scrapes]:
     Raises:
         ExitError: 64 when the port is taken.
     """
-    watch = _ScrapeWatch()
+    scrapes = Scrapes(make_wsgi_app(metrics.registry))
     if not config.metrics_port:
-        yield Scrapes(watch)
+        yield scrapes
         return
-    metrics.registry.register(watch)
     port = config.metrics_port + (rank if local_workers(os.environ) > 1 else 0)
     try:
         server, thread = start_http_server(port, registry=metrics.registry)
     except OSError as error:
         raise ExitError(Exit.BAD_OPTION, f"--metrics-port: cannot listen on port {port}: {error.strerror}") from error
+    server.set_app(scrapes)
     try:
-        yield Scrapes(watch)
+        yield scrapes
     finally:
         server.shutdown()
         server.server_close()

@@ -4,9 +4,12 @@ import socket
 import threading
 import time
 import urllib.request
+from wsgiref.handlers import SimpleHandler
 
 import pytest
+from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.registry import Collector
 
 from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
@@ -123,6 +126,60 @@ def test_the_last_values_are_kept_for_one_more_scrape() -> None:
         waiting.join(0.3)
         assert waiting.is_alive()
         assert scrape(port)["catdog_step", ()] == 100
+        waiting.join(LIMIT)
+        assert not waiting.is_alive()
+
+
+def test_the_last_scrape_is_awaited_until_its_answer_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not only until it is made: the process would end, and its daemon threads with it, in the middle of the answer."""
+    writing, go_on = threading.Event(), threading.Event()
+    write = SimpleHandler._write  # type: ignore[attr-defined]  # where wsgiref hands bytes to the socket
+
+    def slow(self: SimpleHandler, data: bytes) -> None:
+        writing.set()
+        assert go_on.wait(LIMIT)
+        write(self, data)
+
+    port = free_port()
+    with serve(Metrics(), RunConfig(metrics_port=port), 0) as scrapes:
+        scrape(port)
+        monkeypatch.setattr(SimpleHandler, "_write", slow)
+        waiting = threading.Thread(target=scrapes.await_last)
+        waiting.start()
+        reading = threading.Thread(target=scrape, args=(port,))
+        reading.start()
+        assert writing.wait(LIMIT)
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        go_on.set()
+        waiting.join(LIMIT)
+        reading.join(LIMIT)
+        assert not waiting.is_alive()
+
+
+def test_a_scrape_that_began_before_the_end_is_not_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, port = Metrics(), free_port()
+    collecting, go_on = threading.Event(), threading.Event()
+
+    class Slow(Collector):
+        def collect(self) -> list[Metric]:
+            collecting.set()
+            assert go_on.wait(LIMIT)
+            return []
+
+    with serve(made, RunConfig(metrics_port=port), 0) as scrapes:
+        made.registry.register(Slow())
+        early = threading.Thread(target=scrape, args=(port,))
+        early.start()
+        assert collecting.wait(LIMIT)
+        waiting = threading.Thread(target=scrapes.await_last)
+        waiting.start()
+        waiting.join(0.1)
+        go_on.set()
+        early.join(LIMIT)
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        scrape(port)
         waiting.join(LIMIT)
         assert not waiting.is_alive()
 
