@@ -203,7 +203,8 @@ def why(run: Run, output: Text = "text", namespace: Namespace = "", context: Con
     Example: catdog why baseline-20261123-221301
     """
     from k8s import show
-    from k8s.explain import as_text, explain
+    from k8s.cause import as_text
+    from k8s.explain import explain
     from k8s.phase import phase_of
 
     seen, uri = _see(run, namespace, context, deep=True)

@@ -13,9 +13,10 @@ from typing import Any
 
 from k8s import cluster as api
 from k8s import observe, platform, runs
+from k8s.cause import as_text
 from k8s.cluster import Cluster
 from k8s.exits import CliError
-from k8s.explain import as_text, explain
+from k8s.explain import explain
 from k8s.snapshot import Snapshot
 
 HIDDEN = "(hidden)"

@@ -13,9 +13,10 @@ from typing import Any
 
 from k8s import snapshot
 from k8s.api_errors import ApiError
+from k8s.cause import as_text
 from k8s.cluster import Cluster, log_lines
 from k8s.exits import Cli, CliError
-from k8s.explain import as_text, explain
+from k8s.explain import explain
 from k8s.phase import ENDED, Phase, phase_of, progress
 from k8s.snapshot import Object, Snapshot
 

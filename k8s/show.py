@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from k8s import snapshot
-from k8s.explain import age, as_text, explain
+from k8s.cause import as_text
+from k8s.explain import explain
 from k8s.manifest import RECIPE_LABEL
 from k8s.phase import Phase, phase_of, progress
 from k8s.snapshot import Snapshot, instant
@@ -134,3 +135,15 @@ def as_json(value: Any) -> str:
 def of_folder(name: str, state: Mapping[str, Any] | None, now: datetime) -> Snapshot:
     """A run that is known by its folder only."""
     return Snapshot(name=name, now=now, state=state)
+
+
+def age(since: datetime, now: datetime) -> str:
+    """Time passed, for people: 42s, 7m, 3h12m, 2d4h."""
+    seconds = max(0, int((now - since).total_seconds()))
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m"
+    if seconds < 86400:
+        return f"{seconds // 3600}h{seconds % 3600 // 60}m"
+    return f"{seconds // 86400}d{seconds % 86400 // 3600}h"

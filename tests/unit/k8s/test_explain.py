@@ -1,12 +1,13 @@
 import re
-from datetime import timedelta
 
 import pytest
 
 from k8s.capacity import spaces
-from k8s.explain import age, as_text, explain, last_words
+from k8s.cause import as_text
+from k8s.explain import explain
 from k8s.snapshot import Snapshot
-from tests.unit.k8s.sightings import NOW, Object, condition, ended, event, pod, running, seen, state, top, waiting
+from k8s.why_ended import last_words
+from tests.unit.k8s.sightings import Object, condition, ended, event, pod, running, seen, state, top, waiting
 from trainer.exits import MEANING, NEVER_RETRIED, Exit
 
 
@@ -140,7 +141,13 @@ CASES: dict[str, tuple[Snapshot, str, str, str, str]] = {
         "resume",
     ),
     "a queue that has not noticed": (seen(QUEUED), "queue", "waiting for Kueue", "", "research"),
-    "suspended by hand": (seen(top(suspend=True)), "suspended", "by hand", "", ""),
+    "suspended by hand": (
+        seen(top(suspend=True)),
+        "suspended",
+        "by hand",
+        "",
+        'kubectl patch jobset run --type=merge -p \'{"spec":{"suspend":false}}\'',
+    ),
     "a quota of the namespace": (
         seen(
             top(),
@@ -491,11 +498,3 @@ def test_last_words(message: str, words: str) -> None:
 def test_text_has_cause_evidence_and_next_command() -> None:
     text = as_text(explain(CASES["bad data"][0]))
     assert re.fullmatch(r"exit code 65.*\n  rank 0 .*\n  next: .*", text)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-5, "0s"), (42, "42s"), (420, "7m"), (3600 * 3 + 720, "3h12m"), (86400 * 2 + 4 * 3600, "2d4h")],
-)
-def test_age(seconds: int, text: str) -> None:
-    assert age(NOW - timedelta(seconds=seconds), NOW) == text

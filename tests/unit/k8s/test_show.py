@@ -1,4 +1,7 @@
 import json
+from datetime import timedelta
+
+import pytest
 
 from k8s import show
 from k8s.snapshot import Snapshot
@@ -52,3 +55,11 @@ def test_a_run_without_objects_has_neither_workers_nor_pods() -> None:
     facts = show.status(Snapshot("run", NOW), "", None)
     assert (facts["phase"], facts["workers"], facts["pods"], facts["kind"]) == (None, None, [], None)
     assert "run: not found" in show.status_text(Snapshot("run", NOW), "", facts)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(-5, "0s"), (42, "42s"), (420, "7m"), (3600 * 3 + 720, "3h12m"), (86400 * 2 + 4 * 3600, "2d4h")],
+)
+def test_age(seconds: int, text: str) -> None:
+    assert show.age(NOW - timedelta(seconds=seconds), NOW) == text
