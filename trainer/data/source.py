@@ -5,8 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.data.demo import DEMO_VERSION, write_demo
+from trainer.data.demo import write_demo
 from trainer.data.downloads import open_downloads
+from trainer.data.drawing.draw import DEMO_VERSION
 from trainer.data.reading import CONCURRENCY, Read, reader
 from trainer.data.split import DataSet, list_data_set
 from trainer.storage.base import open_storage

@@ -4,7 +4,8 @@ import google_crc32c
 import pytest
 
 from trainer.data import source
-from trainer.data.demo import DEMO_VERSION, DemoSize, write_demo
+from trainer.data.demo import DemoSize, write_demo
+from trainer.data.drawing.draw import DEMO_VERSION
 from trainer.data.source import demo_folder, open_source
 from trainer.exits import Exit, ExitError
 

@@ -1,0 +1,1 @@
+"""How the pictures of the demo data set are drawn: chance, shapes, paint, animals, scenes, and a picture of them."""
