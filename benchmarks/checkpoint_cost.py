@@ -8,6 +8,7 @@ thread takes from the steps (cores, memory bandwidth, the interpreter's lock) co
 thread stands still. An interval of ours goes on until the save is on the disk; Keras leaves that to the kernel.
 """
 
+import argparse
 import functools
 import json
 import os
@@ -15,7 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,13 +160,16 @@ def _seconds_a_save(parameters: int, case: Case) -> dict[str, Any]:
     }
 
 
-def measure() -> dict[str, Any]:
-    """Median over saves of what one adds to the steps around it."""
-    rows = {f"{parameters:,}": _seconds_a_save(parameters, case) for parameters, case in CASES.items()}
+def measure(sizes: Sequence[int]) -> dict[str, Any]:
+    """Median over saves of what one adds to the steps around it, for networks of so many parameters."""
+    rows = {f"{parameters:,}": _seconds_a_save(parameters, CASES[parameters]) for parameters in sizes}
     return {"benchmark": "checkpoint_cost", "by_parameters": rows, "machine": describe()}
 
 
 if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--parameters", type=int, nargs="+", choices=list(CASES), default=list(CASES))
+    asked = parser.parse_args()
     tf.config.set_visible_devices([], "GPU")
     sys.setswitchinterval(SWITCH_SECONDS)  # as the trainer does
-    print(json.dumps(measure(), indent=1))
+    print(json.dumps(measure(asked.parameters), indent=1))
