@@ -168,6 +168,7 @@ def test_training_goes_on_while_storage_is_away_for_a_minute_and_checkpoints_cat
     "gone",
     [
         pytest.param(Faults(reset=1.0), id="altogether"),
+        pytest.param(Faults(reset=1.0, of="prefix="), id="for lists"),
         pytest.param(Faults(reset=1.0, of="DELETE /"), id="for deletes"),  # saves are durable, though never tidied up
     ],
 )
