@@ -91,8 +91,8 @@ check: setup ## Lint, check the format, the types, which module imports which, a
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 
-golden: setup ## Renew the golden manifests of tests/unit/k8s after an intended change
-	$(BIN)/python -m tests.unit.k8s.cases
+golden: setup ## Renew the golden manifests of tests/unit/k8s/manifest after an intended change
+	$(BIN)/python -m tests.unit.k8s.manifest.cases
 
 format: setup ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .

@@ -5,7 +5,7 @@ import platform
 from pathlib import Path
 from typing import Any
 
-from trainer.versions import revision, versions
+from trainer.process.versions import revision, versions
 
 
 def describe() -> dict[str, Any]:

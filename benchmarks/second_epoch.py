@@ -20,13 +20,13 @@ import keras
 import tensorflow as tf
 
 from benchmarks.machine import describe
-from trainer.container import processors
 from trainer.data import cache
 from trainer.data.augment import Augmentation
 from trainer.data.demo import DemoSize, write_demo
 from trainer.data.order import Layout, Schedule
 from trainer.data.pipeline import prefetched, training_feeds
 from trainer.data.source import open_source
+from trainer.process.container import processors
 
 SIZE, BATCH, REPEATS = 180, 32, 3
 

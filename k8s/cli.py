@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from k8s import cluster_cli, local
+from k8s import cluster_cli
+from k8s.actions import local
 from k8s.cluster_cli import Context, Namespace, Run, folder_of
 from k8s.data_cli import data_app
-from k8s.options import resolve, with_run_options
+from k8s.settings.options import resolve, with_run_options
 from trainer.config import EvaluateRequest, PredictRequest, ReportRequest
 from trainer.exits import ExitError
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from k8s.exits import Cli, CliError, missing, usage
-from k8s.options import with_run_options
-from k8s.platform_options import with_platform_options
+from k8s.settings.options import with_run_options
+from k8s.settings.platform_options import with_platform_options
 from trainer.exits import Exit, ExitError
 
 if TYPE_CHECKING:
-    from k8s.cluster import Cluster
-    from k8s.manifest import Served
-    from k8s.platform import Platform
-    from k8s.runs import Target
-    from k8s.snapshot import Snapshot
-    from k8s.submit import Asked, Prepared
+    from k8s.actions.folders import Target
+    from k8s.actions.submit import Asked, Prepared
+    from k8s.api.client import Cluster
+    from k8s.explain.observation import Snapshot
+    from k8s.manifest.objects import Served
+    from k8s.settings.platform import Platform
 
 PANEL = "On Kubernetes"
 REMOVE_SECONDS = 600.0
@@ -86,7 +86,7 @@ def submit(
 
     Example: catdog submit --gpus 4 --data gs://pictures/dogs-vs-cats --recipe augmented
     """
-    from k8s.submit import Asked, prepare
+    from k8s.actions.submit import Asked, prepare
 
     workers = values.pop("workers", None)
     asked = Asked(values, gpus, workers, gpus_per_node, name)
@@ -94,8 +94,8 @@ def submit(
     if platform is not None:
         if not dry_run:
             raise usage("--platform FILE goes with --dry-run: a run is created with the platform of its namespace")
-        from k8s.manifest import Served
-        from k8s.platform import of_file
+        from k8s.manifest.objects import Served
+        from k8s.settings.platform import of_file
 
         merged = _merged(of_file(platform), settings, str(platform))
         served = Served(jobset=True, kueue=bool(merged.queue))
@@ -119,11 +119,12 @@ def list_(output: Text = "text", namespace: Namespace = "", context: Context = "
 
     Example: catdog list -o json
     """
-    from k8s import observe, runs, show
+    from k8s.actions import folders, observe
+    from k8s.terminal import show
 
     cluster, platform, served = _connect(context, namespace, {})
     now = datetime.now(UTC)
-    states, trouble = runs.states(platform.runs) if platform.runs else ({}, "")
+    states, trouble = folders.states(platform.runs) if platform.runs else ({}, "")
     if trouble:
         _note(trouble)
     rows = []
@@ -143,10 +144,11 @@ def status(run: Run, output: Text = "text", namespace: Namespace = "", context: 
 
     Example: catdog status baseline-20261123-221301
     """
-    from k8s import runs, show
+    from k8s.actions import folders
+    from k8s.terminal import show
 
     seen, uri = _see(run, namespace, context, deep=False)
-    summary = runs.read(uri, runs.SUMMARY)[0] if uri else None
+    summary = folders.read(uri, folders.SUMMARY)[0] if uri else None
     facts = show.status(seen, uri, summary)
     print(show.as_json(facts) if output == "json" else show.status_text(seen, uri, facts))
     if facts["phase"] is None:
@@ -167,10 +169,12 @@ def logs(
 
     Example: catdog logs baseline-20261123-221301 -f
     """
-    from k8s import observe, show, snapshot
-    from k8s.cluster import log_lines
-    from k8s.follow import follow as follow_run
-    from k8s.follow import prefixed
+    from k8s.actions import observe
+    from k8s.api.client import log_lines
+    from k8s.explain import observation
+    from k8s.terminal import show
+    from k8s.terminal.follow import follow as follow_run
+    from k8s.terminal.follow import prefixed
 
     cluster = _cluster(context, namespace)
     seen = observe.observe(cluster, run)
@@ -183,18 +187,18 @@ def logs(
         return (
             found
             if rank is None
-            else dataclasses.replace(found, pods=[p for p in found.pods if snapshot.rank(p) == rank])
+            else dataclasses.replace(found, pods=[p for p in found.pods if observation.rank(p) == rank])
         )
 
     if follow:
         _until_interrupted(run, lambda: follow_run(cluster, look, _say, workers, narrate=False))
         return
-    pods = [pod for pod in look(False).pods if snapshot.started(pod)]
+    pods = [pod for pod in look(False).pods if observation.started(pod)]
     if not pods:
         _note(f"no worker of {run} has started; catdog why {run}, or -f to wait")
-    for pod in sorted(pods, key=lambda one: snapshot.rank(one) or 0):
+    for pod in sorted(pods, key=lambda one: observation.rank(one) or 0):
         for line in log_lines(cluster, str(pod["metadata"]["name"]), follow=False, tail=tail):
-            _say(prefixed(snapshot.rank(pod), workers, line.partition(" ")[2]))
+            _say(prefixed(observation.rank(pod), workers, line.partition(" ")[2]))
 
 
 def why(run: Run, output: Text = "text", namespace: Namespace = "", context: Context = "") -> None:
@@ -202,10 +206,10 @@ def why(run: Run, output: Text = "text", namespace: Namespace = "", context: Con
 
     Example: catdog why baseline-20261123-221301
     """
-    from k8s import show
-    from k8s.cause import as_text
-    from k8s.explain import explain
-    from k8s.phase import phase_of
+    from k8s.explain.cause import as_text
+    from k8s.explain.phase import phase_of
+    from k8s.explain.why import explain
+    from k8s.terminal import show
 
     seen, uri = _see(run, namespace, context, deep=True)
     causes = explain(seen)
@@ -238,7 +242,7 @@ def cancel(
 
     Example: catdog cancel baseline-20261123-221301
     """
-    from k8s import remove
+    from k8s.actions import remove
 
     cluster, platform, _ = _connect(context, namespace, {})
     remove.cancel(cluster, _target(run, platform), _say, timeout)
@@ -261,14 +265,15 @@ def resume(
 
     Example: catdog resume baseline-20261123-221301 --gpus 2
     """
-    from k8s import observe, remove, snapshot
-    from k8s.submit import again
+    from k8s.actions import observe, remove
+    from k8s.actions.submit import again
+    from k8s.explain import observation
 
     cluster, platform, served = _connect(context, namespace, settings)
     target = _target(run, platform)
     name = target.name or target.uri.rstrip("/").rpartition("/")[2]
     top = observe.find_top(cluster, name)
-    if top is not None and not (snapshot.succeeded(top) or snapshot.failed(top)):
+    if top is not None and not (observation.succeeded(top) or observation.failed(top)):
         raise usage(f"{name} is not over; catdog cancel {name} first")
     asked = again(name, target.uri, top, gpus, gpus_per_node, values)
     prepared = _prepare(cluster, asked, platform, served, datetime.now(UTC))
@@ -292,7 +297,7 @@ def delete(
 
     Example: catdog delete baseline-20261123-221301
     """
-    from k8s import remove
+    from k8s.actions import remove
 
     cluster, platform, _ = _connect(context, namespace, {})
     target = _target(run, platform)
@@ -312,8 +317,9 @@ def doctor(
 
     Example: catdog doctor baseline-20261123-221301
     """
-    from k8s import doctor as doctors
-    from k8s import observe, show
+    from k8s.actions import observe
+    from k8s.terminal import doctor as doctors
+    from k8s.terminal import show
 
     cluster = _cluster(context, namespace)
     checks = doctors.check(cluster)
@@ -360,13 +366,13 @@ def _fail(error: Exception, message: str) -> None:
 
 
 def _cluster(context: str, namespace: str) -> "Cluster":
-    from k8s.cluster import connect
+    from k8s.api.client import connect
 
     return connect(context, namespace)
 
 
 def _connect(context: str, namespace: str, settings: dict[str, Any]) -> "tuple[Cluster, Platform, Served]":
-    from k8s import observe
+    from k8s.actions import observe
 
     cluster = _cluster(context, namespace)
     left = observe.platform_settings(cluster)
@@ -376,7 +382,7 @@ def _connect(context: str, namespace: str, settings: dict[str, Any]) -> "tuple[C
 
 def _merged(left: Any, settings: dict[str, Any], where: str) -> "Platform":
     """What the chart left, the user's profile over it, the flags over both; each is checked with its own name."""
-    from k8s import platform
+    from k8s.settings import platform
 
     path = platform.profile_path(os.environ)
     profile, flags = platform.of_profile(path), platform.of_flags(settings)
@@ -386,9 +392,9 @@ def _merged(left: Any, settings: dict[str, Any], where: str) -> "Platform":
 
 
 def _target(run: str, platform: "Platform") -> "Target":
-    from k8s import runs
+    from k8s.actions import folders
 
-    return runs.target(run, platform.runs)
+    return folders.target(run, platform.runs)
 
 
 def folder_of(run: str, namespace: str, context: str) -> str:
@@ -397,9 +403,9 @@ def folder_of(run: str, namespace: str, context: str) -> str:
     Raises:
         ExitError: 66 when RUN is a name and where its folder is cannot be told.
     """
-    from k8s import observe, runs
+    from k8s.actions import folders, observe
 
-    if runs.is_folder(run):
+    if folders.is_folder(run):
         return run
     try:
         cluster, platform, _ = _connect(context, namespace, {})
@@ -415,10 +421,11 @@ def folder_of(run: str, namespace: str, context: str) -> str:
 
 def _see(run: str, namespace: str, context: str, *, deep: bool) -> "tuple[Snapshot, str]":
     """A run by name, in cluster and folder; or by folder only, which needs no cluster."""
-    from k8s import observe, runs, show
+    from k8s.actions import folders, observe
+    from k8s.terminal import show
 
-    if runs.is_folder(run):
-        state, trouble = runs.read(run, runs.STATE)
+    if folders.is_folder(run):
+        state, trouble = folders.read(run, folders.STATE)
         if trouble:
             raise missing(trouble)
         return show.of_folder(run, state, datetime.now(UTC)), run
@@ -429,8 +436,8 @@ def _see(run: str, namespace: str, context: str, *, deep: bool) -> "tuple[Snapsh
 
 
 def _prepare(cluster: "Cluster", asked: "Asked", platform: "Platform", served: "Served", now: datetime) -> "Prepared":
-    from k8s import observe
-    from k8s.submit import check_uris, prepare
+    from k8s.actions import observe
+    from k8s.actions.submit import check_uris, prepare
 
     def nodes(selector: dict[str, str], tolerations: list[dict[str, Any]]) -> Any:
         return observe.node_spaces(cluster, selector, tolerations) if platform.nodes_readable else (None, [])
@@ -442,13 +449,13 @@ def _prepare(cluster: "Cluster", asked: "Asked", platform: "Platform", served: "
 
 
 def _print_objects(prepared: "Prepared", output: str) -> None:
-    from k8s.manifest import to_json_list, to_yaml
+    from k8s.manifest.objects import to_json_list, to_yaml
 
     sys.stdout.write(to_yaml(prepared.objects) if output == "yaml" else to_json_list(prepared.objects))
 
 
 def _create(cluster: "Cluster", prepared: "Prepared") -> None:
-    from k8s.submit import check_on_server, create
+    from k8s.actions.submit import check_on_server, create
 
     for warning in check_on_server(cluster, prepared):
         _note(f"the API server warns: {warning}")
@@ -459,9 +466,9 @@ def _create(cluster: "Cluster", prepared: "Prepared") -> None:
 
 def _stay(cluster: "Cluster", prepared: "Prepared", follow: bool | None, wait: bool, timeout: float | None) -> None:
     """Follow or wait, as asked; without either, return at once."""
-    from k8s import observe, runs
-    from k8s.follow import ending
-    from k8s.follow import follow as follow_run
+    from k8s.actions import folders, observe
+    from k8s.terminal.follow import ending
+    from k8s.terminal.follow import follow as follow_run
 
     name, uri = prepared.spec.name, prepared.spec.config.run
     show_logs = (sys.stdout.isatty() if follow is None else follow) and not wait
@@ -474,7 +481,7 @@ def _stay(cluster: "Cluster", prepared: "Prepared", follow: bool | None, wait: b
 
     def stay() -> None:
         seen = follow_run(cluster, look, _say, prepared.spec.workers, logs=show_logs, timeout=timeout)
-        code, text = ending(seen, runs.read(uri, runs.SUMMARY)[0])
+        code, text = ending(seen, folders.read(uri, folders.SUMMARY)[0])
         print(text)
         raise typer.Exit(int(code))
 

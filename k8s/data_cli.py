@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from k8s import local
+from k8s.actions import local
 from trainer.config import DataCheckRequest, DataImportRequest, DataPackRequest
 
 data_app = typer.Typer(

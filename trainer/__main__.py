@@ -11,8 +11,6 @@ from pathlib import Path
 # Before TensorFlow is imported by anything: its C++ log would drown our lines. What fails is raised as well as logged.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from trainer import local_gang, orphan, signals
-from trainer.attempt import write_termination_message
 from trainer.config import (
     DataCheckRequest,
     DataImportRequest,
@@ -24,7 +22,10 @@ from trainer.config import (
     from_json,
 )
 from trainer.exits import PEER_LOST_WAIT, Exit, ExitError
-from trainer.topology import is_member, rank_text
+from trainer.folder.attempt import write_termination_message
+from trainer.process import orphan, signals
+from trainer.workers import gang
+from trainer.workers.topology import is_member, rank_text
 
 # How long the loop's thread may wait, each time it wants the interpreter back, for one that uploads or decodes. The
 # default, 5 ms, is a third of a small step.
@@ -37,7 +38,7 @@ SWITCH_SECONDS = 0.0005
 def _train(text: str) -> int:
     config = from_json(text, RunConfig)
     if config.workers > 1 and not is_member(os.environ):
-        return local_gang.run(config.workers, text)
+        return gang.run(config.workers, text)
     patience = _patience(os.environ)
     sys.setswitchinterval(SWITCH_SECONDS)
     stop = signals.install(config.grace_period)

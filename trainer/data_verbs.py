@@ -12,7 +12,6 @@ from functools import partial
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainer import quiet
 from trainer.config import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.data import check as checking
 from trainer.data import prepare
@@ -20,6 +19,7 @@ from trainer.data.contents import open_contents
 from trainer.data.reading import CONCURRENCY, reader
 from trainer.data.split import SPLITS, describe, list_data_set
 from trainer.exits import Exit, ExitError
+from trainer.process import quiet
 from trainer.storage.base import open_storage
 from trainer.storage.retry import MIB
 

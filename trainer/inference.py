@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from trainer import quiet, run_folder
 from trainer.config import EvaluateRequest, PredictRequest, ReportRequest
-from trainer.container import free_memory, processors
 from trainer.data.index import INDEX
 from trainer.data.reading import reader
 from trainer.data.split import Example, list_data_set, list_folder_per_class
 from trainer.exits import Exit, ExitError
+from trainer.folder import files
+from trainer.process import quiet
+from trainer.process.container import free_memory, processors
 from trainer.storage.base import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def evaluate(request: EvaluateRequest) -> int:
         ExitError: 66 when run or data are missing, 65 when a class is unknown or no picture can be used.
     """
     run, storage = open_storage(request.run), open_storage(request.data)
-    examples = _examples(storage, run_folder.read_labels(run))
+    examples = _examples(storage, files.read_labels(run))
     quiet.import_tensorflow()
     from trainer.data import cache
     from trainer.training.evaluation import evaluate as compare
@@ -92,7 +93,7 @@ def predict(request: PredictRequest) -> int:
             told).
     """
     run = open_storage(request.run)
-    run_folder.read_labels(run)
+    files.read_labels(run)
     pictures = [_picture(name) for name in request.images]
     quiet.import_tensorflow()
     import numpy as np
@@ -147,7 +148,7 @@ def report(request: ReportRequest) -> int:
         ExitError: 66 when it is no run folder.
     """
     run = open_storage(request.run)
-    if run.stat(run_folder.CONFIG) is None:
+    if run.stat(files.CONFIG) is None:
         raise ExitError(Exit.INPUT_MISSING, f"{request.run}: no run folder (no config.json)")
     quiet.import_tensorflow()
     from trainer.results import write_report

@@ -4,18 +4,19 @@ import logging
 import os
 from collections.abc import Mapping
 
-from trainer import quiet, run_folder, signals
-from trainer.attempt import Attempt
 from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
-from trainer.run_folder import Record, RunState
-from trainer.signals import StopRequest
+from trainer.folder import files
+from trainer.folder.attempt import Attempt
+from trainer.folder.files import Record, RunState
+from trainer.process import quiet, signals
+from trainer.process.signals import StopRequest
+from trainer.process.versions import revision, versions
 from trainer.start import begin
 from trainer.storage.base import open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
 from trainer.telemetry.metrics import Metrics, serve
-from trainer.topology import from_environment
-from trainer.versions import revision, versions
+from trainer.workers.topology import from_environment
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ def train(config: RunConfig, stop: StopRequest, environment: Mapping[str, str]) 
     # Who is here, what to train on, where to go on from: all that can be wrong with the input is found here.
     start = begin(config, topology, run, environment, count)
     if start.finished:
-        log.info("%s is finished; its report is %s/%s", config.run, run.uri, run_folder.REPORT)
+        log.info("%s is finished; its report is %s/%s", config.run, run.uri, files.REPORT)
         return Exit.DONE
 
     # TensorFlow takes seconds to import, so bad input is answered before, and a stop signal is handled meanwhile.
@@ -46,11 +47,11 @@ def train(config: RunConfig, stop: StopRequest, environment: Mapping[str, str]) 
     from trainer import results
     from trainer.data.load import load_splits
     from trainer.observers import Observers
-    from trainer.strategy import configure, distribute, resolve_precision, set_precision, threads_of
     from trainer.training import loop
     from trainer.training.agreement import agree, leave_together
     from trainer.training.learner import build_learner
     from trainer.training.resume import first_state
+    from trainer.training.strategy import configure, distribute, resolve_precision, set_precision, threads_of
 
     metrics.restarts.set(start.restarts)
     metrics.checkpoints_refused.inc(len(start.refused))
@@ -73,7 +74,7 @@ def train(config: RunConfig, stop: StopRequest, environment: Mapping[str, str]) 
 
         record = Record(config, start.source.data.fingerprint, versions(), revision(), threads_of(config))
         if topology.rank == 0:
-            run_folder.write_record(run, record)
+            files.write_record(run, record)
         pixels = load_splits(config, start.source, run if topology.rank == 0 else None)
 
         for name, split in pixels.items():

@@ -5,9 +5,10 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from trainer import run_folder
-from trainer.attempt import Attempt
 from trainer.exits import Exit
+from trainer.folder import files
+from trainer.folder.attempt import Attempt
+from trainer.folder.uploads import Uploads
 from trainer.storage.base import Storage
 from trainer.telemetry import progress
 from trainer.telemetry.metrics import Metrics
@@ -17,7 +18,6 @@ from trainer.training.checkpoint import Snapshot
 from trainer.training.loop import Hooks, StepNumbers, Task
 from trainer.training.state import LoopState, goodput
 from trainer.training.watchdog import Watchdog
-from trainer.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class Observers:
             self._view.epoch(state)
         if self._uploads is not None and self._tensorboard is not None:
             self._tensorboard.epoch(state)
-            self._uploads.submit("metrics", lambda: run_folder.write_metrics(self._run, state.history))
+            self._uploads.submit("metrics", lambda: files.write_metrics(self._run, state.history))
             self._uploads.submit("tensorboard", self._tensorboard.copy)
 
     def _best(self, best: Snapshot) -> None:

@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer import run_folder
 from trainer.config import RunConfig, fingerprint
 from trainer.data import augment
 from trainer.data.augment import transforms
 from trainer.data.cache import PixelCache
 from trainer.data.source import Source
 from trainer.exits import Exit, ExitError
+from trainer.folder import files
+from trainer.folder.files import Record
 from trainer.recipes import RECIPES
-from trainer.run_folder import Record
 from trainer.storage.base import Storage, StorageMissing
 from trainer.telemetry import figures
 from trainer.telemetry.report import ReportInput, render
@@ -81,9 +81,9 @@ def finish(
         probabilities(export.Classifier(model, config.image_size, labels).serve_pixels, pixels["test"]), pixels["test"]
     )
     export.export(run, model, config, labels, model_card(record, labels, test, source.demo))
-    run_folder.write_json(run, run_folder.SUMMARY, summary(record, source, pixels, task, state, test))
+    files.write_json(run, files.SUMMARY, summary(record, source, pixels, task, state, test))
     write_figures(run, pixels, [one.name for one in source.data.splits["test"]], labels, config, test)
-    run_folder.write_metrics(run, state.history)
+    files.write_metrics(run, state.history)
     report = write_report(run, ended="succeeded")
     log.info("finished: test accuracy %.1f %% on %d pictures", 100 * test.accuracy, test.examples)
     log.info("model: %s/model  report: %s", run.uri, report)
@@ -176,9 +176,9 @@ def write_report(run: Storage, ended: str | None = None) -> str:
     Raises:
         StorageMissing: this is no run folder.
     """
-    config = json.loads(run.read(run_folder.CONFIG))
-    history = run_folder.read_metrics(run)
-    state = run_folder.read_json(run, run_folder.STATE)
+    config = json.loads(run.read(files.CONFIG))
+    history = files.read_metrics(run)
+    state = files.read_json(run, files.STATE)
     if ended is not None:
         state = {**(state or {}), "state": ended}
     if history:
@@ -188,14 +188,14 @@ def write_report(run: Storage, ended: str | None = None) -> str:
             config=_for_people(config),
             state=state,
             history=history,
-            summary=run_folder.read_json(run, run_folder.SUMMARY),
+            summary=files.read_json(run, files.SUMMARY),
             figures=_read_figures(run),
-            rejected=run_folder.read_json(run, run_folder.REJECTED) or [],
+            rejected=files.read_json(run, files.REJECTED) or [],
             defaults=_defaults(config["config"].get("recipe", "")),
         )
     )
-    run.write(run_folder.REPORT, page.encode())
-    return f"{run.uri}/{run_folder.REPORT}"
+    run.write(files.REPORT, page.encode())
+    return f"{run.uri}/{files.REPORT}"
 
 
 def _for_people(document: Mapping[str, Any]) -> dict[str, Any]:

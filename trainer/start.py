@@ -7,22 +7,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer import lease as leases
-from trainer import run_folder
 from trainer.config import RunConfig, fingerprint
 from trainer.data.source import Source, open_source
 from trainer.data.split import describe
 from trainer.exits import Exit, ExitError
-from trainer.lease import Lease
-from trainer.rendezvous import Hello, Message, meet, refuse
-from trainer.run_folder import RunState
+from trainer.folder import files
+from trainer.folder import lease as leases
+from trainer.folder.files import RunState
+from trainer.folder.lease import Lease
+from trainer.process.versions import catdog_version
 from trainer.storage.base import Storage
 from trainer.storage.retry import RetryEvent
-from trainer.topology import Topology
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot, Unusable
 from trainer.training.state import Length, finished, length_of
-from trainer.versions import catdog_version
+from trainer.workers.rendezvous import Hello, Message, meet, refuse
+from trainer.workers.topology import Topology
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def begin(
     except ExitError as error:
         if start.lease is not None:
             state = RunState("failed", error.message, int(error.code), 0, restarts=start.restarts)
-            run_folder.write_state(run, state)
+            files.write_state(run, state)
             leases.release(run, start.lease)
         raise
     return start
@@ -103,15 +103,15 @@ def claim(
         ExitError: 65 and 66 about the data; 73 for a folder that is held, or of another configuration or data set; 74
             when no checkpoint can be read. A refused command leaves no trace in a folder that is not its own.
     """
-    record = run_folder.read_record(run)
-    config = run_folder.settle(config, record)
+    record = files.read_record(run)
+    config = files.settle(config, record)
     source = open_source(config.data, cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry)
     _tell(source)
-    run_folder.check_data(config, record, source.data.fingerprint)
+    files.check_data(config, record, source.data.fingerprint)
     length = length_of(config, len(source.data.splits["train"]))
     lease = leases.acquire(run, leases.myself(environment))
     try:
-        previous = run_folder.read_state(run)
+        previous = files.read_state(run)
         found = checkpoint.newest(run.child("checkpoints"))
         snapshot = found.snapshot
         if found.refused:

@@ -149,7 +149,7 @@ def come_back(site: Site) -> None:
 
 
 def takes_jobsets(site: Site) -> bool:
-    manifest = REPOSITORY / "tests" / "unit" / "k8s" / "golden" / "two-nodes-jobset.yaml"
+    manifest = REPOSITORY / "tests" / "unit" / "k8s" / "manifest" / "golden" / "two-nodes-jobset.yaml"
     try:
         api.kubectl(site.cluster, "-n", site.namespace, "create", "--dry-run=server", "-f", str(manifest))
     except api.ClusterError:  # its webhook does not answer yet

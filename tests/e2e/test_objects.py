@@ -14,7 +14,7 @@ from tests.e2e.kit import REPOSITORY, Site, set_flags, values_of
 pytestmark = pytest.mark.timeout(120, func_only=True)  # setting up may build for minutes
 
 CHART = REPOSITORY / "helm" / "catdog"
-GOLDEN = sorted((REPOSITORY / "tests" / "unit" / "k8s" / "golden").glob("*.yaml"))
+GOLDEN = sorted((REPOSITORY / "tests" / "unit" / "k8s" / "manifest" / "golden").glob("*.yaml"))
 
 
 @pytest.mark.parametrize("manifest", GOLDEN, ids=lambda path: path.stem)

@@ -15,6 +15,6 @@ def _four_exact_cpus() -> None:
     if "tensorflow" not in sys.modules:  # no test that was collected needs it
         return
     from trainer.config import RunConfig
-    from trainer.strategy import configure
+    from trainer.training.strategy import configure
 
     configure(RunConfig(deterministic=True, devices=4))

@@ -1,1 +1,0 @@
-"""From pictures in storage to the batches of one step."""

@@ -10,10 +10,10 @@ import uuid
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from trainer.container import processors
 from trainer.data.drawing.dice import Dice
 from trainer.data.drawing.draw import DEMO_VERSION, LABELS, SPLITS, draw
 from trainer.exits import Exit, ExitError
+from trainer.process.container import processors
 
 MARKER = "demo.json"
 

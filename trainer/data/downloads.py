@@ -22,8 +22,8 @@ from pathlib import Path
 
 import google_crc32c
 
-from trainer.container import disk_limit
 from trainer.data.split import Example
+from trainer.process.container import disk_limit
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,0 @@
-"""The step, the loop, and what it saves."""

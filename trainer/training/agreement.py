@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.exits import Exit, ExitError
-from trainer.strategy import Distribution
+from trainer.training.strategy import Distribution
 
 
 def agree(distribution: Distribution, what: str, value: str) -> None:

@@ -10,9 +10,9 @@ import keras
 import numpy.typing as npt
 import tensorflow as tf
 
-from trainer import run_folder
 from trainer.config import RunConfig
 from trainer.data.decode import decode
+from trainer.folder import files
 from trainer.models.registry import build_for_export
 from trainer.storage.base import Storage
 
@@ -83,7 +83,7 @@ def export(storage: Storage, model: Any, config: RunConfig, labels: Sequence[str
         (folder / CARD).write_text(card)
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             storage.write("model/" + path.relative_to(folder).as_posix(), path)
-    run_folder.write_labels(storage, labels)  # last: a model with labels is whole
+    files.write_labels(storage, labels)  # last: a model with labels is whole
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def load_exported(storage: Storage) -> Exported:
     Raises:
         ExitError: 66 when nothing was exported there.
     """
-    labels = run_folder.read_labels(storage)
+    labels = files.read_labels(storage)
     with tempfile.TemporaryDirectory(prefix="catdog-model-") as name:
         folder = Path(name)
         for stat in storage.list(f"model/{SAVED_MODEL}/"):

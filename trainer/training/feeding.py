@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.data.pipeline import Feed
-from trainer.strategy import Distribution
+from trainer.training.strategy import Distribution
 
 
 def to_devices(distribution: Distribution, feeds: tuple[Feed, ...], stop: float) -> Any:

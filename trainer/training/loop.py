@@ -19,8 +19,7 @@ from trainer.data.cache import PixelCache
 from trainer.data.order import Layout, Schedule
 from trainer.data.pipeline import Feed, evaluation_feeds, prefetched, training_feeds
 from trainer.exits import Exit, ExitError
-from trainer.signals import StopRequest, stop_code
-from trainer.strategy import Distribution
+from trainer.process.signals import StopRequest, stop_code
 from trainer.training.agreement import blamed
 from trainer.training.checkpoint import Snapshot
 from trainer.training.feeding import to_devices
@@ -37,6 +36,7 @@ from trainer.training.step import (
     build_evaluation_step,
     build_train_step,
 )
+from trainer.training.strategy import Distribution
 
 LAG = 2
 

@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from k8s.cli import app
-from tests.unit.k8s.test_platform import CONFIG_MAP
+from tests.unit.k8s.settings.test_platform import CONFIG_MAP
 from trainer.exits import Exit, ExitError
 
 REPOSITORY = Path(__file__).parents[3]

@@ -1,1 +1,0 @@
-"""How the pictures of the demo data set are drawn: chance, shapes, paint, animals, scenes, and a picture of them."""

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 
 from trainer.exits import Exit
-from trainer.strategy import Devices, Distribution, distribute
-from trainer.topology import ALONE
 from trainer.training.agreement import agree, blamed, leave_together
+from trainer.training.strategy import Devices, Distribution, distribute
+from trainer.workers.topology import ALONE
 
 REPOSITORY = Path(__file__).parents[4]
 LIMIT = 90.0

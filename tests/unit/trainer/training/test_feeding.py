@@ -4,9 +4,9 @@ import pytest
 import tensorflow as tf
 
 from trainer.data.pipeline import Feed
-from trainer.strategy import Devices, Distribution, distribute
-from trainer.topology import ALONE
 from trainer.training.feeding import to_devices
+from trainer.training.strategy import Devices, Distribution, distribute
+from trainer.workers.topology import ALONE
 
 
 def on(replicas: int) -> Distribution:

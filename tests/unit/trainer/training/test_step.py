@@ -16,12 +16,12 @@ from trainer.data.order import PADDING, Layout
 from trainer.data.pipeline import Feed
 from trainer.models import registry
 from trainer.models.network import DropoutLayer, Network
-from trainer.strategy import Devices, Distribution, distribute, set_precision
-from trainer.topology import ALONE
 from trainer.training.feeding import to_devices
 from trainer.training.learner import Learner, build_learner, restore, snapshot
 from trainer.training.loop import lay_out
 from trainer.training.step import CORRECT, LOSS, WEIGHT, build_evaluation_step, build_train_step
+from trainer.training.strategy import Devices, Distribution, distribute, set_precision
+from trainer.workers.topology import ALONE
 
 SIZE = 24
 

@@ -1,0 +1,38 @@
+"""Starts the trainer on this machine as a child process and passes its exit code on."""
+
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+
+from trainer.config import Request, to_json
+from trainer.process.orphan import PARENT
+
+CANNOT = 3  # a prerequisite is missing
+
+
+def run(verb: str, request: Request) -> int:
+    """`python -m trainer VERB --config -` with `request` on its standard input; return its exit code.
+
+    The child is in a process group of its own, so that Ctrl-C in a terminal reaches it once, forwarded from here.
+    """
+    if importlib.util.find_spec("tensorflow") is None:
+        print("catdog: TensorFlow is not installed here; pip install 'catdog[cpu]' or 'catdog[cuda]'", file=sys.stderr)
+        return CANNOT
+    child = subprocess.Popen(
+        [sys.executable, "-m", "trainer", verb, "--config", "-"],
+        env={**os.environ, PARENT: str(os.getpid())},
+        stdin=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+
+    def forward(number: int, frame: object) -> None:
+        if child.poll() is None:
+            child.send_signal(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, forward)
+    child.communicate(to_json(request))
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode

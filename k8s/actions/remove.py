@@ -1,0 +1,80 @@
+"""Ends runs: cancel with a saved checkpoint, delete objects, and the run folder only when asked."""
+
+import time
+from collections.abc import Callable
+
+from k8s.actions import folders, observe
+from k8s.actions.folders import Target
+from k8s.api import client as api
+from k8s.api.client import Cluster
+from k8s.exits import Cli, CliError, missing
+from k8s.explain import observation
+from k8s.explain.observation import Object
+
+POLL_SECONDS = 1.0
+Say = Callable[[str], None]
+
+
+def cancel(cluster: Cluster, target: Target, say: Say, timeout: float) -> None:
+    """Delete the run's objects: its pods get SIGTERM, save and end, and nothing starts them again.
+
+    Raises:
+        CliError: 3 when there is nothing to cancel; 124 when its pods are still there after `timeout` seconds.
+        ApiError: when the API server refuses or is not reached.
+    """
+    top = observe.find_top(cluster, target.name)
+    if top is None:
+        raise missing(f"no run {target.name} in namespace {cluster.namespace}; catdog list shows what there is")
+    if observation.succeeded(top) or observation.failed(top):
+        say(f"{target.name} has ended already; catdog delete {target.name} removes its objects")
+        return
+    uri = observe.run_uri_of(top) or target.uri
+    remove(cluster, top, say, timeout)
+    trouble = folders.mark_cancelled(uri) if uri else ""
+    if trouble:
+        say(f"note: {trouble}")
+    say(f"{target.name} is cancelled; catdog resume {target.name} goes on from its last checkpoint")
+
+
+def remove(cluster: Cluster, top: Object, say: Say, timeout: float) -> None:
+    """Delete an object and wait until it and what it owns are gone.
+
+    Raises:
+        CliError: 124 when it is still there after `timeout` seconds.
+    """
+    api.delete(cluster, top)
+    path = api.path_of(cluster, str(top["kind"]), str(top["metadata"]["name"]))
+    deadline, told = time.monotonic() + timeout, False
+    while (left := api.find(cluster, path, f"look for {top['metadata']['name']}")) is not None:
+        if left["metadata"].get("uid") != top["metadata"].get("uid"):
+            return
+        if time.monotonic() > deadline:
+            name = top["metadata"]["name"]
+            raise CliError(
+                Cli.TIMED_OUT,
+                f"{name} is being deleted, but is still there after {timeout:g} s: catdog why {name} says why",
+            )
+        if not told:
+            say("waiting for the workers to save and end")
+            told = True
+        time.sleep(POLL_SECONDS)
+
+
+def delete(cluster: Cluster, target: Target, say: Say, *, folder: bool, timeout: float) -> None:
+    """Delete the run's objects, whatever state it is in; with `folder` the run folder too.
+
+    Raises:
+        CliError: 3 when there is nothing to delete, or the folder is not to be deleted from here.
+    """
+    top = observe.find_top(cluster, target.name)
+    if top is None and not folder:
+        raise missing(f"no run {target.name} in namespace {cluster.namespace}; --folder deletes its run folder")
+    uri = observe.run_uri_of(top) or target.uri
+    if top is not None:
+        remove(cluster, top, say, timeout)
+        say(f"deleted {top['kind']} {target.name}")
+    if not folder:
+        return
+    if not uri:
+        raise missing(f"it is not known where the run folder of {target.name} is; name it by its URI")
+    say(f"deleted {folders.delete_folder(uri)} objects of {uri}")

@@ -1,0 +1,228 @@
+"""From flags to a run in the cluster: configure, plan, render, check on the server, create all or nothing."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from k8s.actions import folders
+from k8s.api import client as api
+from k8s.api.client import Cluster
+from k8s.api.errors import UNREACHABLE, ApiError
+from k8s.exits import missing, usage
+from k8s.explain.observation import Object
+from k8s.manifest import objects as manifest
+from k8s.manifest.objects import CONFIG_ANNOTATION, RunSpec, Served
+from k8s.planning import plan
+from k8s.planning.capacity import NodeSpace
+from k8s.planning.plan import Plan
+from k8s.settings.options import resolve
+from k8s.settings.platform import Platform, require_image
+from trainer.config import RunConfig, from_json
+
+RENDEZVOUS_SECONDS = 1200.0  # nodes may have to be made, and images pulled
+Nodes = Callable[[dict[str, str], list[dict[str, Any]]], tuple[Sequence[NodeSpace] | None, list[str]]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What was typed: flags of RunConfig by field name, and the shape of the run."""
+
+    values: Mapping[str, Any]
+    gpus: int
+    workers: int | None = None
+    gpus_per_node: int | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that can be created: its objects, and what to tell about them."""
+
+    spec: RunSpec
+    objects: list[manifest.Object]
+    notes: tuple[str, ...]
+
+
+def prepare(asked: Asked, platform: Platform, served: Served, nodes: Nodes, now: datetime) -> Prepared:
+    """Everything up to the first write. `nodes` looks at the nodes that match, or gives None.
+
+    Raises:
+        CliError: 2 for what was typed, 3 for what the platform lacks.
+        ExitError: 64 for an option's value out of bounds.
+    """
+    require_image(platform)
+    base = resolve(asked.values)
+    name = asked.name or default_name(base.recipe, now)
+    # One worker is enough to know which nodes match: all workers are equal.
+    found, looked = nodes(manifest.selector_of(platform, asked.gpus), manifest.tolerations_of(platform, asked.gpus))
+    chosen = plan.plan(
+        asked.gpus,
+        lambda gpus: manifest.need(platform, gpus),
+        found,
+        platform.gpus_per_node,
+        workers=asked.workers,
+        gpus_per_worker=asked.gpus_per_node,
+    )
+    manifest.check_memory(platform, chosen.gpus)
+    config = configure(asked.values, base, platform, chosen, name)
+    spec = RunSpec(name, config, chosen.gpus)
+    objects = manifest.render(spec, platform, served)
+    notes = [*looked, chosen.note, manifest.shape_note(spec, platform, served)]
+    if not config.data:
+        notes.append("no --data, and none in the platform: the drawn demo set (cartoons, not photographs)")
+    return Prepared(spec, objects, tuple(notes))
+
+
+def default_name(recipe: str, now: datetime) -> str:
+    """RECIPE-DATE-TIME, so that names sort by age."""
+    return f"{recipe.replace('_', '-')}-{now:%Y%m%d-%H%M%S}"
+
+
+def configure(values: Mapping[str, Any], base: RunConfig, platform: Platform, chosen: Plan, name: str) -> RunConfig:
+    """The configuration that the pods get: what was typed, over what the platform and the plan say, over the recipe.
+
+    Raises:
+        CliError: 2 for flags that contradict --gpus, or folders that pods cannot see; 3 without a place for runs.
+    """
+    accelerator = "gpu" if chosen.gpus else "cpu"
+    if values.get("accelerator", "auto") not in ("auto", accelerator):
+        raise usage(f"--accelerator {values['accelerator']} contradicts --gpus {chosen.workers * chosen.gpus}")
+    if chosen.gpus and values.get("devices", chosen.gpus) not in (0, chosen.gpus):
+        raise usage(f"--devices {values['devices']} contradicts --gpus: each worker gets {chosen.gpus}")
+    run = values.get("run") or (f"{platform.runs.rstrip('/')}/{name}" if platform.runs else "")
+    if not run:
+        raise missing(
+            "no place for the run folder: helm upgrade catdog … --set runs=gs://BUCKET/PREFIX, or --run gs://BUCKET/PREFIX"
+        )
+    data = values.get("data", platform.data)  # --data '' is the demo set, whatever the platform says
+    init_from = folders.target(base.init_from, platform.runs).uri if base.init_from else ""
+    if base.init_from and not init_from:
+        raise missing(f"--init-from {base.init_from} is a name, and the platform has no `runs`; use gs://BUCKET/PREFIX")
+    for flag, uri in (("--run", run), ("--data", data), ("--init-from", init_from)):
+        check_visible(platform, flag, uri)
+    return dataclasses.replace(
+        base,
+        data=data,
+        run=run,
+        init_from=init_from,
+        workers=chosen.workers,
+        accelerator=accelerator,
+        devices=chosen.gpus or base.devices,
+        metrics_port=values.get("metrics_port", platform.metrics_port),
+        rendezvous_timeout=values.get("rendezvous_timeout", RENDEZVOUS_SECONDS),
+    )
+
+
+def check_visible(platform: Platform, flag: str, uri: str) -> None:
+    """Raise CliError 2 when `uri` is a folder that is not mounted in the pods."""
+    if not uri or uri.startswith("gs://"):
+        return
+    path = uri.removeprefix("file://")
+    if not path.startswith("/") or not manifest.mounted(platform, path):
+        raise usage(f"{flag} {uri}: pods cannot see that folder; use gs://…, or a folder below a mount of extraVolumes")
+
+
+def check_uris(config: RunConfig) -> list[str]:
+    """Look whether data and run URI exist, as far as these credentials may; return warnings.
+
+    Raises:
+        CliError: 3 when a data set or bucket is missing.
+    """
+    warnings = []
+    if config.data.startswith("gs://"):
+        warnings.append(folders.check_data(config.data))
+    if config.run.startswith("gs://"):
+        warnings.append(folders.check_runs(config.run))
+    return [warning for warning in warnings if warning]
+
+
+def check_on_server(cluster: Cluster, prepared: Prepared) -> list[str]:
+    """Server-side dry run of every object; return the server's warnings.
+
+    Raises:
+        ApiError: the first object that would be refused.
+    """
+    return [warning for one in prepared.objects for warning in api.create(cluster, one, dry_run=True)[1]]
+
+
+def create(cluster: Cluster, prepared: Prepared) -> Object:
+    """Create all objects, or none; return the first, which owns the others.
+
+    Raises:
+        ApiError: nothing was left behind, or the message says what.
+    """
+    first, *others = prepared.objects
+    top = _create_top(cluster, first)
+    owner = {
+        "apiVersion": top["apiVersion"],
+        "kind": top["kind"],
+        "name": top["metadata"]["name"],
+        "uid": top["metadata"]["uid"],
+    }
+    try:
+        for one in others:
+            api.create(cluster, {**one, "metadata": {**one["metadata"], "ownerReferences": [owner]}})
+    except BaseException as error:
+        _undo(cluster, top, error)
+        raise
+    return top
+
+
+def _create_top(cluster: Cluster, one: manifest.Object) -> Object:
+    try:
+        return api.create(cluster, one)[0]
+    except ApiError as error:
+        if error.status != UNREACHABLE:
+            raise
+        # The answer was lost, the object perhaps not. The dry run just found the name free: what is there is ours.
+        kind, name = str(one["kind"]), str(one["metadata"]["name"])
+        found = api.find(cluster, api.path_of(cluster, kind, name), f"read {kind} {name}")
+        if found is None or _configuration(found) != _configuration(one):
+            raise
+        return found
+
+
+def _configuration(one: Mapping[str, Any]) -> str | None:
+    """The configuration in an object's pod template."""
+    spec = one["spec"]
+    if one["kind"] == "JobSet":
+        spec = spec["replicatedJobs"][0]["template"]["spec"]
+    found = spec["template"]["metadata"].get("annotations", {}).get(CONFIG_ANNOTATION)
+    return None if found is None else str(found)
+
+
+def _undo(cluster: Cluster, top: Object, error: BaseException) -> None:
+    try:
+        api.delete(cluster, top)
+    except ApiError as second:
+        name = f"{top['kind']} {top['metadata']['name']}"
+        error.add_note(f"{name} was made and could not be deleted ({second.message}): kubectl delete it")
+
+
+def again(
+    name: str, uri: str, top: Object | None, gpus: int | None, gpus_per_node: int | None, typed: Mapping[str, Any]
+) -> Asked:
+    """What to ask for to go on with a run: what it was asked for, with what is typed now over it.
+
+    Its configuration is that of its objects while there are any, else that of its folder, which must be readable.
+
+    Raises:
+        CliError: 3 when neither has it.
+    """
+    text = None if top is None else _configuration(top)
+    config = from_json(text, RunConfig) if text is not None else folders.read_config(uri)
+    before = config.workers * max(1, config.devices) if config.accelerator == "gpu" else 0
+    total = before if gpus is None else gpus
+    values = {**dataclasses.asdict(config), **typed}
+    workers = typed.get("workers")
+    if workers is None and total == 0 and before == 0:
+        workers = config.workers
+    values.pop("workers")
+    if total > 0 or before > 0:
+        # The plan decides both anew, unless they are typed; CPU workers on CPUs keep their virtual devices.
+        for planned in ("accelerator", "devices"):
+            if planned not in typed:
+                values.pop(planned)
+    return Asked(values, total, workers, gpus_per_node, name)

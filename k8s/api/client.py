@@ -1,0 +1,303 @@
+"""The Kubernetes API, as few calls as catdog needs; the only importer of `kubernetes`, and only when first used.
+
+Objects go in and come out as the API's JSON. The client library gives the kubeconfig, credentials and connections;
+its typed models are not used, so that what is read here is what `kubectl get -o json` shows.
+"""
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from k8s.api.errors import ApiError, of_answer, unreachable
+from k8s.exits import missing
+
+Object = Mapping[str, Any]
+
+JOBS, JOB_SETS = "/apis/batch/v1", "/apis/jobset.x-k8s.io/v1alpha2"
+KUEUE, KUEUE_VISIBILITY = "/apis/kueue.x-k8s.io/v1beta2", "/apis/visibility.kueue.x-k8s.io/v1beta2"
+CORE = "/api/v1"
+
+CONNECT_SECONDS, READ_SECONDS, LOG_SILENCE_SECONDS = 5.0, 30.0, 300.0
+PAGE = 500
+_TRIES, _FIRST_WAIT = 4, 0.25
+
+_PLURALS = {
+    "Job": (JOBS, "jobs"),
+    "JobSet": (JOB_SETS, "jobsets"),
+    "Service": (CORE, "services"),
+}
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A way to one API server, and the namespace in which runs are."""
+
+    pool: Any
+    configuration: Any
+    namespace: str
+
+    @property
+    def server(self) -> str:
+        """The API server's URL."""
+        return str(self.configuration.host)
+
+
+def connect(context: str = "", namespace: str = "") -> Cluster:
+    """The cluster of the kubeconfig (KUBECONFIG, ~/.kube/config), or the one this process runs in; makes no request.
+
+    Raises:
+        CliError: 3 without a usable kubeconfig.
+    """
+    from kubernetes import client, config
+    from kubernetes.config.config_exception import ConfigException
+
+    try:
+        contexts, active = config.list_kube_config_contexts()
+    except ConfigException as error:
+        return _inside(namespace, context, str(error))
+    chosen = next((one for one in contexts if one["name"] == context), None) if context else active
+    if chosen is None:
+        names = ", ".join(sorted(str(one["name"]) for one in contexts))
+        raise missing(f"no context {context!r} in the kubeconfig; it has {names}")
+    try:
+        api = config.new_client_from_config(context=context or None)
+    except ConfigException as error:
+        raise missing(f"the kubeconfig cannot be used: {_first_line(error)}") from error
+    if not api.configuration.verify_ssl:
+        import urllib3
+
+        # The kubeconfig says so itself (insecure-skip-tls-verify); once a request would drown every answer.
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+    found = namespace or str((chosen.get("context") or {}).get("namespace") or "default")
+    return Cluster(client.rest.RESTClientObject(api.configuration).pool_manager, api.configuration, found)
+
+
+def _inside(namespace: str, context: str, trouble: str) -> Cluster:
+    from kubernetes import client, config
+    from kubernetes.config.config_exception import ConfigException
+
+    configuration = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)
+    except ConfigException as error:
+        raise missing(
+            f"no cluster: {_first_line(trouble)}; set KUBECONFIG, or use --dry-run --platform FILE, which needs none"
+        ) from error
+    if context:
+        raise missing(f"no context {context!r}: there is no kubeconfig here")
+    with open("/var/run/secrets/kubernetes.io/serviceaccount/namespace") as file:
+        return Cluster(
+            client.rest.RESTClientObject(configuration).pool_manager, configuration, namespace or file.read().strip()
+        )
+
+
+def get(cluster: Cluster, path: str, what: str, query: Mapping[str, str] | None = None) -> Object:
+    """One object, or a list's page. Transient failures are tried again for a few seconds.
+
+    Raises:
+        ApiError: when the API server refuses or is not reached.
+    """
+    for attempt in range(_TRIES):
+        try:
+            return _request(cluster, "GET", path, what, query=query)[0]
+        except ApiError as error:
+            if not error.transient or attempt == _TRIES - 1:
+                raise
+            time.sleep(_FIRST_WAIT * 2**attempt)
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def find(cluster: Cluster, path: str, what: str) -> Object | None:
+    """One object, or None where there is none. Raises ApiError otherwise."""
+    try:
+        return get(cluster, path, what)
+    except ApiError as error:
+        if error.status == 404:
+            return None
+        raise
+
+
+def items(cluster: Cluster, path: str, what: str, selector: str = "", fields: str = "") -> list[Object]:
+    """All objects of a list, page by page; each is given the list's apiVersion and kind, which the API leaves out."""
+    found: list[Object] = []
+    query = {"limit": str(PAGE)}
+    if selector:
+        query["labelSelector"] = selector
+    if fields:
+        query["fieldSelector"] = fields
+    while True:
+        page = get(cluster, path, what, query)
+        kind = str(page.get("kind", "")).removesuffix("List")
+        found += [{"apiVersion": page.get("apiVersion"), "kind": kind, **one} for one in page.get("items") or ()]
+        token = (page.get("metadata") or {}).get("continue")
+        if not token:
+            return found
+        query["continue"] = token
+
+
+def path_of(cluster: Cluster, kind: str, name: str = "") -> str:
+    """The path of a Job, JobSet or Service, or of their list, in the cluster's namespace."""
+    group, plural = _PLURALS[kind]
+    return namespaced(cluster, group, plural, name)
+
+
+def namespaced(cluster: Cluster, group: str, plural: str, name: str = "") -> str:
+    """The path of an object, or of a list, in the cluster's namespace."""
+    return f"{group}/namespaces/{cluster.namespace}/{plural}" + (f"/{name}" if name else "")
+
+
+def create(cluster: Cluster, one: Object, *, dry_run: bool = False) -> tuple[Object, tuple[str, ...]]:
+    """Create an object, or let the server only check it; returns it, and the server's warnings.
+
+    Raises:
+        ApiError: the object was refused, or (UNREACHABLE) it is not known whether it was made.
+    """
+    kind, name = str(one["kind"]), str(one["metadata"]["name"])
+    query = {"dryRun": "All"} if dry_run else {}
+    query["fieldValidation"] = "Strict"
+    return _request(cluster, "POST", path_of(cluster, kind), f"create {kind} {name}", query=query, body=one)
+
+
+def delete(cluster: Cluster, one: Object) -> None:
+    """Delete exactly this object, and what it owns before it (foreground); nothing happens when it is gone already.
+
+    Raises:
+        ApiError: when the API server refuses or is not reached.
+    """
+    kind, name, uid = str(one["kind"]), str(one["metadata"]["name"]), one["metadata"].get("uid")
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
+    if uid:
+        body["preconditions"] = {"uid": uid}
+    try:
+        _request(cluster, "DELETE", path_of(cluster, kind, name), f"delete {kind} {name}", body=body)
+    except ApiError as error:
+        if error.status not in (404, 409):
+            raise
+
+
+def serves(cluster: Cluster, group: str) -> bool:
+    """Whether the cluster serves an API: "/apis/jobset.x-k8s.io/v1alpha2"."""
+    return find(cluster, group, f"look for {group}") is not None
+
+
+def may(cluster: Cluster, verb: str, group: str, resource: str, subresource: str = "") -> bool:
+    """Whether these credentials may do that in the namespace (SelfSubjectAccessReview, which anybody may ask)."""
+    attributes = {"namespace": cluster.namespace, "verb": verb, "group": group, "resource": resource}
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": {**attributes, "subresource": subresource} if subresource else attributes},
+    }
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    answer, _ = _request(cluster, "POST", path, "ask what you may do", body=review)
+    return bool((answer.get("status") or {}).get("allowed"))
+
+
+def log_lines(cluster: Cluster, pod: str, *, follow: bool, since: str = "", tail: int | None = None) -> Iterator[str]:
+    """The log of a pod's container, each line with its time in front; with `follow` until the container ends.
+
+    Raises:
+        ApiError: when there is no log to be had, or the connection breaks.
+    """
+    query = {"timestamps": "true", **({"follow": "true"} if follow else {})}
+    if since:
+        query["sinceTime"] = since
+    if tail is not None:
+        query["tailLines"] = str(tail)
+    path, what = namespaced(cluster, CORE, "pods", f"{pod}/log"), f"read the log of pod {pod}"
+    answer = _open(cluster, "GET", path, query, None, LOG_SILENCE_SECONDS, stream=True)
+    try:
+        if answer.status >= 400:
+            raise of_answer(answer.status, _json(answer.read()), what, cluster.namespace)
+        yield from _lines(answer, cluster.server)
+    finally:
+        answer.release_conn()
+
+
+def _lines(answer: Any, server: str) -> Iterator[str]:
+    from urllib3.exceptions import HTTPError
+
+    rest = b""
+    try:
+        for part in answer.stream(65536, decode_content=True):
+            *whole, rest = (rest + part).split(b"\n")
+            for line in whole:
+                yield line.decode(errors="replace")
+    except (HTTPError, OSError) as error:
+        raise unreachable(server, _first_line(error)) from error
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _request(
+    cluster: Cluster,
+    method: str,
+    path: str,
+    what: str,
+    *,
+    query: Mapping[str, str] | None = None,
+    body: Object | None = None,
+) -> tuple[Object, tuple[str, ...]]:
+    answer = _open(cluster, method, path, query, body, READ_SECONDS, stream=False)
+    found = _json(answer.data)
+    if answer.status >= 400:
+        raise of_answer(answer.status, found, what, cluster.namespace)
+    return found, tuple(_warnings(answer.headers.getlist("Warning")))
+
+
+def _open(
+    cluster: Cluster,
+    method: str,
+    path: str,
+    query: Mapping[str, str] | None,
+    body: Object | None,
+    silence: float,
+    *,
+    stream: bool,
+) -> Any:
+    from urllib3 import Timeout
+    from urllib3.exceptions import HTTPError
+
+    headers = {"Accept": "application/json", "User-Agent": "catdog"}
+    for setting in cluster.configuration.auth_settings().values():
+        if setting["in"] == "header" and setting["value"]:
+            headers[setting["key"]] = setting["value"]
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    if stream:
+        headers["Accept"] = "*/*"
+    url = cluster.server.rstrip("/") + path + (f"?{urlencode(query)}" if query else "")
+    try:
+        return cluster.pool.request(
+            method,
+            url,
+            headers=headers,
+            body=None if body is None else json.dumps(body).encode(),
+            timeout=Timeout(connect=CONNECT_SECONDS, read=silence),
+            retries=False,
+            preload_content=not stream,
+        )
+    except (HTTPError, OSError) as error:
+        raise unreachable(cluster.server, _first_line(error)) from error
+
+
+def _json(data: bytes) -> Object:
+    try:
+        found = json.loads(data)
+    except ValueError:
+        return {"message": data[:200].decode(errors="replace")}
+    return found if isinstance(found, dict) else {"message": str(found)[:200]}
+
+
+def _warnings(headers: list[str]) -> Iterator[str]:
+    """The texts of RFC 7234 Warning headers: 299 - "text"."""
+    for header in headers:
+        _, _, text = header.partition(' - "')
+        yield (text or header).removesuffix('"').replace('\\"', '"')
+
+
+def _first_line(error: object) -> str:
+    return str(error).strip().split("\n")[0][:300]

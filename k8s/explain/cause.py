@@ -1,0 +1,31 @@
+"""One reason why a run waits or has failed, as people and machines are told it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from k8s.explain.observation import Snapshot
+
+
+@dataclass(frozen=True)
+class Cause:
+    """One reason, what shows it, and what to type next. `kind` is a fixed word for machines."""
+
+    kind: str
+    cause: str
+    evidence: tuple[str, ...] = ()
+    next: str = ""
+
+
+Rule = Callable[[Snapshot], list[Cause]]
+"""Looks at what is seen of a run, and gives the causes that it recognises."""
+
+
+def as_text(causes: Iterable[Cause]) -> str:
+    """For people: cause, then indented evidence and next command."""
+    lines = []
+    for cause in causes:
+        lines.append(cause.cause)
+        lines += [f"  {line}" for line in cause.evidence]
+        if cause.next:
+            lines.append(f"  next: {cause.next}")
+    return "\n".join(lines)

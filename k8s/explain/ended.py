@@ -1,0 +1,204 @@
+"""Rules for a run of which a worker was stopped or has ended: disruptions, exit codes, the objects' own words. Pure."""
+
+import re
+from collections.abc import Mapping
+
+from k8s.explain import observation
+from k8s.explain.cause import Cause, Rule
+from k8s.explain.observation import Object, Snapshot, condition, terminated, who
+from trainer.exits import MEANING, NEVER_RETRIED, Exit
+
+_DISRUPTIONS = {
+    "PreemptionByScheduler": ("preempted", "a pod of higher priority took its place"),
+    "EvictionByEvictionAPI": ("evicted", "it was evicted: a drain, or an autoscaler that removes the node"),
+    "DeletionByTaintManager": ("evicted", "its node got a taint that it does not tolerate"),
+    "DeletionByPodGC": ("node-lost", "its node is gone"),
+    "TerminationByKubelet": ("evicted", "its node was short of something or shut down"),
+}
+
+
+def _disrupted(seen: Snapshot) -> list[Cause]:
+    for pod in seen.pods:
+        found = condition(pod, "DisruptionTarget") or {}
+        if found.get("status") == "True":
+            kind, words = _DISRUPTIONS.get(str(found.get("reason")), ("evicted", "it was disrupted"))
+            evidence = f"{who(pod)}: {found.get('reason')}: {found.get('message', '')}".rstrip(": ")
+            return [
+                Cause(
+                    kind,
+                    f"a worker was stopped by the cluster: {words}; this is not counted",
+                    (evidence,),
+                    f"catdog status {seen.name}: the run goes on by itself",
+                )
+            ]
+        if (pod.get("status") or {}).get("reason") == "Evicted":
+            message = str(pod["status"].get("message", ""))
+            if re.search(
+                r"(?i)exceeds the (total )?limit|exceeded its local ephemeral storage limit|Usage of EmptyDir", message
+            ):
+                return [
+                    Cause(
+                        "storage-limit",
+                        "a worker wrote more to /tmp than it may",
+                        (f"{who(pod)}: {message}",),
+                        "helm upgrade catdog … --set resources.ephemeralStorage=20Gi, then catdog resume " + seen.name,
+                    )
+                ]
+            return [
+                Cause(
+                    "evicted",
+                    "a worker was evicted by its node",
+                    (f"{who(pod)}: {message}",),
+                    f"kubectl describe node {(pod.get('spec') or {}).get('nodeName', '')}",
+                )
+            ]
+    return []
+
+
+def _out_of_memory(seen: Snapshot) -> list[Cause]:
+    for pod in seen.pods:
+        if terminated(pod).get("reason") == "OOMKilled":
+            limit = _limit(pod, "memory")
+            return [
+                Cause(
+                    "memory",
+                    f"a worker needed more memory than its limit, {limit}",
+                    (f"{who(pod)}: OOMKilled, exit code {terminated(pod).get('exitCode')}",),
+                    "helm upgrade catdog … --set resources.memory=…, or a smaller --cache-memory; then catdog resume "
+                    + seen.name,
+                )
+            ]
+    return []
+
+
+def _exit_codes(seen: Snapshot) -> list[Cause]:
+    """The trainer's own codes, with its last words; and what a container runtime reports for a signal."""
+    causes = []
+    for pod in sorted(seen.pods, key=lambda one: str(terminated(one).get("finishedAt", ""))):
+        code = terminated(pod).get("exitCode")
+        if code in (None, 0, int(Exit.TERMINATED)) or terminated(pod).get("reason") == "OOMKilled":
+            continue
+        causes.append(
+            _of_exit(seen, int(code), last_words(str(terminated(pod).get("message", "")), int(code)), who(pod))
+        )
+    return causes
+
+
+def last_words(message: str, code: int) -> str:
+    """The trainer's reason in a termination message, "CODE MEANING: REASON" or "CODE: REASON"; or the log's tail."""
+    meaning = MEANING.get(Exit(code), "") if code in Exit._value2member_map_ else ""
+    for prefix in (f"{code} {meaning}: ", f"{code}: "):
+        if message.startswith(prefix):
+            return message[len(prefix) :].strip()
+    lines = [line for line in message.strip().splitlines() if line.strip()]
+    return lines[-1].strip() if lines else ""
+
+
+def _of_exit(seen: Snapshot, code: int, words: str, source: str) -> Cause:
+    kind, command = _EXIT_NEXT.get(code, ("exit", "catdog logs {name}"))
+    meaning = MEANING.get(Exit(code), "") if code in Exit._value2member_map_ else _SIGNALS.get(code, "")
+    final = " (not retried)" if code in {int(one) for one in NEVER_RETRIED} else ""
+    cause = f"exit code {code}{f', {meaning}' if meaning else ''}{final}"
+    return Cause(kind, f"{cause}: {words}" if words else cause, (source,), command.format(name=seen.name))
+
+
+_SIGNALS = {
+    1: "an error outside catdog",
+    127: "the image has no such program",
+    134: "it aborted (SIGABRT)",
+    137: "it was killed (SIGKILL)",
+    139: "it crashed (SIGSEGV)",
+}
+_EXIT_NEXT: Mapping[int, tuple[str, str]] = {
+    2: ("usage", "use the same version of catdog here and in the image"),
+    64: ("bad-option", "catdog submit again with that option mended"),
+    65: ("bad-data", "mend the data set, then catdog resume {name}"),
+    66: ("input-missing", "catdog submit again with --data URI of a data set that is there"),
+    69: (
+        "rendezvous",
+        "catdog why {name} while it runs tells which pod is missing; --rendezvous-timeout gives it longer",
+    ),
+    70: ("bug", "catdog doctor {name}, and report it"),
+    73: ("run-refused", "catdog submit with another --name, or --force-resume"),
+    74: ("storage", "catdog resume {name}"),
+    75: ("peer-lost", "catdog logs {name}"),
+    76: ("stalled", "catdog resume {name}; --stall-timeout gives a step longer"),
+    77: ("no-permission", "give the workers' service account the role named here, then catdog resume {name}"),
+    78: ("no-accelerator", "check driver and device plugin of the node, and that the image is the CUDA variant"),
+    80: ("diverged", "catdog submit with a lower --learning-rate, or --clip-norm"),
+    127: ("image", "--image with an image made from catdog's Dockerfile"),
+    137: ("killed", "catdog logs {name}; a node that is short of memory kills without a limit being reached"),
+}
+
+
+def _job_failed(seen: Snapshot) -> list[Cause]:
+    """What the objects themselves say, where no pod is left to tell more."""
+    for one in (*seen.jobs, seen.top):
+        found = condition(one, "Failed") or {}
+        if one is None or found.get("status") != "True":
+            continue
+        reason, message = str(found.get("reason", "")), str(found.get("message", ""))
+        evidence = (f"{one.get('kind', 'object')} {one['metadata']['name']}: {reason}: {message}".rstrip(": "),)
+        code = re.search(r"failed with exit code (\d+)", message)
+        if code is not None:
+            return [_of_exit(seen, int(code[1]), _state_reason(seen), evidence[0])]
+        if "DeadlineExceeded" in reason or "DeadlineExceeded" in message:
+            return [
+                Cause(
+                    "deadline",
+                    "one attempt took longer than activeDeadlineSeconds",
+                    evidence,
+                    f"catdog resume {seen.name}",
+                )
+            ]
+        if reason in (
+            "BackoffLimitExceeded",
+            "FailedIndexes",
+            "MaxFailedIndexesExceeded",
+            "ReachedMaxRestarts",
+            "FailedJobs",
+        ):
+            return [
+                Cause(
+                    "restarts",
+                    f"it failed more often than --max-restarts allows{_because(seen)}",
+                    evidence,
+                    f"catdog logs {seen.name}; then catdog resume {seen.name}",
+                )
+            ]
+        return [Cause("failed", f"it failed{_because(seen)}", evidence, f"catdog doctor {seen.name}")]
+    return []
+
+
+def _state_failed(seen: Snapshot) -> list[Cause]:
+    state = seen.state or {}
+    if state.get("state") != "failed" or state.get("exit_code") is None:
+        return []
+    if seen.top is not None and not observation.failed(seen.top):
+        return []  # of an attempt before this one
+    return [
+        _of_exit(
+            seen,
+            int(state["exit_code"]),
+            str(state.get("reason", "")),
+            f"state.json, rank {state.get('rank', 0)}, {state.get('updated', '')}",
+        )
+    ]
+
+
+def _state_reason(seen: Snapshot) -> str:
+    state = seen.state or {}
+    return str(state.get("reason", "")) if state.get("state") == "failed" else ""
+
+
+def _because(seen: Snapshot) -> str:
+    reason = _state_reason(seen)
+    return f": {reason}" if reason else ""
+
+
+RULES: tuple[Rule, ...] = (_out_of_memory, _disrupted, _exit_codes, _job_failed, _state_failed)
+
+
+def _limit(pod: Object, name: str) -> str:
+    containers = (pod.get("spec") or {}).get("containers") or [{}]
+    return str(((containers[0].get("resources") or {}).get("limits") or {}).get(name, "not set"))

@@ -1,0 +1,132 @@
+"""What can be seen of one run at one moment, in the cluster and in its run folder; and small readings of it.
+
+Objects are as the API gives them in JSON (`kubectl get -o json`), so that a test is a few literals.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from k8s.planning.capacity import NodeSpace
+
+Object = Mapping[str, Any]
+INDEX_LABELS = ("batch.kubernetes.io/job-completion-index",)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One run at `now` (UTC). `top` is its JobSet or Job, None where there is none (any more).
+
+    `state` is state.json, None where it is not there or cannot be read. `nodes` and `spaces` are None where they may
+    not be read. `position` is the run's place in its Kueue queues, counted from 0: (queue name, place) pairs.
+    """
+
+    name: str
+    now: datetime
+    top: Object | None = None
+    jobs: Sequence[Object] = ()
+    pods: Sequence[Object] = ()
+    events: Sequence[Object] = ()
+    workload: Object | None = None
+    position: Sequence[tuple[str, int]] = ()
+    nodes: Sequence[Object] | None = None
+    spaces: Sequence[NodeSpace] | None = None
+    state: Mapping[str, Any] | None = None
+    notes: Sequence[str] = field(default=())
+    """What could not be read, and why."""
+
+
+def condition(one: Object | None, kind: str) -> Object | None:
+    """The condition of this type that an object has, whatever its status."""
+    conditions = ((one or {}).get("status") or {}).get("conditions") or ()
+    return next((found for found in conditions if found.get("type") == kind), None)
+
+
+def is_true(one: Object | None, kind: str) -> bool:
+    """Whether an object has this condition with status True."""
+    found = condition(one, kind)
+    return found is not None and found.get("status") == "True"
+
+
+def succeeded(top: Object | None) -> bool:
+    """Whether a Job (Complete) or JobSet (Completed) has ended well."""
+    return is_true(top, "Complete") or is_true(top, "Completed")
+
+
+def failed(top: Object | None) -> bool:
+    """Whether a Job or JobSet has ended badly."""
+    return is_true(top, "Failed")
+
+
+def suspended(top: Object | None) -> bool:
+    """Whether a Job or JobSet is held back."""
+    return bool(((top or {}).get("spec") or {}).get("suspend"))
+
+
+def rank(pod: Object) -> int | None:
+    """The pod's completion index."""
+    text = (pod["metadata"].get("labels") or {}).get(INDEX_LABELS[0], "")
+    return int(text) if text.isdecimal() else None
+
+
+def who(pod: Object) -> str:
+    """A pod in words: "rank 1 (run-w-0-1-abcde on node-2)"."""
+    number, node = rank(pod), (pod.get("spec") or {}).get("nodeName")
+    place = f"{pod['metadata']['name']} on {node}" if node else str(pod["metadata"]["name"])
+    return f"rank {number} ({place})" if number is not None else place
+
+
+def container(pod: Object) -> Object:
+    """The status of the pod's one container, empty before there is one."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return statuses[0] if statuses else {}
+
+
+def waiting(pod: Object) -> Object:
+    """Why the container has not started: {"reason", "message"}, empty otherwise."""
+    return (container(pod).get("state") or {}).get("waiting") or {}
+
+
+def terminated(pod: Object) -> Object:
+    """How the container ended: {"exitCode", "reason", "message", …}, empty while it has not."""
+    return (container(pod).get("state") or {}).get("terminated") or {}
+
+
+def started(pod: Object) -> bool:
+    """Whether the container runs, or has run to its end."""
+    return not {"running", "terminated"}.isdisjoint(container(pod).get("state") or {})
+
+
+def is_active(pod: Object) -> bool:
+    """Whether the pod has not ended."""
+    return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
+
+
+def instant(text: str | None) -> datetime | None:
+    """A time as the API and state.json write it (RFC 3339), or None."""
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def about(event: Object) -> str:
+    """What an event is about: "Pod/name"."""
+    involved = event.get("involvedObject") or event.get("regarding") or {}
+    return f"{involved.get('kind', '')}/{involved.get('name', '')}"
+
+
+def event_time(event: Object) -> str:
+    """When an event was last seen, as text that sorts."""
+    series = event.get("series") or {}
+    return str(
+        series.get("lastObservedTime")
+        or event.get("lastTimestamp")
+        or event.get("eventTime")
+        or event["metadata"].get("creationTimestamp")
+        or ""
+    )

@@ -1,0 +1,358 @@
+"""Rules for a run whose workers do not work yet, or cannot be replaced: queue, placement, image, node. Pure."""
+
+import re
+
+from k8s.explain import observation
+from k8s.explain.cause import Cause, Rule
+from k8s.explain.observation import Object, Snapshot, about, condition, instant, is_true, waiting, who
+from k8s.planning import quantity
+from k8s.planning.capacity import requests
+
+NEAR_NODES = 3
+TERMINATING_SLACK_SECONDS = 30.0
+_GO_ON = """'{"spec":{"suspend":false}}'"""
+_OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+
+
+def _queue(seen: Snapshot) -> list[Cause]:
+    """Held by Kueue, or suspended with no Kueue to let it go."""
+    if seen.top is None or not observation.suspended(seen.top) or _ended(seen):
+        return []
+    labels = seen.top["metadata"].get("labels") or {}
+    queue = labels.get("kueue.x-k8s.io/queue-name", "")
+    if seen.workload is None:
+        if not queue:
+            return [
+                Cause(
+                    "suspended",
+                    "the run is suspended by hand",
+                    (),
+                    f"kubectl patch {seen.top['kind'].lower()} {seen.name} --type=merge -p {_GO_ON}",
+                )
+            ]
+        return [
+            Cause("queue", f"waiting for Kueue to take it up in queue {queue}", (), f"kubectl get localqueue {queue}")
+        ]
+    if (seen.workload.get("spec") or {}).get("active") is False:
+        return [
+            Cause(
+                "queue-deactivated",
+                f"Kueue has deactivated the run in queue {queue}",
+                _messages(seen.workload, "Evicted", "QuotaReserved"),
+                f"catdog cancel {seen.name}, then catdog resume {seen.name}",
+            )
+        ]
+    places = ", ".join(f"place {place + 1} in {name}" for name, place in seen.position)
+    evidence = _messages(seen.workload, "QuotaReserved", "Admitted", "Evicted")
+    reserved = condition(seen.workload, "QuotaReserved") or {}
+    if reserved.get("reason") == "ExceedsMaxQuota" or any("maximum capacity" in line for line in evidence):
+        return [
+            Cause(
+                "queue-never",
+                f"queue {queue} can never hold this run: it asks for more than the whole quota",
+                evidence,
+                f"catdog cancel {seen.name}, then submit with fewer --gpus",
+            )
+        ]
+    if is_true(seen.workload, "Preempted") or is_true(seen.workload, "Evicted"):
+        head = f"stopped by Kueue, and waiting in queue {queue}"
+    else:
+        head = f"waiting in queue {queue}"
+    return [
+        Cause("queue", f"{head}{f', {places}' if places else ''}", evidence, f"kubectl describe localqueue {queue}")
+    ]
+
+
+def _unschedulable(seen: Snapshot) -> list[Cause]:
+    stuck = []
+    for pod in seen.pods:
+        scheduled = condition(pod, "PodScheduled") or {}
+        if scheduled.get("status") == "False" and scheduled.get("reason") in ("Unschedulable", "SchedulerError"):
+            stuck.append((pod, str(scheduled.get("message", ""))))
+    if not stuck:
+        return []
+    lacking = sorted({name for _, message in stuck for name in re.findall(r"Insufficient ([\w./-]+)", message)})
+    other = sorted({reason for _, message in stuck for reason in _scheduler_reasons(message)})
+    if lacking:
+        cause = f"{len(stuck)} of {_workers(seen)} pods cannot be placed: not enough {', '.join(lacking)}"
+    else:
+        cause = f"{len(stuck)} of {_workers(seen)} pods cannot be placed: {'; '.join(other) or 'no node fits'}"
+    evidence = [f"{who(stuck[0][0])}: {stuck[0][1]}", *_near_nodes(seen, stuck[0][0])]
+    preemptor = [
+        f"{_last(event)}" for event in _events(seen, "Pod", ("NotTriggerScaleUp", "TriggeredScaleUp", "FailedScaleUp"))
+    ]
+    command = (
+        f"catdog cancel {seen.name}, then catdog resume {seen.name} with fewer --gpus"
+        if lacking
+        else "kubectl get nodes --show-labels"
+    )
+    return [Cause("unschedulable", cause, tuple(evidence + preemptor[:1]), command)]
+
+
+def _scheduler_reasons(message: str) -> list[str]:
+    """ "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}. preemption: …" cut up."""
+    head = message.partition(":")[2].partition(". ")[0]
+    return [part.strip(" .") for part in re.split(r", (?=\d+ )", head) if part.strip(" .")]
+
+
+def _near_nodes(seen: Snapshot, pod: Object) -> list[str]:
+    """The nodes that lack least of what the pod asks for, and what they lack."""
+    if not seen.spaces:
+        return []
+    asked = requests(pod)
+    lines = []
+    for space in seen.spaces:
+        amounts = space.free if space.free is not None else space.allocatable
+        short = {
+            name: amounts.get(name, quantity.ZERO)
+            for name, much in asked.items()
+            if amounts.get(name, quantity.ZERO) < much
+        }
+        kind = "in all" if space.free is None else "free"
+        words = ", ".join(
+            f"{name} {quantity.shown(has)} {kind}, {quantity.shown(asked[name])} asked" for name, has in short.items()
+        )
+        lines.append((len(short), f"{space.name}: {words or 'has room, but another rule keeps the pod away'}"))
+    return [line for _, line in sorted(lines)[:NEAR_NODES]]
+
+
+def _gated(seen: Snapshot) -> list[Cause]:
+    held = [pod for pod in seen.pods if (condition(pod, "PodScheduled") or {}).get("reason") == "SchedulingGated"]
+    if not held:
+        return []
+    gates = sorted({str(gate["name"]) for pod in held for gate in (pod.get("spec") or {}).get("schedulingGates") or ()})
+    return [
+        Cause(
+            "gated",
+            f"{len(held)} of {_workers(seen)} pods are held back by {', '.join(gates)}",
+            (),
+            f"kubectl describe pod {held[0]['metadata']['name']}",
+        )
+    ]
+
+
+def _refused(seen: Snapshot) -> list[Cause]:
+    """The controller may not create the pods, or the API refuses them."""
+    if seen.pods or _ended(seen):
+        return []
+    for event in _events(
+        seen,
+        "",
+        (
+            "FailedCreate",
+            "JobCreationFailed",
+            "PodCreationFailed",
+            "ReplicatedJobsCreationFailed",
+            "HeadlessServiceCreationFailed",
+        ),
+    ):
+        message = str(event.get("message", ""))
+        for pattern, kind, cause, command in _REFUSALS:
+            if re.search(pattern, message):
+                return [Cause(kind, cause, (_last(event),), command)]
+        return [Cause("create-failed", "the pods cannot be created", (_last(event),), f"catdog doctor {seen.name}")]
+    return []
+
+
+_REFUSALS = (
+    (r"exceeded quota", "quota", "a ResourceQuota of the namespace is used up", "kubectl describe resourcequota"),
+    (
+        r"must specify .* for",
+        "quota",
+        "a ResourceQuota wants requests that the pods do not have",
+        "kubectl describe resourcequota",
+    ),
+    (
+        r"violates PodSecurity",
+        "policy",
+        "the namespace's Pod Security level refuses the pods: see extraVolumes of the platform",
+        "kubectl get namespace --show-labels",
+    ),
+    (
+        r"admission webhook .* denied|denied the request|ValidatingAdmissionPolicy",
+        "policy",
+        "a policy of the cluster refuses the pods",
+        "ask the cluster's administrators about the policy named here",
+    ),
+    (
+        r"(?i)serviceaccount .*not found|error looking up service account",
+        "service-account",
+        "the ServiceAccount of the workers is not there",
+        "helm upgrade --install catdog …, or --service-account NAME",
+    ),
+    (
+        r"no PriorityClass|PriorityClass .*not found",
+        "priority-class",
+        "the PriorityClass is not there",
+        "kubectl get priorityclass",
+    ),
+    (
+        r"forbidden",
+        "policy",
+        "the cluster refuses the pods",
+        "ask the cluster's administrators about the refusal named here",
+    ),
+)
+
+
+def _image(seen: Snapshot) -> list[Cause]:
+    for pod in seen.pods:
+        reason = str(waiting(pod).get("reason", ""))
+        if reason not in (
+            "ErrImagePull",
+            "ImagePullBackOff",
+            "InvalidImageName",
+            "ErrImageNeverPull",
+            "ImageInspectError",
+            "RegistryUnavailable",
+        ):
+            continue
+        image = _image_of(pod)
+        evidence = [f"{who(pod)}: {reason}: {waiting(pod).get('message', '')}".rstrip(": ")]
+        evidence += [_last(event) for event in _events(seen, "Pod", ("Failed",), pod)[:1]]
+        text = " ".join(evidence)
+        if re.search(r"(?i)not found|manifest unknown|name unknown|does not exist", text):
+            why, command = "there is no such image", "--image REPOSITORY:TAG with a tag that was pushed"
+        elif re.search(r"(?i)unauthorized|denied|forbidden|authentication|401|403", text):
+            why, command = "the registry refuses the node", "helm upgrade catdog … --set 'imagePullSecrets={NAME}'"
+        elif reason == "InvalidImageName":
+            why, command = "that is no image name", "--image REPOSITORY:TAG"
+        elif reason == "ErrImageNeverPull":
+            why, command = (
+                "the node does not have it, and imagePullPolicy is Never",
+                "load it onto the node, or helm upgrade catdog … --set imagePullPolicy=IfNotPresent",
+            )
+        else:
+            why, command = "the pull fails", f"kubectl describe pod {pod['metadata']['name']}"
+        return [Cause("image", f"image {image} cannot be pulled: {why}", tuple(evidence), command)]
+    return []
+
+
+def _not_created(seen: Snapshot) -> list[Cause]:
+    """Placed, but the container cannot be made: volumes, secrets, sandbox."""
+    for pod in seen.pods:
+        state = waiting(pod)
+        reason = str(state.get("reason", ""))
+        if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"):
+            return [
+                Cause(
+                    "container",
+                    f"the container cannot be made: {state.get('message', reason)}",
+                    (f"{who(pod)}: {reason}",),
+                    f"kubectl describe pod {pod['metadata']['name']}",
+                )
+            ]
+        if observation.started(pod):
+            continue
+        for event in _events(seen, "Pod", ("FailedMount", "FailedAttachVolume", "FailedMapVolume"), pod):
+            return [
+                Cause(
+                    "mount",
+                    f"a volume cannot be mounted on {(pod.get('spec') or {}).get('nodeName', 'the node')}",
+                    (f"{who(pod)}: {_last(event)}",),
+                    "check extraVolumes of the platform: kubectl get configmap catdog-platform -o yaml",
+                )
+            ]
+        for event in _events(seen, "Pod", ("FailedCreatePodSandBox", "NetworkNotReady"), pod):
+            return [
+                Cause(
+                    "sandbox",
+                    f"node {(pod.get('spec') or {}).get('nodeName', '')} cannot set up the pod's network",
+                    (f"{who(pod)}: {_last(event)}",),
+                    f"kubectl describe node {(pod.get('spec') or {}).get('nodeName', '')}",
+                )
+            ]
+    return []
+
+
+def pulling(seen: Snapshot) -> list[Cause]:
+    """The image is on its way: said only where nothing worse is seen."""
+    for pod in seen.pods:
+        if waiting(pod).get("reason") == "ContainerCreating":
+            events = _events(seen, "Pod", ("Pulling",), pod)
+            pulled = _events(seen, "Pod", ("Pulled",), pod)
+            if events and not pulled:
+                return [
+                    Cause("pulling", f"image {_image_of(pod)} is being pulled", (f"{who(pod)}: {_last(events[0])}",))
+                ]
+    return []
+
+
+def _node_lost(seen: Snapshot) -> list[Cause]:
+    """A pod that cannot be ended because its node does not answer."""
+    for pod in seen.pods:
+        deleted = instant(pod["metadata"].get("deletionTimestamp"))
+        if deleted is None or not observation.is_active(pod):
+            continue
+        node = (pod.get("spec") or {}).get("nodeName", "")
+        late = (seen.now - deleted).total_seconds()
+        silent = _silent(seen, node)
+        if silent or late > TERMINATING_SLACK_SECONDS:
+            cause = f"node {node} does not answer, and its pod cannot be replaced until it is known to be dead"
+            evidence = [f"{who(pod)}: has been Terminating for {max(0, late):.0f} s beyond its grace period"]
+            evidence += [silent] if silent else []
+            return [
+                Cause(
+                    "node-lost",
+                    cause,
+                    tuple(evidence),
+                    f"if the machine is off: kubectl taint node {node} {_OUT_OF_SERVICE}",
+                )
+            ]
+    for pod in seen.pods:
+        node = (pod.get("spec") or {}).get("nodeName", "")
+        if observation.is_active(pod) and node and (silent := _silent(seen, node)):
+            return [
+                Cause(
+                    "node-lost",
+                    f"node {node} does not answer; its pod is given up after a minute",
+                    (who(pod), silent),
+                    f"kubectl describe node {node}",
+                )
+            ]
+    return []
+
+
+def _silent(seen: Snapshot, node: str) -> str:
+    for one in seen.nodes or ():
+        ready = condition(one, "Ready") or {}
+        if one["metadata"]["name"] == node and ready.get("status") == "Unknown":
+            return f"node {node}: {ready.get('reason', 'NotReady')}: {ready.get('message', '')}".rstrip(": ")
+    return ""
+
+
+RULES: tuple[Rule, ...] = (_queue, _refused, _unschedulable, _gated, _image, _not_created, _node_lost)
+
+
+def _ended(seen: Snapshot) -> bool:
+    return observation.succeeded(seen.top) or observation.failed(seen.top)
+
+
+def _workers(seen: Snapshot) -> int:
+    return max(len(seen.pods), 1)
+
+
+def _events(seen: Snapshot, kind: str, reasons: tuple[str, ...], pod: Object | None = None) -> list[Object]:
+    """Events of these reasons, newest first; about one pod where it is given."""
+    name = None if pod is None else f"Pod/{pod['metadata']['name']}"
+    found = [
+        event
+        for event in seen.events
+        if event.get("reason") in reasons and about(event).startswith(kind) and (name is None or about(event) == name)
+    ]
+    return sorted(found, key=observation.event_time, reverse=True)
+
+
+def _last(event: Object) -> str:
+    return f"{event.get('reason')}: {event.get('message', '')}".strip()
+
+
+def _messages(one: Object, *kinds: str) -> tuple[str, ...]:
+    found = [condition(one, kind) for kind in kinds]
+    return tuple(
+        f"{c['type']} {c['status']}, {c.get('reason', '')}: {c.get('message', '')}".rstrip(": ") for c in found if c
+    )
+
+
+def _image_of(pod: Object) -> str:
+    return str((pod.get("spec") or {}).get("containers", [{}])[0].get("image", ""))

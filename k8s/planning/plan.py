@@ -1,0 +1,140 @@
+"""GPUs asked → workers × GPUs of each, against what the nodes have and what of it is free. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from k8s.exits import usage
+from k8s.planning import quantity
+from k8s.planning.capacity import Amounts, NodeSpace, fitting
+
+Need = Callable[[int], Amounts]
+"""What one worker with so many GPUs requests, by resource."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`workers` equal workers with `gpus` GPUs each; `note` says what it rests on, in one line.
+
+    `fits`: "now" into what is free, "later" into what the nodes have, "nowhere", or "unknown" without nodes to look at.
+    """
+
+    workers: int
+    gpus: int
+    fits: str
+    note: str
+
+
+def plan(
+    total: int,
+    need: Need,
+    nodes: Sequence[NodeSpace] | None,
+    gpus_per_node: int,
+    *,
+    workers: int | None = None,
+    gpus_per_worker: int | None = None,
+) -> Plan:
+    """The fewest equal workers that `total` GPUs can be given to; `workers` or `gpus_per_worker` fix the shape.
+
+    The largest divisor of `total` that goes into what is free, else into what the nodes have. Nodes that cannot be
+    looked at (None), or that do not exist yet (an autoscaled pool), refuse nothing: `gpus_per_node` decides then.
+    With `total` 0: CPU workers, one unless `workers` says otherwise.
+
+    Raises:
+        CliError: 2 for counts that do not divide.
+    """
+    if total < 0:
+        raise usage(f"--gpus is {total}; it must be 0 (CPU workers) or more")
+    for flag, count in (("--workers", workers), ("--gpus-per-node", gpus_per_worker)):
+        if count is not None and count < 1:
+            raise usage(f"{flag} is {count}; it must be at least 1")
+    shapes = _shapes(total, workers, gpus_per_worker)
+    if not nodes:
+        return _without_nodes(shapes, nodes, gpus_per_node)
+    if all(node.free is not None for node in nodes):
+        for count, gpus in shapes:
+            if _room([node.free or {} for node in nodes], need(gpus)) >= count:
+                return Plan(count, gpus, "now", f"{_words(count, gpus)}: free on {_nodes(len(nodes))}")
+    for count, gpus in shapes:
+        if _room([node.allocatable for node in nodes], need(gpus)) >= count:
+            known = all(node.free is not None for node in nodes)
+            why = (
+                "the nodes have it, but not all of it is free: it will wait"
+                if known
+                else "the nodes have it; whether it is free is not known"
+            )
+            return Plan(count, gpus, "later", f"{_words(count, gpus)}: {why}")
+    return _nowhere(shapes, need, nodes, gpus_per_node)
+
+
+def _shapes(total: int, workers: int | None, gpus_per_worker: int | None) -> list[tuple[int, int]]:
+    """(workers, GPUs of each) that are allowed, largest workers first."""
+    if total == 0:
+        if gpus_per_worker:
+            raise usage(f"--gpus 0 means CPU workers; leave --gpus-per-node {gpus_per_worker} out")
+        return [(workers or 1, 0)]
+    shapes = [(total // gpus, gpus) for gpus in range(total, 0, -1) if total % gpus == 0]
+    if workers is not None:
+        shapes = [shape for shape in shapes if shape[0] == workers]
+        if not shapes:
+            raise usage(f"--gpus {total} cannot be shared equally by --workers {workers}; workers are equal")
+    if gpus_per_worker is not None:
+        shapes = [shape for shape in shapes if shape[1] == gpus_per_worker]
+        if not shapes:
+            beside = f" and --workers {workers}" if workers is not None else ""
+            raise usage(
+                f"--gpus {total} cannot be cut into --gpus-per-node {gpus_per_worker}{beside}; workers are equal"
+            )
+    return shapes
+
+
+def _without_nodes(shapes: list[tuple[int, int]], nodes: Sequence[NodeSpace] | None, gpus_per_node: int) -> Plan:
+    count, gpus = next((shape for shape in shapes if shape[1] <= gpus_per_node), shapes[-1])
+    why = "the nodes were not looked at" if nodes is None else "no node matches yet"
+    rule = "" if len(shapes) == 1 else f"; gpusPerNode of the platform is {gpus_per_node}"
+    return Plan(count, gpus, "unknown", f"{_words(count, gpus)}: {why}{rule}")
+
+
+def _nowhere(shapes: list[tuple[int, int]], need: Need, nodes: Sequence[NodeSpace], gpus_per_node: int) -> Plan:
+    """Nothing fits: keep to what one node can hold where that is possible, and say what would fit."""
+    has = [node.allocatable for node in nodes]
+    single = [shape for shape in shapes if _room(has, need(shape[1])) >= 1]
+    count, gpus = single[0] if single else next((s for s in shapes if s[1] <= gpus_per_node), shapes[-1])
+    room = _room(has, need(gpus))
+    if room:
+        would = f"room for {room} of {count}; {_advice(room, gpus)} would fit"
+    else:
+        would = f"one worker needs {_amounts(need(gpus))}, the largest node has {_amounts(_largest(has, need(gpus)))}"
+    return Plan(count, gpus, "nowhere", f"{_words(count, gpus)}: does not fit {_nodes(len(nodes))} that match: {would}")
+
+
+def _advice(room: int, gpus: int) -> str:
+    return f"--gpus {room * gpus}" if gpus else f"--workers {room}"
+
+
+def _room(amounts: Sequence[Amounts], need: Amounts) -> int:
+    return sum(fitting(one, need) for one in amounts)
+
+
+def _largest(amounts: Sequence[Amounts], need: Amounts) -> Amounts:
+    """What the node that lacks least has, of what is needed."""
+
+    def lacking(one: Amounts) -> tuple[int, Decimal]:
+        short = [name for name in need if one.get(name, Decimal(0)) < need[name]]
+        return len(short), -sum((one.get(name, Decimal(0)) / need[name] for name in short), Decimal(0))
+
+    best = min(amounts, key=lacking)
+    return {name: best.get(name, Decimal(0)) for name in need}
+
+
+def _amounts(amounts: Amounts) -> str:
+    return ", ".join(f"{name} {quantity.shown(amount)}" for name, amount in amounts.items())
+
+
+def _words(workers: int, gpus: int) -> str:
+    kind = f"{gpus} GPU{'s' if gpus != 1 else ''} each" if gpus else "on CPU"
+    return f"{workers} worker{'s' if workers != 1 else ''}, {kind}"
+
+
+def _nodes(count: int) -> str:
+    return f"the {count} nodes" if count != 1 else "the 1 node"

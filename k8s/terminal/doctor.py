@@ -1,0 +1,191 @@
+"""Checks what a run needs of the cluster, and gathers what is known of a run into one file, without secrets."""
+
+import io
+import json
+import re
+import sys
+import tarfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from k8s.actions import folders, observe
+from k8s.api import client as api
+from k8s.api.client import Cluster
+from k8s.exits import CliError
+from k8s.explain.cause import as_text
+from k8s.explain.observation import Snapshot
+from k8s.explain.why import explain
+from k8s.settings import platform
+
+HIDDEN = "(hidden)"
+LOG_TAIL = 2000
+_SECRET = re.compile(r"(?i)(secret|token|passw|credential|private|api.?key|access.?key|authorization|_key$)")
+# In log lines: a signed URL's signature, bearer tokens, PEM bodies, user:password@ in a URL.
+_IN_TEXT = (
+    (re.compile(r"(?i)(bearer\s+)[\w.~+/=-]{8,}"), r"\1" + HIDDEN),
+    (re.compile(r"(?i)((?:x-goog-signature|signature|access_token|api_key|key)=)[^&\s\"']+"), r"\1" + HIDDEN),
+    (re.compile(r"(://[^/\s:@]+:)[^/\s@]+@"), r"\1" + HIDDEN + "@"),
+    (re.compile(r"-----BEGIN [^-]*PRIVATE KEY-----.*?-----END [^-]*-----", re.DOTALL), HIDDEN),
+)
+
+# What a submitter does, for the check: verb, group, resource, subresource.
+RIGHTS: tuple[tuple[str, str, str, str], ...] = (
+    *((verb, "batch", "jobs", "") for verb in ("create", "delete", "get", "list")),
+    *((verb, "jobset.x-k8s.io", "jobsets", "") for verb in ("create", "delete", "get", "list")),
+    ("create", "", "services", ""),
+    ("list", "", "pods", ""),
+    ("get", "", "pods", "log"),
+    ("list", "", "events", ""),
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at. `ok` is None where it does not matter for everybody."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+def check(cluster: Cluster) -> list[Check]:
+    """Cluster, rights, chart, optional APIs, run folders.
+
+    Raises:
+        ApiError: when the API server is not reached: then nothing else can be said.
+    """
+    about = api.get(cluster, "/version", "ask the server's version")
+    made = [
+        Check("cluster", True, f"{cluster.server}, Kubernetes {about.get('gitVersion')}, namespace {cluster.namespace}")
+    ]
+    denied = [
+        f"{verb} {name}{f'/{sub}' if sub else ''}"
+        for verb, group, name, sub in RIGHTS
+        if not api.may(cluster, verb, group, name, sub)
+    ]
+    made.append(
+        Check("rights", not denied, f"missing: {', '.join(denied)}" if denied else "all that a submitter needs")
+    )
+    has = observe.served(cluster)
+    made.append(
+        Check("jobset", None, "served" if has.jobset else "not served: several workers become a Job with a Service")
+    )
+    made.append(Check("kueue", None, "served" if has.kueue else "not served: no queues"))
+    made += _chart(cluster)
+    return made
+
+
+def _chart(cluster: Cluster) -> list[Check]:
+    try:
+        settings = platform.of_mapping(observe.platform_settings(cluster), "the chart")
+    except CliError as error:
+        return [Check("chart", False, error.message)]
+    made = [Check("chart", bool(settings.image), f"image {settings.image or 'not set: --set image=…'}")]
+    if settings.runs.startswith("gs://"):
+        try:
+            warning = folders.check_runs(settings.runs)
+            made.append(Check("runs", None if warning else True, warning or settings.runs))
+        except CliError as error:
+            made.append(Check("runs", False, error.message))
+    return made
+
+
+def as_lines(checks: Sequence[Check]) -> str:
+    """The checks for people."""
+    marks = {True: "ok", False: "FAIL", None: "note"}
+    return "\n".join(f"{marks[one.ok]:<5} {one.name:<8} {one.detail}" for one in checks)
+
+
+def gather(cluster: Cluster, checks: Sequence[Check], seen: Snapshot | None, uri: str) -> dict[str, bytes]:
+    """The bundle's files: checks, versions, the platform, and of a run its objects, events, logs and state."""
+    files: dict[str, Any] = {
+        "checks.json": [one.__dict__ for one in checks],
+        "versions.json": {
+            "catdog": version("catdog"),
+            "kubernetes": version("kubernetes"),
+            "python": sys.version.split()[0],
+        },
+        "platform.json": _tried(lambda: observe.platform_settings(cluster)),
+    }
+    if seen is not None:
+        files["why.txt"] = as_text(explain(seen)) + "\n"
+        files["run.json"] = {
+            "top": seen.top,
+            "jobs": seen.jobs,
+            "pods": seen.pods,
+            "events": seen.events,
+            "workload": seen.workload,
+            "nodes": [_node(node) for node in seen.nodes or ()],
+            "notes": seen.notes,
+        }
+        for name in (folders.STATE, folders.CONFIG, folders.SUMMARY) if uri else ():
+            found, trouble = folders.read(uri, name)
+            files[f"folder/{name}"] = found if found is not None else trouble or "not there"
+        for pod in seen.pods:
+            name = str(pod["metadata"]["name"])
+            files[f"logs/{name}.txt"] = _tried(lambda name=name: _log(cluster, name))  # type: ignore[misc]
+    return {name: _encoded(content) for name, content in files.items()}
+
+
+def _log(cluster: Cluster, pod: str) -> str:
+    return "\n".join(api.log_lines(cluster, pod, follow=False, tail=LOG_TAIL)) + "\n"
+
+
+def _node(node: Mapping[str, Any]) -> dict[str, Any]:
+    status = node.get("status") or {}
+    return {
+        "name": node["metadata"]["name"],
+        "labels": node["metadata"].get("labels"),
+        "taints": (node.get("spec") or {}).get("taints"),
+        **{name: status.get(name) for name in ("allocatable", "conditions", "nodeInfo")},
+    }
+
+
+def _tried(read: Callable[[], Any]) -> Any:
+    try:
+        return read()
+    except CliError as error:
+        return f"not to be had: {error.message}"
+
+
+def _encoded(content: Any) -> bytes:
+    if isinstance(content, str):
+        return hide_in_text(content).encode()
+    return hide_in_text(json.dumps(hide(content), indent=1, default=str)).encode() + b"\n"
+
+
+def hide(value: Any) -> Any:
+    """The same value without secrets: what is called like one, managed fields, and values of such variables."""
+    if isinstance(value, Mapping):
+        named = str(value.get("name", ""))
+        made = {}
+        for name, one in value.items():
+            if name == "managedFields":
+                continue
+            secret = isinstance(one, str) and (_SECRET.search(str(name)) or (name == "value" and _SECRET.search(named)))
+            made[name] = HIDDEN if secret else hide(one)
+        return made
+    if isinstance(value, (list, tuple)):
+        return [hide(one) for one in value]
+    return value
+
+
+def hide_in_text(text: str) -> str:
+    """The same text without what looks like a secret in it."""
+    for pattern, instead in _IN_TEXT:
+        text = pattern.sub(instead, text)
+    return text
+
+
+def write_bundle(path: Path, files: Mapping[str, bytes]) -> None:
+    """A .tar.gz readable by its owner only. Raises OSError."""
+    with path.open("xb") as file:
+        path.chmod(0o600)
+        with tarfile.open(fileobj=file, mode="w:gz") as archive:
+            for name, data in sorted(files.items()):
+                member = tarfile.TarInfo(f"{path.name.removesuffix('.tar.gz')}/{name}")
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))

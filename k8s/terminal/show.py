@@ -1,0 +1,149 @@
+"""How runs are shown: one dictionary a run for machines, and text made from it for people. Pure."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from k8s.explain import observation
+from k8s.explain.cause import as_text
+from k8s.explain.observation import Snapshot, instant
+from k8s.explain.phase import Phase, phase_of, progress
+from k8s.explain.why import explain
+from k8s.manifest.objects import RECIPE_LABEL
+
+COLUMNS = ("name", "phase", "recipe", "workers", "progress", "age", "where")
+
+
+def row(seen: Snapshot, uri: str) -> dict[str, Any]:
+    """One line of `catdog list`, as JSON has it. `where` is "cluster" while there are objects, else "folder"."""
+    phase = phase_of(seen)
+    metadata = (seen.top or {}).get("metadata") or {}
+    made = instant(metadata.get("creationTimestamp")) or instant(str((seen.state or {}).get("updated")))
+    return {
+        "name": seen.name,
+        "phase": None if phase is None else str(phase),
+        "recipe": (metadata.get("labels") or {}).get(RECIPE_LABEL, ""),
+        "workers": workers(seen) or None,
+        "progress": progress(seen.state),
+        "age": age(made, seen.now) if made else "",
+        "where": "cluster" if seen.top is not None else "folder",
+        "run": uri,
+    }
+
+
+def status(seen: Snapshot, uri: str, summary: Mapping[str, Any] | None) -> dict[str, Any]:
+    """`catdog status` as JSON has it."""
+    made = row(seen, uri)
+    causes = [] if made["phase"] in (Phase.SUCCEEDED, None) else explain(seen)
+    status_of = (seen.top or {}).get("status") or {}
+    return {
+        **made,
+        "kind": (seen.top or {}).get("kind"),
+        "restarts": restarts(seen),
+        "restarts_counted": status_of.get("restartsCountTowardsMax"),
+        "state": None if seen.state is None else dict(seen.state),
+        "heartbeat": _heartbeat(seen),
+        "pods": [
+            _pod(pod)
+            for pod in sorted(seen.pods, key=lambda pod: (observation.rank(pod) or 0, str(pod["metadata"]["name"])))
+        ],
+        "causes": [{"kind": c.kind, "cause": c.cause, "evidence": list(c.evidence), "next": c.next} for c in causes],
+        "result": None
+        if summary is None
+        else {k: summary.get(k) for k in ("best_epoch", "valid", "test", "wall_seconds")},
+        "notes": list(seen.notes),
+    }
+
+
+def workers(seen: Snapshot) -> int:
+    """How many workers the run has, by its objects; 0 when there are none."""
+    spec = (seen.top or {}).get("spec") or {}
+    if "replicatedJobs" in spec:
+        spec = spec["replicatedJobs"][0]["template"]["spec"]
+    return int(spec.get("completions") or 0)
+
+
+def restarts(seen: Snapshot) -> int:
+    """How often the run was started again, by its JobSet, or else by state.json."""
+    found = ((seen.top or {}).get("status") or {}).get("restarts")
+    return int(found if found is not None else (seen.state or {}).get("restarts", 0))
+
+
+def _heartbeat(seen: Snapshot) -> float | None:
+    """Seconds since state.json was written."""
+    updated = instant(str((seen.state or {}).get("updated")))
+    return None if updated is None else round((seen.now - updated).total_seconds(), 1)
+
+
+def _pod(pod: observation.Object) -> dict[str, Any]:
+    ended = observation.terminated(pod)
+    return {
+        "name": pod["metadata"]["name"],
+        "rank": observation.rank(pod),
+        "node": (pod.get("spec") or {}).get("nodeName"),
+        "phase": (pod.get("status") or {}).get("phase"),
+        "reason": observation.waiting(pod).get("reason") or ended.get("reason"),
+        "exit_code": ended.get("exitCode"),
+    }
+
+
+def table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows of `row` as aligned text with a heading."""
+    if not rows:
+        return "no runs"
+    cells = [[name.upper() for name in COLUMNS]]
+    cells += [["" if one[name] is None else str(one[name]) for name in COLUMNS] for one in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
+    )
+
+
+def status_text(seen: Snapshot, uri: str, facts: Mapping[str, Any]) -> str:
+    """`facts` of `status` for people."""
+    where = f", {facts['progress']}" if facts["progress"] else ""
+    lines = [f"{facts['name'] or uri}: {facts['phase'] or 'not found'}{where}"]
+    lines.append(f"  run folder  {uri or 'unknown'}")
+    if facts["kind"]:
+        lines.append(
+            f"  object      {facts['kind']} {facts['name']}, {facts['workers']} workers, {facts['restarts']} restarts"
+        )
+    if facts["heartbeat"] is not None:
+        lines.append(f"  heartbeat   {facts['heartbeat']:.0f} s ago")
+    for pod in facts["pods"]:
+        shown = pod["reason"] or pod["phase"]
+        code = f", exit code {pod['exit_code']}" if pod["exit_code"] is not None else ""
+        lines.append(f"  rank {pod['rank']}      {pod['name']} on {pod['node'] or 'no node yet'}: {shown}{code}")
+    if facts["result"] and facts["result"].get("test"):
+        test = facts["result"]["test"]
+        lines.append(
+            f"  result      test accuracy {test['accuracy']:.1%}, loss {test['loss']:.4f}, "
+            f"best epoch {facts['result']['best_epoch']}"
+        )
+    if facts["causes"] and facts["phase"] != Phase.RUNNING:
+        lines += ["  " + line for line in as_text(explain(seen)).splitlines()]
+    lines += [f"  note: {note}" for note in facts["notes"]]
+    return "\n".join(lines)
+
+
+def as_json(value: Any) -> str:
+    """For machines: indented, in the order given."""
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def of_folder(name: str, state: Mapping[str, Any] | None, now: datetime) -> Snapshot:
+    """A run that is known by its folder only."""
+    return Snapshot(name=name, now=now, state=state)
+
+
+def age(since: datetime, now: datetime) -> str:
+    """Time passed, for people: 42s, 7m, 3h12m, 2d4h."""
+    seconds = max(0, int((now - since).total_seconds()))
+    if seconds < 60:
+        return f"{seconds}s"
+    if seconds < 3600:
+        return f"{seconds // 60}m"
+    if seconds < 86400:
+        return f"{seconds // 3600}h{seconds % 3600 // 60}m"
+    return f"{seconds // 86400}d{seconds % 86400 // 3600}h"

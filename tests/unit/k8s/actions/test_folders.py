@@ -1,0 +1,88 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from k8s.actions import folders
+from k8s.actions.folders import Target, target
+from k8s.exits import Cli, CliError
+from tests.unit.k8s.explain.sightings import state
+
+
+def write(folder: Path, **files: object) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_what_run_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "here", config={})
+    assert target("first", "gs://m/runs/") == Target("first", "gs://m/runs/first")
+    assert target("first", "") == Target("first", "")
+    assert target("runs/first", "gs://m/runs") == Target("", "runs/first")
+    assert target("gs://m/x", "gs://m/runs") == Target("", "gs://m/x")
+    assert target("here", "gs://m/runs") == Target("", "here")
+
+
+def test_states_of_all_run_folders(tmp_path: Path) -> None:
+    write(tmp_path / "a", state=state("succeeded"))
+    write(tmp_path / "b", state=state("running"))
+    write(tmp_path / "b" / "deeper", state=state("failed"))
+    write(tmp_path / "c", config={})
+    found, trouble = folders.states(str(tmp_path))
+    assert {name: one["state"] for name, one in found.items()} == {"a": "succeeded", "b": "running"}
+    assert trouble == ""
+    (tmp_path / "c" / "state.json").write_text("{")
+    found, trouble = folders.states(str(tmp_path))
+    assert set(found) == {"a", "b"}
+    assert "c/state.json is not JSON" in trouble
+
+
+def test_what_cannot_be_read_is_a_note(tmp_path: Path) -> None:
+    assert folders.read(str(tmp_path), "state.json") == (None, "")
+    (tmp_path / "state.json").write_text("{")
+    assert "is not JSON" in folders.read(str(tmp_path), "state.json")[1]
+    (tmp_path / "state.json").write_text("[]")
+    assert "is not an object" in folders.read(str(tmp_path), "state.json")[1]
+
+
+def test_a_data_set_that_is_not_there_is_a_missing_prerequisite(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match="nothing below") as caught:
+        folders.check_data(str(tmp_path))
+    assert caught.value.code == Cli.PREREQUISITE
+    (tmp_path / "train" / "cat").mkdir(parents=True)
+    (tmp_path / "train" / "cat" / "1.jpg").write_bytes(b"x")
+    assert folders.check_data(str(tmp_path)) == ""
+
+
+def test_an_impossible_uri_is_usage() -> None:
+    with pytest.raises(CliError, match="unknown kind of storage") as caught:
+        folders.check_data("s3://bucket/x")
+    assert caught.value.code == Cli.USAGE
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [("running", "cancelled"), ("preempted", "cancelled"), ("succeeded", "succeeded"), ("failed", "failed")],
+)
+def test_only_what_was_stopped_becomes_cancelled(tmp_path: Path, before: str, after: str) -> None:
+    write(tmp_path, state=state(before, step=77))
+    assert folders.mark_cancelled(str(tmp_path)) == ""
+    found = json.loads((tmp_path / "state.json").read_text())
+    assert (found["state"], found["step"]) == (after, 77)
+
+
+def test_a_run_that_never_wrote_a_state_can_be_cancelled(tmp_path: Path) -> None:
+    assert folders.mark_cancelled(str(tmp_path)) == ""
+
+
+def test_only_run_folders_are_deleted(tmp_path: Path) -> None:
+    (tmp_path / "picture.jpg").write_bytes(b"x")
+    with pytest.raises(CliError, match="it is no run folder"):
+        folders.delete_folder(str(tmp_path))
+    write(tmp_path, config={}, state={})
+    write(tmp_path / "best", MANIFEST={})
+    assert folders.delete_folder(str(tmp_path)) == 4
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith(".")]

@@ -1,0 +1,206 @@
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from k8s.actions import submit
+from k8s.actions.submit import Asked, Prepared, again, create, prepare
+from k8s.api import client as api
+from k8s.api.client import Cluster
+from k8s.api.errors import ApiError
+from k8s.exits import Cli, CliError
+from k8s.manifest import objects
+from k8s.settings.platform import Platform
+from tests.unit.k8s.api.api_server import Api, serve
+from tests.unit.k8s.manifest.cases import EVERYTHING, JOBSET, NEITHER, PLATFORM
+from trainer.config import RunConfig, to_json
+from trainer.exits import ExitError
+
+NOW = datetime(2026, 11, 23, 22, 13, 1, tzinfo=UTC)
+JOBS, SERVICES = "/apis/batch/v1/namespaces/ml/jobs", "/api/v1/namespaces/ml/services"
+
+
+def unseen(selector: Any, tolerations: Any) -> tuple[None, list[str]]:
+    return None, []
+
+
+def prepared(
+    gpus: int = 4, platform: Platform = PLATFORM, name: str = "r", served: objects.Served = JOBSET, **values: Any
+) -> Prepared:
+    return prepare(Asked(values, gpus, values.pop("workers", None), name=name), platform, served, unseen, NOW)
+
+
+def test_the_configuration_says_what_the_plan_and_the_platform_say() -> None:
+    config = prepared(4, replace(PLATFORM, gpus_per_node=2)).spec.config
+    assert (config.workers, config.devices, config.accelerator) == (2, 2, "gpu")
+    assert (config.data, config.run) == (PLATFORM.data, f"{PLATFORM.runs}/r")
+    assert (config.metrics_port, config.rendezvous_timeout) == (8080, 1200.0)
+
+
+def test_what_is_typed_wins() -> None:
+    config = prepared(
+        0, data="gs://mine/d", run="gs://mine/r", metrics_port=0, rendezvous_timeout=5.0, epochs=3, workers=2
+    ).spec.config
+    assert (config.data, config.run, config.metrics_port, config.rendezvous_timeout, config.epochs) == (
+        "gs://mine/d",
+        "gs://mine/r",
+        0,
+        5.0,
+        3,
+    )
+    assert (config.workers, config.accelerator) == (2, "cpu")
+
+
+def test_an_empty_data_uri_is_the_demo_set_and_is_said() -> None:
+    made = prepared(0, data="")
+    assert made.spec.config.data == ""
+    assert any("drawn demo set" in note for note in made.notes)
+
+
+def test_a_run_to_start_from_is_found_by_its_name() -> None:
+    assert prepared(init_from="before").spec.config.init_from == f"{PLATFORM.runs}/before"
+    assert prepared(init_from="gs://other/before").spec.config.init_from == "gs://other/before"
+
+
+def test_the_name_is_recipe_and_time() -> None:
+    assert prepared(name="", recipe="augmented").spec.name == "augmented-20261123-221301"
+
+
+def test_same_input_same_bytes() -> None:
+    assert objects.to_yaml(prepared().objects) == objects.to_yaml(prepared().objects)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ({"platform": Platform(runs="gs://m/r")}, Cli.PREREQUISITE, "no container image"),
+        ({"platform": replace(PLATFORM, runs="")}, Cli.PREREQUISITE, "no place for the run folder"),
+        ({"data": "./pictures"}, Cli.USAGE, r"--data ./pictures: pods cannot see that folder"),
+        ({"data": "/pictures"}, Cli.USAGE, "--data /pictures: pods cannot see"),
+        ({"run": "runs/first"}, Cli.USAGE, "--run runs/first: pods cannot see"),
+        ({"init_from": "file:///x"}, Cli.USAGE, "--init-from file:///x"),
+        (
+            {"init_from": "before", "run": "gs://m/r", "platform": replace(PLATFORM, runs="")},
+            Cli.PREREQUISITE,
+            "--init-from before is a name",
+        ),
+        ({"accelerator": "cpu"}, Cli.USAGE, "--accelerator cpu contradicts --gpus 4"),
+        ({"devices": 2}, Cli.USAGE, "--devices 2 contradicts"),
+        ({"name": "Big"}, Cli.USAGE, "--name is 'Big'"),
+    ],
+)
+def test_what_cannot_be_a_run(arguments: dict[str, Any], code: Cli, message: str) -> None:
+    with pytest.raises(CliError, match=message) as caught:
+        prepared(**arguments)
+    assert caught.value.code == code
+
+
+def test_folders_below_a_mount_are_seen() -> None:
+    assert (
+        prepared(0, replace(EVERYTHING, queue=""), data="file:///pictures/cats").spec.config.data
+        == "file:///pictures/cats"
+    )
+
+
+def test_values_out_of_bounds_are_refused_by_the_configuration() -> None:
+    with pytest.raises(ExitError, match="--dropout is 5"):
+        prepared(dropout=5.0)
+
+
+class TestAgain:
+    BEFORE = RunConfig(
+        recipe="augmented",
+        run="gs://m/runs/r",
+        data="",
+        workers=2,
+        devices=2,
+        accelerator="gpu",
+        epochs=9,
+        metrics_port=8080,
+        precision="mixed_bfloat16",
+    )
+
+    def top(self, config: RunConfig) -> dict[str, Any]:
+        template = {"metadata": {"annotations": {"catdog.dev/config": to_json(config)}}}
+        return {"kind": "Job", "metadata": {"name": "r"}, "spec": {"template": template}}
+
+    def test_everything_stays_but_the_shape_is_planned_anew(self) -> None:
+        asked = again("r", "", self.top(self.BEFORE), None, None, {})
+        assert (asked.gpus, asked.workers, asked.name) == (4, None, "r")
+        made = prepare(asked, replace(PLATFORM, gpus_per_node=4), JOBSET, unseen, NOW).spec.config
+        assert made == replace(self.BEFORE, workers=1, devices=4, rendezvous_timeout=self.BEFORE.rendezvous_timeout)
+
+    def test_fewer_gpus_or_none(self) -> None:
+        two = prepare(again("r", "", self.top(self.BEFORE), 2, None, {}), PLATFORM, JOBSET, unseen, NOW).spec.config
+        assert (two.workers, two.devices, two.accelerator) == (2, 1, "gpu")
+        none = prepare(again("r", "", self.top(self.BEFORE), 0, None, {}), PLATFORM, JOBSET, unseen, NOW).spec.config
+        assert (none.workers, none.devices, none.accelerator) == (1, 0, "cpu")
+
+    def test_cpu_workers_stay_as_many(self) -> None:
+        before = replace(self.BEFORE, accelerator="cpu", workers=3, devices=0)
+        made = prepare(
+            again("r", "", self.top(before), None, None, {"epochs": 20}), PLATFORM, JOBSET, unseen, NOW
+        ).spec.config
+        assert made == replace(before, epochs=20)
+
+    def test_the_run_folder_tells_where_no_object_is_left(self, tmp_path: Any) -> None:
+        (tmp_path / "config.json").write_text(
+            json.dumps({"schema": 1, "config": asdict(self.BEFORE), "fingerprint": "x"})
+        )
+        assert again("r", str(tmp_path), None, None, None, {}).values["epochs"] == 9
+        with pytest.raises(CliError, match=r"has no config\.json") as caught:
+            again("r", str(tmp_path / "none"), None, None, None, {})
+        assert caught.value.code == Cli.PREREQUISITE
+
+
+class TestCreate:
+    @pytest.fixture
+    def server(self) -> Api:
+        return Api()
+
+    @pytest.fixture
+    def cluster(self, server: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+        monkeypatch.setattr(api, "_FIRST_WAIT", 0.001)
+        with serve(server) as made:
+            yield made
+
+    def test_the_first_object_owns_the_others(self, server: Api, cluster: Cluster) -> None:
+        made = create(cluster, prepared(2, served=NEITHER))
+        assert set(server.objects) == {f"{JOBS}/r", f"{SERVICES}/r"}
+        [owner] = server.objects[f"{SERVICES}/r"]["metadata"]["ownerReferences"]
+        assert owner == {"apiVersion": "batch/v1", "kind": "Job", "name": "r", "uid": made["metadata"]["uid"]}
+
+    def test_nothing_is_left_when_the_second_object_is_refused(self, server: Api, cluster: Cluster) -> None:
+        server.fault = lambda method, path, query: (403, {"message": "no"}) if path == SERVICES else None
+        with pytest.raises(ApiError, match="no permission to create Service r"):
+            create(cluster, prepared(2, served=NEITHER))
+        assert server.objects == {}
+
+    def test_what_could_not_be_taken_back_is_said(self, server: Api, cluster: Cluster) -> None:
+        server.fault = lambda method, path, query: (
+            (403, {"message": "no"}) if path == SERVICES or method == "DELETE" else None
+        )
+        with pytest.raises(ApiError) as caught:
+            create(cluster, prepared(2, served=NEITHER))
+        assert "Job r was made and could not be deleted" in caught.value.__notes__[0]
+
+    def test_a_lost_answer_is_looked_after(self, server: Api, cluster: Cluster) -> None:
+        server.lose_answer_of = "POST"
+        assert create(cluster, prepared(1))["metadata"]["name"] == "r"
+        assert len(server.asked("POST")) == 1
+
+    def test_another_run_of_that_name_is_not_taken_for_ours(self, server: Api, cluster: Cluster) -> None:
+        create(cluster, prepared(1, epochs=77))
+        server.lose_answer_of = "POST"
+        with pytest.raises(ApiError, match="does not answer"):
+            create(cluster, prepared(1))
+
+    def test_every_object_is_checked_before_any_is_made(self, server: Api, cluster: Cluster) -> None:
+        server.fault = lambda method, path, query: (422, {"message": "bad"}) if path == SERVICES else None
+        with pytest.raises(ApiError, match="create Service r: bad"):
+            submit.check_on_server(cluster, prepared(2, served=NEITHER))
+        assert server.objects == {}
+        assert all(query.get("dryRun") == "All" for _, _, query, _ in server.requests)

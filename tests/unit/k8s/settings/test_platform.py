@@ -1,0 +1,154 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from k8s.exits import Cli, CliError
+from k8s.settings.platform import (
+    Gpu,
+    Platform,
+    Resources,
+    key,
+    merge,
+    of_file,
+    of_flags,
+    of_mapping,
+    of_profile,
+    profile_path,
+    require_image,
+    settings,
+)
+
+CONFIG_MAP = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "catdog-platform", "namespace": "ml"},
+    "data": {"platform.yaml": "schema: 1\nimage: catdog:1\nruns: gs://models/runs\ngpu:\n  resources: {cpu: 8}\n"},
+}
+
+
+def test_defaults_are_what_an_empty_mapping_gives() -> None:
+    assert of_mapping({}, "x") == Platform()
+
+
+def test_parts_keep_their_other_defaults() -> None:
+    platform = of_mapping({"gpu": {"resources": {"cpu": 8}}, "resources": {"memory": "1Gi"}}, "x")
+    assert platform.gpu == Gpu(resources=Resources(cpu="8", memory="16Gi", ephemeral_storage="10Gi"))
+    assert platform.resources == Resources(memory="1Gi")
+
+
+def test_every_key_reads_back() -> None:
+    values: dict[str, Any] = {
+        "image": "i",
+        "imagePullSecrets": ["s"],
+        "nodeSelector": {"a": "b"},
+        "tolerations": [{"key": "k", "operator": "Exists"}],
+        "gpusPerNode": 4,
+        "extraEnv": [{"name": "N", "value": "v"}],
+        "nodesReadable": False,
+        "storageCidrs": ["10.0.0.0/8"],
+        "ttlSecondsAfterFinished": 0,
+    }
+    platform = of_mapping(values, "x")
+    names = {key(name): name for name in settings()}
+    for name, value in values.items():
+        found = getattr(platform, names[name])
+        assert (list(found) if isinstance(found, tuple) else found) == value
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"imge": "x"}, "unknown setting imge; known are .*image"),
+        ({"gpu": {"cpu": 1}}, "unknown setting gpu.cpu"),
+        ({"image": 4}, "image is 4; it must be text"),
+        ({"gpusPerNode": "4"}, "gpusPerNode is '4'; it must be a whole number"),
+        ({"gpusPerNode": True}, "gpusPerNode is True"),
+        ({"gpusPerNode": 0}, "at least 1"),
+        ({"shape": "pod"}, "one of auto, jobset, job"),
+        ({"resources": {"cpu": "lots"}}, "resources.cpu is 'lots'; it must be a quantity"),
+        ({"resources": {"memory": -1}}, "resources.memory is '-1'"),
+        ({"resources": {"cpu": True}}, "resources.cpu is True"),
+        ({"nodeSelector": {"a": 1}}, "nodeSelector.a is 1; it must be text: quote it"),
+        ({"nodeSelector": "a=b"}, "nodeSelector must be a mapping"),
+        ({"tolerations": ["a"]}, "tolerations must be a list of mappings"),
+        ({"imagePullSecrets": "s"}, "imagePullSecrets must be a list of texts"),
+        ({"schema": 2}, "schema 2, this catdog reads 1"),
+    ],
+)
+def test_bad_settings_are_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(CliError, match=message) as caught:
+        of_mapping(values, "values.yaml")
+    assert caught.value.code == Cli.USAGE
+    assert caught.value.message.startswith("values.yaml: ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        yaml.safe_dump(CONFIG_MAP),
+        yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": [CONFIG_MAP]}),
+        "---\n# Source: catdog/templates/role.yaml\nkind: Role\nmetadata: {name: catdog-platform}\n---\n# Source: x\n"
+        + yaml.safe_dump(CONFIG_MAP)
+        + "---\nkind: ConfigMap\nmetadata: {name: other}\n---\n",
+    ],
+    ids=["kubectl get -o yaml", "List", "helm template"],
+)
+def test_the_config_map_is_found_in_a_file(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "platform.yaml"
+    file.write_text(text)
+    platform = of_mapping(of_file(file), str(file))
+    assert (platform.image, platform.runs, platform.gpu.resources.cpu) == ("catdog:1", "gs://models/runs", "8")
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "code"),
+    [
+        ("kind: ConfigMap\nmetadata: {name: other}\n", "no ConfigMap catdog-platform in it", Cli.PREREQUISITE),
+        ("kind: ConfigMap\nmetadata: {name: catdog-platform}\n", "has no 'platform.yaml'", Cli.PREREQUISITE),
+        (
+            "kind: ConfigMap\nmetadata: {name: catdog-platform}\ndata: {platform.yaml: '- 1'}\n",
+            "must be a mapping",
+            Cli.USAGE,
+        ),
+        ("catdog-platform: {", "not YAML", Cli.USAGE),
+        (None, "No such file", Cli.USAGE),
+    ],
+)
+def test_files_that_do_not_have_it(text: str | None, message: str, code: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "f.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(CliError, match=message) as caught:
+        of_file(file)
+    assert caught.value.code == code
+
+
+def test_later_layers_win_and_mappings_are_merged() -> None:
+    merged = merge(
+        (
+            {"image": "a", "gpu": {"resource": "r", "nodeSelector": {"x": "1"}}},
+            {"gpu": {"nodeSelector": {"y": "2"}}},
+            of_flags({"image": "b", "queue": None}),
+        )
+    )
+    assert merged == {"image": "b", "gpu": {"resource": "r", "nodeSelector": {"x": "1", "y": "2"}}}
+
+
+def test_profile(tmp_path: Path) -> None:
+    path = profile_path({"XDG_CONFIG_HOME": str(tmp_path)})
+    assert path == tmp_path / "catdog" / "profile.yaml"
+    assert of_profile(path) == {}
+    path.parent.mkdir()
+    path.write_text("queue: mine\n")
+    assert of_profile(path) == {"queue": "mine"}
+    path.write_text("- 1\n")
+    with pytest.raises(CliError, match=r"profile.yaml must be a mapping"):
+        of_profile(path)
+
+
+def test_a_run_needs_an_image() -> None:
+    with pytest.raises(CliError, match="no container image") as caught:
+        require_image(Platform())
+    assert caught.value.code == Cli.PREREQUISITE

@@ -1,0 +1,178 @@
+import dataclasses
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainer.config import SCHEMA, RunConfig, fingerprint, from_json
+from trainer.exits import Exit, ExitError
+from trainer.folder import files
+from trainer.folder.files import Record, RunState, check_data, settle
+from trainer.storage.base import Storage, open_storage
+
+CONFIG = RunConfig(recipe="augmented", run="runs/a", precision="float32", seed=3)
+RECORD = Record(CONFIG, "0123456789abcdef", {"catdog": "1.2", "python": "3.11"}, "abc123", 4)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Storage:
+    return open_storage(str(tmp_path / "run"))
+
+
+def asked(**changes: Any) -> RunConfig:
+    return dataclasses.replace(CONFIG, **changes)
+
+
+def test_names_are_those_of_the_contract() -> None:
+    names = files.CONFIG, files.STATE, files.METRICS, files.SUMMARY, files.REPORT
+    assert names == ("config.json", "state.json", "metrics.jsonl", "summary.json", "report.html")
+
+
+def test_a_record_is_read_as_it_was_written(storage: Storage) -> None:
+    files.write_record(storage, RECORD)
+    assert files.read_record(storage) == RECORD
+
+
+def test_config_json_is_what_other_tools_read(storage: Storage) -> None:
+    files.write_record(storage, RECORD)
+    document = json.loads(storage.read("config.json"))
+    assert document["schema"] == SCHEMA
+    assert document["fingerprint"] == fingerprint(CONFIG)
+    assert document["data_fingerprint"] == "0123456789abcdef"
+    assert document["versions"] == {"catdog": "1.2", "python": "3.11"}
+    assert (document["revision"], document["threads"]) == ("abc123", 4)
+    assert from_json(storage.read("config.json"), RunConfig) == CONFIG
+
+
+def test_a_new_folder_has_nothing(storage: Storage) -> None:
+    assert files.read_record(storage) is None
+    assert files.read_state(storage) is None
+    assert files.read_metrics(storage) == []
+    assert files.read_json(storage, "summary.json") is None
+
+
+@pytest.mark.parametrize("text", ["", "{", "\ud800x".encode("utf-8", "surrogatepass")])
+def test_damaged_json_is_refused_by_name(storage: Storage, text: str | bytes) -> None:
+    storage.write("config.json", text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ExitError, match=r"config\.json is damaged") as caught:
+        files.read_record(storage)
+    assert caught.value.code == Exit.RUN_REFUSED
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [],
+        {},
+        {"config": {"unknown": 1}},
+        {"config": {"epochs": 0}},
+        {"config": {}, "data_fingerprint": "x", "versions": {}, "revision": ""},
+    ],
+)
+def test_another_versions_record_is_refused(storage: Storage, document: Any) -> None:
+    files.write_json(storage, "config.json", document)
+    with pytest.raises(ExitError, match="not written by this version") as caught:
+        files.read_record(storage)
+    assert caught.value.code == Exit.RUN_REFUSED
+
+
+@pytest.mark.parametrize("document", [[], 3, {"state": "running", "mood": "good"}, {}])
+def test_another_versions_state_is_refused(storage: Storage, document: Any) -> None:
+    files.write_json(storage, "state.json", document)
+    with pytest.raises(ExitError, match=r"state\.json") as caught:
+        files.read_state(storage)
+    assert caught.value.code == Exit.RUN_REFUSED
+
+
+def test_without_a_record_what_is_asked_is_taken() -> None:
+    assert settle(asked(), None) == asked()
+
+
+def test_auto_keeps_the_precision_of_the_first_start() -> None:
+    assert settle(asked(precision="auto"), RECORD).precision == "float32"
+
+
+def test_auto_of_a_first_start_stays_to_be_resolved() -> None:
+    assert settle(asked(precision="auto"), None).precision == "auto"
+
+
+def test_what_is_no_identity_may_differ() -> None:
+    changed = asked(epochs=200, workers=2, checkpoint_every=7, run="elsewhere", data="copy")
+    assert settle(changed, RECORD) == changed
+
+
+def test_each_difference_is_named_with_both_values() -> None:
+    with pytest.raises(ExitError) as caught:
+        settle(asked(seed=4, learning_rate=0.5), RECORD)
+    assert caught.value.code == Exit.RUN_REFUSED
+    assert caught.value.message == (
+        "runs/a: this run folder is of another configuration (--learning-rate 0.001 there, 0.5 here, "
+        "--seed 3 there, 4 here); use another --run, or --force-resume"
+    )
+
+
+def test_another_precision_asked_for_is_a_difference() -> None:
+    with pytest.raises(ExitError, match="--precision float32 there, mixed_bfloat16 here"):
+        settle(asked(precision="mixed_bfloat16"), RECORD)
+
+
+def test_force_resume_goes_on_with_what_is_asked() -> None:
+    changed = asked(seed=4, precision="auto", force_resume=True)
+    assert settle(changed, RECORD) == dataclasses.replace(changed, precision="float32")
+
+
+def test_the_same_pictures_are_fine() -> None:
+    check_data(asked(), None, "anything")
+    check_data(asked(), RECORD, "0123456789abcdef")
+
+
+@pytest.mark.parametrize(("data", "shown"), [("pets", "pets has ffff"), ("", "the demo set has ffff")])
+def test_other_pictures_are_refused(data: str, shown: str) -> None:
+    with pytest.raises(
+        ExitError, match=rf"runs/a: .* another data set \(fingerprint 0123456789abcdef, {shown}"
+    ) as caught:
+        check_data(asked(data=data), RECORD, "ffff")
+    assert caught.value.code == Exit.RUN_REFUSED
+
+
+def test_force_resume_takes_other_pictures() -> None:
+    check_data(asked(force_resume=True), RECORD, "ffff")
+
+
+def test_a_state_is_read_as_it_was_written_with_the_time(storage: Storage) -> None:
+    state = RunState("failed", "out of luck", 70, 1, 2, 130, 1000, 4)
+    files.write_state(storage, state)
+    read = files.read_state(storage)
+    assert read is not None
+    assert dataclasses.replace(read, updated="") == state
+    age = datetime.now(UTC) - datetime.fromisoformat(read.updated)
+    assert timedelta(seconds=-2) < age < timedelta(seconds=60)
+
+
+def test_state_json_has_the_contracts_fields(storage: Storage) -> None:
+    files.write_state(storage, RunState("running"))
+    assert set(json.loads(storage.read("state.json"))) == {
+        *("state", "reason", "exit_code", "rank", "epoch", "step", "total_steps", "restarts", "updated")
+    }
+
+
+def test_metrics_are_one_object_a_line(storage: Storage) -> None:
+    rows = [{"epoch": 1, "train": {"loss": 0.5}}, {"epoch": 2, "train": {"loss": 0.25}}]
+    files.write_metrics(storage, iter(rows))
+    lines = storage.read("metrics.jsonl").decode().splitlines()
+    assert [json.loads(one) for one in lines] == rows
+    assert files.read_metrics(storage) == rows
+
+
+def test_labels_are_read_as_they_were_written(storage: Storage) -> None:
+    files.write_labels(storage, ["cats", "Füchse"])
+    assert json.loads(storage.read("model/labels.json")) == ["cats", "Füchse"]
+    assert files.read_labels(storage) == ("cats", "Füchse")
+
+
+def test_a_run_without_a_model_is_a_missing_input(storage: Storage) -> None:
+    with pytest.raises(ExitError, match="no exported model there; has the run finished") as caught:
+        files.read_labels(storage)
+    assert caught.value.code == Exit.INPUT_MISSING

@@ -1,0 +1,135 @@
+"""Topology and devices → threads, precision and a tf.distribute strategy with its communication chosen explicitly."""
+
+import dataclasses
+import os
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from trainer.config import RunConfig
+from trainer.exits import Exit, ExitError
+from trainer.process.container import local_workers, processors
+from trainer.workers.topology import Topology, tf_config
+
+
+@dataclass(frozen=True)
+class Devices:
+    """What this worker trains on: logical device names of one kind ("CPU" or "GPU")."""
+
+    kind: str
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A strategy, its name, the replicas of all workers together, the global numbers of those on this worker, and its
+    devices."""
+
+    strategy: Any
+    name: str
+    replicas: int
+    local: range
+    devices: tuple[str, ...]
+
+
+def threads_of(config: RunConfig) -> int:
+    """Threads within one op. One under --deterministic, so that no sum depends on the machine's cores."""
+    if config.deterministic:
+        return 1
+    return config.threads or max(1, processors() // local_workers(os.environ))
+
+
+def configure(config: RunConfig) -> Devices:
+    """Set threads, determinism and devices of this process; call once, before any op.
+
+    Raises:
+        ExitError: 78 when GPUs are asked for and not there; 64 for a count of devices that cannot be had.
+    """
+    tf.config.threading.set_intra_op_parallelism_threads(threads_of(config))
+    tf.config.threading.set_inter_op_parallelism_threads(config.threads or processors())
+    if config.deterministic:
+        tf.config.experimental.enable_op_determinism()
+        # It would re-associate sums across slices.
+        tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    gpus = tf.config.list_physical_devices("GPU")
+    if config.accelerator == "gpu" and not gpus:
+        raise ExitError(
+            Exit.NO_ACCELERATOR,
+            "--accelerator gpu, but TensorFlow sees no GPU: check the node's driver, the image's CUDA variant and the "
+            "pod's nvidia.com/gpu limit",
+        )
+    if gpus and config.accelerator != "cpu":
+        return _use_gpus(config, gpus)
+    tf.config.set_visible_devices([], "GPU")
+    count = config.devices or 1
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(count)])
+    return Devices("CPU", tuple(f"/cpu:{i}" for i in range(count)))
+
+
+def _use_gpus(config: RunConfig, gpus: list[Any]) -> Devices:
+    if config.devices > len(gpus):
+        raise ExitError(Exit.NO_ACCELERATOR, f"--devices is {config.devices}, but TensorFlow sees {len(gpus)} GPUs")
+    chosen = gpus[: config.devices or len(gpus)]
+    tf.config.set_visible_devices(chosen, "GPU")
+    for gpu in chosen:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    return Devices("GPU", tuple(f"/gpu:{i}" for i in range(len(chosen))))
+
+
+def resolve_precision(config: RunConfig, devices: Devices) -> RunConfig:
+    """Replace precision=auto by what the hardware multiplies fastest."""
+    if config.precision != "auto":
+        return config
+    return dataclasses.replace(config, precision=_fast_precision(devices))
+
+
+def _fast_precision(devices: Devices) -> str:
+    if devices.kind == "GPU":
+        details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
+        major = details.get("compute_capability", (0, 0))[0]
+        return "mixed_bfloat16" if major >= 8 else "mixed_float16" if major == 7 else "float32"
+    return "mixed_bfloat16" if _cpu_flags() & {"avx512_bf16", "amx_bf16"} else "float32"
+
+
+def _cpu_flags() -> set[str]:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
+        if line.startswith("flags"):
+            return set(line.split(":", 1)[1].split())
+    return set()
+
+
+def distribute(topology: Topology, devices: Devices, environment: MutableMapping[str, str]) -> Distribution:
+    """The strategy for this topology: none, MirroredStrategy, or MultiWorkerMirroredStrategy.
+
+    Collectives are RING on CPUs and NCCL on GPUs: AUTO has been seen to choose differently on two workers and hang
+    (tensorflow#120987).
+    """
+    count = len(devices.names)
+    if topology.alone:
+        if count == 1:
+            return Distribution(
+                tf.distribute.OneDeviceStrategy(devices.names[0]), "one device", 1, range(1), devices.names
+            )
+        cross = tf.distribute.NcclAllReduce() if devices.kind == "GPU" else tf.distribute.ReductionToOneDevice()
+        strategy = tf.distribute.MirroredStrategy(list(devices.names), cross_device_ops=cross)
+        return Distribution(strategy, "MirroredStrategy", count, range(count), devices.names)
+    environment["TF_CONFIG"] = tf_config(topology)
+    communication = tf.distribute.experimental.CommunicationImplementation
+    options = tf.distribute.experimental.CommunicationOptions(
+        implementation=communication.NCCL if devices.kind == "GPU" else communication.RING
+    )
+    strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
+    replicas = strategy.num_replicas_in_sync
+    local = replicas // topology.world
+    mine = range(topology.rank * local, (topology.rank + 1) * local)
+    return Distribution(strategy, "MultiWorkerMirroredStrategy", replicas, mine, devices.names)
+
+
+def set_precision(precision: str) -> None:
+    """Make layers built from now on compute in this precision."""
+    keras.mixed_precision.set_global_policy(precision)

@@ -1,0 +1,90 @@
+"""N workers on this machine that train as one: starts them, forwards one signal, tells which one failed first."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+
+from trainer.exits import Exit
+from trainer.process.orphan import PARENT, stop_with_parent
+from trainer.process.signals import STOP_SIGNALS
+from trainer.workers.topology import HOSTS, RANK
+
+GRACE_SECONDS = 60.0  # for the others, once one has failed
+POLL_SECONDS = 0.05
+
+
+def run(workers: int, config: str) -> int:
+    """Run `python -m trainer train` once a rank on loopback; return the first code that is not 0 or 75.
+
+    `config` goes to each worker's standard input.
+    """
+    hosts = ",".join(f"127.0.0.1:{port}" for port in _ports(workers))
+    environment = {**os.environ, HOSTS: hosts, "CATDOG_LOCAL_WORKERS": str(workers), PARENT: str(os.getpid())}
+    gang = [_start(rank, environment, config) for rank in range(workers)]
+    forwarded = threading.Event()
+
+    def forward(number: int, frame: object) -> None:
+        # One signal is enough: the workers agree on the stop among themselves. A second one tells all to end at once.
+        for worker in gang if forwarded.is_set() else gang[:1]:
+            if worker.poll() is None:
+                worker.send_signal(number)
+        forwarded.set()
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, forward)
+    stop_with_parent(os.environ)
+    return _await(gang)
+
+
+def _start(rank: int, environment: dict[str, str], config: str) -> "subprocess.Popen[str]":
+    # A process group of its own: Ctrl-C in a terminal then reaches the parent alone, which forwards it.
+    worker = subprocess.Popen(
+        [sys.executable, "-m", "trainer", "train", "--config", "-"],
+        env={**environment, RANK: str(rank)},
+        stdin=subprocess.PIPE,
+        text=True,
+        process_group=0,
+    )
+    assert worker.stdin is not None
+    with worker.stdin as pipe:
+        pipe.write(config)
+    return worker
+
+
+def _await(gang: "list[subprocess.Popen[str]]") -> int:
+    codes: list[int] = []
+    running, deadline = list(gang), float("inf")
+    while running:
+        for worker in [w for w in running if w.poll() is not None]:
+            running.remove(worker)
+            code = worker.returncode if worker.returncode >= 0 else 128 - worker.returncode
+            codes.append(code)
+            if code:
+                deadline = min(deadline, time.monotonic() + GRACE_SECONDS)
+        if running and time.monotonic() > deadline:
+            for worker in running:
+                worker.kill()
+        time.sleep(POLL_SECONDS)
+    failed = [code for code in codes if code]
+    return next((code for code in failed if code != Exit.PEER_LOST), failed[0] if failed else 0)
+
+
+def _ports(workers: int) -> list[int]:
+    """Free ports, one a worker; rank 0's next port is free too, for the rendezvous."""
+    with ExitStack() as held:
+        ports: list[int] = []
+        while len(ports) < workers:
+            probe = held.enter_context(socket.create_server(("127.0.0.1", 0)))
+            port = probe.getsockname()[1]
+            if not ports:
+                try:
+                    held.enter_context(socket.create_server(("", port + 1)))
+                except OSError:
+                    continue
+            ports.append(port)
+    return ports

@@ -1,0 +1,210 @@
+"""All workers meet before TensorFlow starts: who is missing is said, with a deadline.
+
+MultiWorkerMirroredStrategy waits for ever when a worker is missing (tensorflow#58434 and its kin). Here rank 0 listens,
+every other rank registers with its unique id, and rank 0 answers all of them at once with one message. A rank that
+registers twice has been restarted alone; a gang of old and new workers cannot train, so all leave with 75 and start
+again together.
+"""
+
+import json
+import logging
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainer.exits import Exit, ExitError
+from trainer.workers.topology import Topology, rendezvous_address
+
+log = logging.getLogger(__name__)
+
+REMIND_SECONDS = 30.0
+RETRY_SECONDS = 0.2
+LINE_LIMIT = 1 << 20
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Hello:
+    """How a worker introduces itself. Workers of another `program` or `config` are refused."""
+
+    rank: int
+    uid: str
+    program: str
+    config: str
+
+
+def meet(topology: Topology, hello: Hello, timeout: float, message: Message) -> Message:
+    """Wait until every worker is here; return rank 0's `message` on all of them (others' own is ignored).
+
+    Raises:
+        ExitError: 69 naming the ranks that did not come within `timeout` seconds, or that run something else; 75 when
+            rank 0 gave up, or a rank was restarted alone.
+    """
+    if topology.alone:
+        return message
+    if topology.rank == 0:
+        return _host(topology, hello, timeout, {"message": dict(message)})
+    return _join(topology, hello, timeout)
+
+
+def refuse(topology: Topology, hello: Hello, timeout: float, reason: ExitError) -> None:
+    """On rank 0, tell every worker that comes within `timeout` seconds that it failed, so that none waits in vain."""
+    if topology.alone:
+        return
+    try:
+        _host(topology, hello, timeout, _refusal(reason))
+    except ExitError as error:
+        log.warning("could not tell every worker: %s", error)
+
+
+def _host(topology: Topology, hello: Hello, timeout: float, answer: dict[str, Any]) -> Message:
+    deadline, reminder = time.monotonic() + timeout, time.monotonic() + REMIND_SECONDS
+    _, port = rendezvous_address(topology)
+    present: dict[int, tuple[str, socket.socket]] = {}
+    with _listen(port) as server:
+        try:
+            while len(present) < topology.world - 1:
+                now = time.monotonic()
+                missing = sorted(set(range(1, topology.world)) - set(present))
+                names = ", ".join(f"{rank} ({topology.hosts[rank]})" for rank in missing)
+                if now >= deadline:
+                    raise ExitError(
+                        Exit.RENDEZVOUS_FAILED,
+                        f"rendezvous: {len(present) + 1} of {topology.world} workers came within {timeout:g} s; "
+                        f"missing rank {names}",
+                    )
+                if now >= reminder:
+                    log.warning("rendezvous: waiting for rank %s, %.0f s left", names, deadline - now)
+                    reminder = now + REMIND_SECONDS
+                _accept(server, min(deadline, reminder) - now, hello, topology, present)
+            _answer(present, answer)
+        except ExitError as error:
+            _answer(present, _refusal(error))
+            raise
+    return dict(answer.get("message", {}))
+
+
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("", port), backlog=512)
+    except OSError as error:
+        raise ExitError(
+            Exit.RENDEZVOUS_FAILED, f"rendezvous: cannot listen on port {port}: {error.strerror}"
+        ) from error
+
+
+def _accept(
+    server: socket.socket, wait: float, hello: Hello, topology: Topology, present: dict[int, tuple[str, socket.socket]]
+) -> None:
+    server.settimeout(max(0.01, wait))
+    try:
+        connection, _ = server.accept()
+    except TimeoutError:
+        return
+    try:
+        connection.settimeout(5.0)
+        guest = _introduced(_receive(connection))
+    except (OSError, ValueError) as error:
+        connection.close()
+        log.warning("rendezvous: ignored a visitor that did not introduce itself: %s", error)
+        return
+    objection = _objection(guest, hello, topology, present)
+    if objection is not None:
+        _answer({guest.rank: (guest.uid, connection)}, _refusal(objection))
+        raise objection
+    if guest.rank in present:
+        present[guest.rank][1].close()  # it lost that connection, and came again
+    present[guest.rank] = (guest.uid, connection)
+    log.info("rendezvous: rank %d is here, %d of %d", guest.rank, len(present) + 1, topology.world)
+
+
+def _introduced(values: dict[str, Any]) -> Hello:
+    try:
+        guest = Hello(**values)
+    except TypeError as error:
+        raise ValueError(str(error)) from error
+    if type(guest.rank) is not int or not all(isinstance(one, str) for one in (guest.uid, guest.program, guest.config)):
+        raise ValueError("a rank or name of the wrong type")
+    return guest
+
+
+def _objection(
+    guest: Hello, hello: Hello, topology: Topology, present: Mapping[int, tuple[str, Any]]
+) -> ExitError | None:
+    """Why this worker cannot train with us."""
+    if (guest.program, guest.config) != (hello.program, hello.config):
+        return ExitError(
+            Exit.RENDEZVOUS_FAILED,
+            f"rendezvous: rank {guest.rank} runs {guest.program} with configuration {guest.config}, "
+            f"rank 0 {hello.program} with {hello.config}: give every worker the same image and configuration",
+        )
+    if not 0 < guest.rank < topology.world:
+        return ExitError(
+            Exit.RENDEZVOUS_FAILED, f"rendezvous: rank {guest.rank} is not one of 1 to {topology.world - 1}"
+        )
+    if guest.rank in present and present[guest.rank][0] != guest.uid:
+        return ExitError(Exit.PEER_LOST, f"rendezvous: rank {guest.rank} was restarted alone; all start again together")
+    return None
+
+
+def _refusal(reason: ExitError) -> dict[str, Any]:
+    return {"refused": f"rank 0 stopped with {int(reason.code)}: {reason.message}"}
+
+
+def _answer(present: dict[int, tuple[str, socket.socket]], answer: dict[str, Any]) -> None:
+    for rank, (_, connection) in present.items():
+        try:
+            _send(connection, answer)
+            connection.close()
+        except OSError as error:
+            log.warning("rendezvous: rank %d left before the answer: %s", rank, error)
+
+
+def _join(topology: Topology, hello: Hello, timeout: float) -> Message:
+    deadline, reminder = time.monotonic() + timeout, time.monotonic() + REMIND_SECONDS
+    address = rendezvous_address(topology)
+    trouble = "no answer"
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            # A fresh look-up each time: a pod's name may not resolve yet, or still to the pod before it.
+            with socket.create_connection(address, timeout=min(5.0, left)) as connection:
+                _send(connection, hello.__dict__)
+                connection.settimeout(left)
+                answer = _receive(connection)
+        except (OSError, ValueError) as error:
+            trouble = str(error)
+            if time.monotonic() >= reminder:
+                log.warning("rendezvous: waiting for rank 0 (%s:%d): %s", *address, trouble)
+                reminder = time.monotonic() + REMIND_SECONDS
+            time.sleep(RETRY_SECONDS)
+            continue
+        if "refused" in answer:
+            raise ExitError(Exit.PEER_LOST, str(answer["refused"]))
+        return dict(answer["message"])
+    raise ExitError(
+        Exit.RENDEZVOUS_FAILED,
+        f"rendezvous: rank 0 ({address[0]}:{address[1]}) did not answer within {timeout:g} s: {trouble}",
+    )
+
+
+def _send(connection: socket.socket, message: Mapping[str, Any]) -> None:
+    connection.sendall(json.dumps(message).encode() + b"\n")
+
+
+def _receive(connection: socket.socket) -> dict[str, Any]:
+    """One JSON object in one line. Raises ValueError when it is not, EOFError's cousin ConnectionError when cut off."""
+    data = b""
+    while not data.endswith(b"\n"):
+        part = connection.recv(65536)
+        if not part:
+            raise ConnectionError("the connection was closed")
+        data += part
+        if len(data) > LINE_LIMIT:
+            raise ValueError("line too long")
+    message = json.loads(data)
+    if not isinstance(message, dict):
+        raise ValueError("not an object")
+    return message
