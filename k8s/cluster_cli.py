@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from k8s.actions.folders import Target
     from k8s.actions.submit import Asked, Prepared
     from k8s.api.client import Cluster
-    from k8s.explain.observation import Snapshot
+    from k8s.explain.observation import Observation
     from k8s.manifest.objects import Served
     from k8s.settings.platform import Platform
 
@@ -182,7 +182,7 @@ def logs(
         raise missing(f"no run {run} in namespace {cluster.namespace}: logs end with its objects")
     workers = show.workers(seen)
 
-    def look(deep: bool) -> "Snapshot":
+    def look(deep: bool) -> "Observation":
         found = observe.observe(cluster, run, deep=deep)
         return (
             found
@@ -419,7 +419,7 @@ def folder_of(run: str, namespace: str, context: str) -> str:
     return uri
 
 
-def _see(run: str, namespace: str, context: str, *, deep: bool) -> "tuple[Snapshot, str]":
+def _see(run: str, namespace: str, context: str, *, deep: bool) -> "tuple[Observation, str]":
     """A run by name, in cluster and folder; or by folder only, which needs no cluster."""
     from k8s.actions import folders, observe
     from k8s.terminal import show
@@ -476,7 +476,7 @@ def _stay(cluster: "Cluster", prepared: "Prepared", follow: bool | None, wait: b
         print(f"catdog logs {name} -f follows it")
         return
 
-    def look(deep: bool) -> "Snapshot":
+    def look(deep: bool) -> "Observation":
         return observe.observe(cluster, name, uri, deep=deep)
 
     def stay() -> None:

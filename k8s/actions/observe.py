@@ -9,7 +9,7 @@ from k8s.api import client as api
 from k8s.api.client import CORE, KUEUE, KUEUE_VISIBILITY, Cluster
 from k8s.api.errors import ApiError
 from k8s.exits import missing
-from k8s.explain.observation import Object, Snapshot
+from k8s.explain.observation import Object, Observation
 from k8s.manifest.objects import INSTANCE_LABEL, NAME_LABEL, QUEUE_LABEL, RUN_ANNOTATION, Served
 from k8s.planning.capacity import NodeSpace, matching, spaces
 from k8s.settings import platform as platforms
@@ -55,7 +55,7 @@ def find_top(cluster: Cluster, name: str) -> Object | None:
     return None
 
 
-def observe(cluster: Cluster, name: str, run_uri: str = "", *, deep: bool = False, brief: bool = False) -> Snapshot:
+def observe(cluster: Cluster, name: str, run_uri: str = "", *, deep: bool = False, brief: bool = False) -> Observation:
     """What can be seen of a run now. `deep` adds what only `why` needs: nodes, what is free on them, queue places;
     `brief` leaves out what a phase is not made of: events, child jobs, workload.
 
@@ -87,7 +87,7 @@ def observe(cluster: Cluster, name: str, run_uri: str = "", *, deep: bool = Fals
         room = _room(cluster, nodes, pods, notes)
         if workload is not None:
             position = _try(lambda: _position(cluster, workload), notes) or ()
-    return Snapshot(
+    return Observation(
         name=name,
         now=datetime.now(UTC),
         top=top,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from k8s.explain.observation import Snapshot
+from k8s.explain.observation import Observation
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Cause:
     next: str = ""
 
 
-Rule = Callable[[Snapshot], list[Cause]]
+Rule = Callable[[Observation], list[Cause]]
 """Looks at what is seen of a run, and gives the causes that it recognises."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from k8s.explain import observation
 from k8s.explain.cause import Cause, Rule
-from k8s.explain.observation import Object, Snapshot, condition, terminated, who
+from k8s.explain.observation import Object, Observation, condition, terminated, who
 from trainer.exits import MEANING, NEVER_RETRIED, Exit
 
 _DISRUPTIONS = {
@@ -17,7 +17,7 @@ _DISRUPTIONS = {
 }
 
 
-def _disrupted(seen: Snapshot) -> list[Cause]:
+def _disrupted(seen: Observation) -> list[Cause]:
     for pod in seen.pods:
         found = condition(pod, "DisruptionTarget") or {}
         if found.get("status") == "True":
@@ -55,7 +55,7 @@ def _disrupted(seen: Snapshot) -> list[Cause]:
     return []
 
 
-def _out_of_memory(seen: Snapshot) -> list[Cause]:
+def _out_of_memory(seen: Observation) -> list[Cause]:
     for pod in seen.pods:
         if terminated(pod).get("reason") == "OOMKilled":
             limit = _limit(pod, "memory")
@@ -71,7 +71,7 @@ def _out_of_memory(seen: Snapshot) -> list[Cause]:
     return []
 
 
-def _exit_codes(seen: Snapshot) -> list[Cause]:
+def _exit_codes(seen: Observation) -> list[Cause]:
     """The trainer's own codes, with its last words; and what a container runtime reports for a signal."""
     causes = []
     for pod in sorted(seen.pods, key=lambda one: str(terminated(one).get("finishedAt", ""))):
@@ -94,7 +94,7 @@ def last_words(message: str, code: int) -> str:
     return lines[-1].strip() if lines else ""
 
 
-def _of_exit(seen: Snapshot, code: int, words: str, source: str) -> Cause:
+def _of_exit(seen: Observation, code: int, words: str, source: str) -> Cause:
     kind, command = _EXIT_NEXT.get(code, ("exit", "catdog logs {name}"))
     meaning = MEANING.get(Exit(code), "") if code in Exit._value2member_map_ else _SIGNALS.get(code, "")
     final = " (not retried)" if code in {int(one) for one in NEVER_RETRIED} else ""
@@ -131,7 +131,7 @@ _EXIT_NEXT: Mapping[int, tuple[str, str]] = {
 }
 
 
-def _job_failed(seen: Snapshot) -> list[Cause]:
+def _job_failed(seen: Observation) -> list[Cause]:
     """What the objects themselves say, where no pod is left to tell more."""
     for one in (*seen.jobs, seen.top):
         found = condition(one, "Failed") or {}
@@ -170,7 +170,7 @@ def _job_failed(seen: Snapshot) -> list[Cause]:
     return []
 
 
-def _state_failed(seen: Snapshot) -> list[Cause]:
+def _state_failed(seen: Observation) -> list[Cause]:
     state = seen.state or {}
     if state.get("state") != "failed" or state.get("exit_code") is None:
         return []
@@ -186,12 +186,12 @@ def _state_failed(seen: Snapshot) -> list[Cause]:
     ]
 
 
-def _state_reason(seen: Snapshot) -> str:
+def _state_reason(seen: Observation) -> str:
     state = seen.state or {}
     return str(state.get("reason", "")) if state.get("state") == "failed" else ""
 
 
-def _because(seen: Snapshot) -> str:
+def _because(seen: Observation) -> str:
     reason = _state_reason(seen)
     return f": {reason}" if reason else ""
 

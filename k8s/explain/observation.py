@@ -15,7 +15,7 @@ INDEX_LABELS = ("batch.kubernetes.io/job-completion-index",)
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class Observation:
     """One run at `now` (UTC). `top` is its JobSet or Job, None where there is none (any more).
 
     `state` is state.json, None where it is not there or cannot be read. `nodes` and `spaces` are None where they may

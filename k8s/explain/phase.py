@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from k8s.explain import observation
-from k8s.explain.observation import Snapshot, instant
+from k8s.explain.observation import Observation, instant
 
 STALE_SECONDS = 90.0
 """state.json is a heartbeat of at most 30 s; three missed ones are a silence."""
@@ -35,7 +35,7 @@ _OF_STATE = {
 }
 
 
-def phase_of(seen: Snapshot) -> Phase | None:
+def phase_of(seen: Observation) -> Phase | None:
     """The run's phase; None where there is neither an object nor a run folder.
 
     The cluster decides while it has the objects, since a worker that is killed writes no last words; then state.json.
@@ -50,7 +50,7 @@ def phase_of(seen: Snapshot) -> Phase | None:
     return Phase.RUNNING if is_fresh(seen.state, seen.now) else Phase.LOST
 
 
-def _of_objects(seen: Snapshot) -> Phase:
+def _of_objects(seen: Observation) -> Phase:
     if observation.succeeded(seen.top):
         return Phase.SUCCEEDED
     if observation.failed(seen.top):

@@ -4,7 +4,7 @@ import re
 
 from k8s.explain import observation
 from k8s.explain.cause import Cause, Rule
-from k8s.explain.observation import Object, Snapshot, about, condition, instant, is_true, waiting, who
+from k8s.explain.observation import Object, Observation, about, condition, instant, is_true, waiting, who
 from k8s.planning import quantity
 from k8s.planning.capacity import requests
 
@@ -14,7 +14,7 @@ _GO_ON = """'{"spec":{"suspend":false}}'"""
 _OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
 
 
-def _queue(seen: Snapshot) -> list[Cause]:
+def _queue(seen: Observation) -> list[Cause]:
     """Held by Kueue, or suspended with no Kueue to let it go."""
     if seen.top is None or not observation.suspended(seen.top) or _ended(seen):
         return []
@@ -63,7 +63,7 @@ def _queue(seen: Snapshot) -> list[Cause]:
     ]
 
 
-def _unschedulable(seen: Snapshot) -> list[Cause]:
+def _unschedulable(seen: Observation) -> list[Cause]:
     stuck = []
     for pod in seen.pods:
         scheduled = condition(pod, "PodScheduled") or {}
@@ -95,7 +95,7 @@ def _scheduler_reasons(message: str) -> list[str]:
     return [part.strip(" .") for part in re.split(r", (?=\d+ )", head) if part.strip(" .")]
 
 
-def _near_nodes(seen: Snapshot, pod: Object) -> list[str]:
+def _near_nodes(seen: Observation, pod: Object) -> list[str]:
     """The nodes that lack least of what the pod asks for, and what they lack."""
     if not seen.spaces:
         return []
@@ -116,7 +116,7 @@ def _near_nodes(seen: Snapshot, pod: Object) -> list[str]:
     return [line for _, line in sorted(lines)[:NEAR_NODES]]
 
 
-def _gated(seen: Snapshot) -> list[Cause]:
+def _gated(seen: Observation) -> list[Cause]:
     held = [pod for pod in seen.pods if (condition(pod, "PodScheduled") or {}).get("reason") == "SchedulingGated"]
     if not held:
         return []
@@ -131,7 +131,7 @@ def _gated(seen: Snapshot) -> list[Cause]:
     ]
 
 
-def _refused(seen: Snapshot) -> list[Cause]:
+def _refused(seen: Observation) -> list[Cause]:
     """The controller may not create the pods, or the API refuses them."""
     if seen.pods or _ended(seen):
         return []
@@ -195,7 +195,7 @@ _REFUSALS = (
 )
 
 
-def _image(seen: Snapshot) -> list[Cause]:
+def _image(seen: Observation) -> list[Cause]:
     for pod in seen.pods:
         reason = str(waiting(pod).get("reason", ""))
         if reason not in (
@@ -228,7 +228,7 @@ def _image(seen: Snapshot) -> list[Cause]:
     return []
 
 
-def _not_created(seen: Snapshot) -> list[Cause]:
+def _not_created(seen: Observation) -> list[Cause]:
     """Placed, but the container cannot be made: volumes, secrets, sandbox."""
     for pod in seen.pods:
         state = waiting(pod)
@@ -265,7 +265,7 @@ def _not_created(seen: Snapshot) -> list[Cause]:
     return []
 
 
-def pulling(seen: Snapshot) -> list[Cause]:
+def pulling(seen: Observation) -> list[Cause]:
     """The image is on its way: said only where nothing worse is seen."""
     for pod in seen.pods:
         if waiting(pod).get("reason") == "ContainerCreating":
@@ -278,7 +278,7 @@ def pulling(seen: Snapshot) -> list[Cause]:
     return []
 
 
-def _node_lost(seen: Snapshot) -> list[Cause]:
+def _node_lost(seen: Observation) -> list[Cause]:
     """A pod that cannot be ended because its node does not answer."""
     for pod in seen.pods:
         deleted = instant(pod["metadata"].get("deletionTimestamp"))
@@ -313,7 +313,7 @@ def _node_lost(seen: Snapshot) -> list[Cause]:
     return []
 
 
-def _silent(seen: Snapshot, node: str) -> str:
+def _silent(seen: Observation, node: str) -> str:
     for one in seen.nodes or ():
         ready = condition(one, "Ready") or {}
         if one["metadata"]["name"] == node and ready.get("status") == "Unknown":
@@ -324,15 +324,15 @@ def _silent(seen: Snapshot, node: str) -> str:
 RULES: tuple[Rule, ...] = (_queue, _refused, _unschedulable, _gated, _image, _not_created, _node_lost)
 
 
-def _ended(seen: Snapshot) -> bool:
+def _ended(seen: Observation) -> bool:
     return observation.succeeded(seen.top) or observation.failed(seen.top)
 
 
-def _workers(seen: Snapshot) -> int:
+def _workers(seen: Observation) -> int:
     return max(len(seen.pods), 1)
 
 
-def _events(seen: Snapshot, kind: str, reasons: tuple[str, ...], pod: Object | None = None) -> list[Object]:
+def _events(seen: Observation, kind: str, reasons: tuple[str, ...], pod: Object | None = None) -> list[Object]:
     """Events of these reasons, newest first; about one pod where it is given."""
     name = None if pod is None else f"Pod/{pod['metadata']['name']}"
     found = [

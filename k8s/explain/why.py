@@ -1,19 +1,19 @@
 """Why a run waits or has failed: states and events → cause, evidence, next command. Pure.
 
-`explain` asks every rule in turn; a rule looks at a Snapshot and gives the causes it recognises. The most telling
+`explain` asks every rule in turn; a rule looks at an Observation and gives the causes it recognises. The most telling
 comes first. A lost peer (75), and a failure that only the objects report, are told where no better cause is known.
 """
 
 from k8s.explain import ended, waiting
 from k8s.explain.cause import Cause, Rule
-from k8s.explain.observation import Snapshot
+from k8s.explain.observation import Observation
 from k8s.explain.phase import Phase, phase_of, progress
 
 _RULES: tuple[Rule, ...] = (*waiting.RULES, *ended.RULES, waiting.pulling)
 _VAGUE = ("failed", "peer-lost")  # least telling first
 
 
-def explain(seen: Snapshot) -> list[Cause]:
+def explain(seen: Observation) -> list[Cause]:
     """The causes that can be read from `seen`, most telling first; at least one line is always said."""
     found = [cause for rule in _RULES for cause in rule(seen)]
     for vague in _VAGUE:
@@ -21,7 +21,7 @@ def explain(seen: Snapshot) -> list[Cause]:
     return found or [_calm(seen)]
 
 
-def _calm(seen: Snapshot) -> Cause:
+def _calm(seen: Observation) -> Cause:
     phase = phase_of(seen)
     where = progress(seen.state)
     words = {

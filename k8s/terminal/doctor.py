@@ -16,7 +16,7 @@ from k8s.api import client as api
 from k8s.api.client import Cluster
 from k8s.exits import CliError
 from k8s.explain.cause import as_text
-from k8s.explain.observation import Snapshot
+from k8s.explain.observation import Observation
 from k8s.explain.why import explain
 from k8s.settings import platform
 
@@ -99,7 +99,7 @@ def as_lines(checks: Sequence[Check]) -> str:
     return "\n".join(f"{marks[one.ok]:<5} {one.name:<8} {one.detail}" for one in checks)
 
 
-def gather(cluster: Cluster, checks: Sequence[Check], seen: Snapshot | None, uri: str) -> dict[str, bytes]:
+def gather(cluster: Cluster, checks: Sequence[Check], seen: Observation | None, uri: str) -> dict[str, bytes]:
     """The bundle's files: checks, versions, the platform, and of a run its objects, events, logs and state."""
     files: dict[str, Any] = {
         "checks.json": [one.__dict__ for one in checks],

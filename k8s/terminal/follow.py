@@ -16,7 +16,7 @@ from k8s.api.errors import ApiError
 from k8s.exits import Cli, CliError
 from k8s.explain import observation
 from k8s.explain.cause import as_text
-from k8s.explain.observation import Object, Snapshot
+from k8s.explain.observation import Object, Observation
 from k8s.explain.phase import ENDED, Phase, phase_of, progress
 from k8s.explain.why import explain
 
@@ -26,7 +26,7 @@ LOG_RETRY_SECONDS = 1.0
 GONE_LOOKS = 3  # a controller needs a moment to make objects, and restarts leave a moment without
 
 Say = Callable[[str], None]
-Observe = Callable[[bool], Snapshot]
+Observe = Callable[[bool], Observation]
 
 
 @dataclass
@@ -143,7 +143,7 @@ def follow(
     logs: bool = True,
     narrate: bool = True,
     timeout: float | None = None,
-) -> Snapshot:
+) -> Observation:
     """Watch a run until it has ended; return the last look at it.
 
     `observe(deep)` looks at the run. With `logs`, every worker's lines are said; with `narrate`, changes of phase and
@@ -184,7 +184,7 @@ def _say_lines(lines: Iterator[tuple[int | None, str]], workers: int, say: Say) 
         say(prefixed(rank, workers, text))
 
 
-def _look(observe: Observe, told: "_Told", *, deep: bool = False) -> Snapshot | None:
+def _look(observe: Observe, told: "_Told", *, deep: bool = False) -> Observation | None:
     try:
         seen = observe(deep)
     except ApiError as error:
@@ -216,7 +216,7 @@ class _Told:
             self._say("catdog: the API server answers again")
         self._trouble = False
 
-    def phase(self, seen: Snapshot, phase: Phase | None, look: Callable[[], Snapshot | None]) -> None:
+    def phase(self, seen: Observation, phase: Phase | None, look: Callable[[], Observation | None]) -> None:
         if phase != self._phase and phase is not None and phase not in ENDED:  # `ending` tells the end, with its cause
             self._phase, self._since, self._why = phase, time.monotonic(), ""
             where = progress(seen.state) if phase == Phase.RUNNING else ""
@@ -230,7 +230,7 @@ class _Told:
                 self._say("catdog: " + why.replace("\n", "\ncatdog: "))
 
 
-def ending(seen: Snapshot, summary: Any) -> tuple[Cli, str]:
+def ending(seen: Observation, summary: Any) -> tuple[Cli, str]:
     """Exit code and last lines for a run that has ended; `summary` is summary.json, or None."""
     phase = phase_of(seen)
     if phase == Phase.SUCCEEDED:

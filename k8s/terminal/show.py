@@ -7,7 +7,7 @@ from typing import Any
 
 from k8s.explain import observation
 from k8s.explain.cause import as_text
-from k8s.explain.observation import Snapshot, instant
+from k8s.explain.observation import Observation, instant
 from k8s.explain.phase import Phase, phase_of, progress
 from k8s.explain.why import explain
 from k8s.manifest.objects import RECIPE_LABEL
@@ -15,7 +15,7 @@ from k8s.manifest.objects import RECIPE_LABEL
 COLUMNS = ("name", "phase", "recipe", "workers", "progress", "age", "where")
 
 
-def row(seen: Snapshot, uri: str) -> dict[str, Any]:
+def row(seen: Observation, uri: str) -> dict[str, Any]:
     """One line of `catdog list`, as JSON has it. `where` is "cluster" while there are objects, else "folder"."""
     phase = phase_of(seen)
     metadata = (seen.top or {}).get("metadata") or {}
@@ -32,7 +32,7 @@ def row(seen: Snapshot, uri: str) -> dict[str, Any]:
     }
 
 
-def status(seen: Snapshot, uri: str, summary: Mapping[str, Any] | None) -> dict[str, Any]:
+def status(seen: Observation, uri: str, summary: Mapping[str, Any] | None) -> dict[str, Any]:
     """`catdog status` as JSON has it."""
     made = row(seen, uri)
     causes = [] if made["phase"] in (Phase.SUCCEEDED, None) else explain(seen)
@@ -56,7 +56,7 @@ def status(seen: Snapshot, uri: str, summary: Mapping[str, Any] | None) -> dict[
     }
 
 
-def workers(seen: Snapshot) -> int:
+def workers(seen: Observation) -> int:
     """How many workers the run has, by its objects; 0 when there are none."""
     spec = (seen.top or {}).get("spec") or {}
     if "replicatedJobs" in spec:
@@ -64,13 +64,13 @@ def workers(seen: Snapshot) -> int:
     return int(spec.get("completions") or 0)
 
 
-def restarts(seen: Snapshot) -> int:
+def restarts(seen: Observation) -> int:
     """How often the run was started again, by its JobSet, or else by state.json."""
     found = ((seen.top or {}).get("status") or {}).get("restarts")
     return int(found if found is not None else (seen.state or {}).get("restarts", 0))
 
 
-def _heartbeat(seen: Snapshot) -> float | None:
+def _heartbeat(seen: Observation) -> float | None:
     """Seconds since state.json was written."""
     updated = instant(str((seen.state or {}).get("updated")))
     return None if updated is None else round((seen.now - updated).total_seconds(), 1)
@@ -100,7 +100,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def status_text(seen: Snapshot, uri: str, facts: Mapping[str, Any]) -> str:
+def status_text(seen: Observation, uri: str, facts: Mapping[str, Any]) -> str:
     """`facts` of `status` for people."""
     where = f", {facts['progress']}" if facts["progress"] else ""
     lines = [f"{facts['name'] or uri}: {facts['phase'] or 'not found'}{where}"]
@@ -132,9 +132,9 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False)
 
 
-def of_folder(name: str, state: Mapping[str, Any] | None, now: datetime) -> Snapshot:
+def of_folder(name: str, state: Mapping[str, Any] | None, now: datetime) -> Observation:
     """A run that is known by its folder only."""
-    return Snapshot(name=name, now=now, state=state)
+    return Observation(name=name, now=now, state=state)
 
 
 def age(since: datetime, now: datetime) -> str:

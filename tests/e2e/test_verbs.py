@@ -8,7 +8,7 @@ import pytest
 
 from tests import runs
 from tests.e2e.kit import LONG, Site, until
-from trainer.training.checkpoint import Snapshot
+from trainer.training.checkpoint import Observation
 
 pytestmark = pytest.mark.timeout(600, func_only=True)  # setting up may build for minutes
 
@@ -26,7 +26,7 @@ def listed(site: Site) -> dict[str, str]:
 
 
 def test_a_cancelled_run_goes_on_with_fewer_workers_and_is_deleted_when_asked(
-    site: Site, data: tuple[Path, str], undisturbed: Snapshot, tmp_path: Path
+    site: Site, data: tuple[Path, str], undisturbed: Observation, tmp_path: Path
 ) -> None:
     site.submit(NAME, "--gpus", 0, "--workers", 2, "--data", data[1], *LONG, "--no-follow")
     until("a checkpoint is there", lambda: site.saved_step(NAME) >= 20)

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from k8s.explain.observation import Snapshot
+from k8s.explain.observation import Observation
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 Object = dict[str, Any]
@@ -110,5 +110,5 @@ def state(word: str = "running", seconds_ago: float = 5, **more: Any) -> Object:
     }
 
 
-def seen(top: Object | None = None, *pods: Object, **more: Any) -> Snapshot:
-    return Snapshot(name="run", now=NOW, top=top, pods=pods, **more)
+def seen(top: Object | None = None, *pods: Object, **more: Any) -> Observation:
+    return Observation(name="run", now=NOW, top=top, pods=pods, **more)

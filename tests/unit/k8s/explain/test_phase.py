@@ -1,10 +1,10 @@
 import pytest
 
-from k8s.explain.observation import Snapshot
+from k8s.explain.observation import Observation
 from k8s.explain.phase import Phase, phase_of, progress
 from tests.unit.k8s.explain.sightings import condition, ended, pod, running, seen, state, top, waiting
 
-CASES: dict[str, tuple[Snapshot, Phase | None]] = {
+CASES: dict[str, tuple[Observation, Phase | None]] = {
     "nothing at all": (seen(), None),
     "held by a queue": (seen(top(suspend=True, queue="q")), Phase.QUEUED),
     "held by a queue, old pods still there": (seen(top(suspend=True, queue="q"), running()), Phase.STARTING),
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[Snapshot, Phase | None]] = {
 
 
 @pytest.mark.parametrize(("snapshot", "phase"), CASES.values(), ids=CASES.keys())
-def test_phase(snapshot: Snapshot, phase: Phase | None) -> None:
+def test_phase(snapshot: Observation, phase: Phase | None) -> None:
     assert phase_of(snapshot) == phase
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from k8s.explain.cause import as_text
 from k8s.explain.ended import last_words
-from k8s.explain.observation import Snapshot
+from k8s.explain.observation import Observation
 from k8s.explain.why import explain
 from k8s.planning.capacity import spaces
 from tests.unit.k8s.explain.sightings import Object, condition, ended, event, pod, running, seen, state, top, waiting
@@ -49,7 +49,7 @@ OWN_QUOTA = "couldn't assign flavors to pod set w: insufficient unused quota for
 QUEUED = top(suspend=True, queue="research")
 
 # what is seen → kind, and what cause, evidence and next command must say
-CASES: dict[str, tuple[Snapshot, str, str, str, str]] = {
+CASES: dict[str, tuple[Observation, str, str, str, str]] = {
     "too few GPUs": (
         seen(
             top(),
@@ -464,7 +464,7 @@ CASES: dict[str, tuple[Snapshot, str, str, str, str]] = {
 
 
 @pytest.mark.parametrize(("snapshot", "kind", "cause", "evidence", "command"), CASES.values(), ids=CASES.keys())
-def test_cause(snapshot: Snapshot, kind: str, cause: str, evidence: str, command: str) -> None:
+def test_cause(snapshot: Observation, kind: str, cause: str, evidence: str, command: str) -> None:
     found = explain(snapshot)[0]
     assert found.kind == kind
     assert re.search(cause, found.cause)

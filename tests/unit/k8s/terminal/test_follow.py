@@ -5,7 +5,7 @@ import pytest
 
 from k8s.api.errors import ApiError, unreachable
 from k8s.exits import Cli, CliError
-from k8s.explain.observation import Snapshot
+from k8s.explain.observation import Observation
 from k8s.terminal import follow as following
 from k8s.terminal.follow import Cursor, ending, follow, prefixed
 from tests.unit.k8s.api.api_server import Api, serve
@@ -60,10 +60,10 @@ def test_lines_carry_the_rank_where_there_are_several(rank: int | None, workers:
     assert prefixed(rank, workers, "x") == text
 
 
-def look(*snapshots: Snapshot | ApiError) -> Callable[[bool], Snapshot]:
+def look(*snapshots: Observation | ApiError) -> Callable[[bool], Observation]:
     left = list(snapshots)
 
-    def observe(deep: bool) -> Snapshot:
+    def observe(deep: bool) -> Observation:
         one = left[0] if deep or len(left) == 1 else left.pop(0)
         if isinstance(one, ApiError):
             raise one
@@ -72,7 +72,7 @@ def look(*snapshots: Snapshot | ApiError) -> Callable[[bool], Snapshot]:
     return observe
 
 
-def watch(*snapshots: Snapshot | ApiError, **more: Any) -> list[str]:
+def watch(*snapshots: Observation | ApiError, **more: Any) -> list[str]:
     said: list[str] = []
     with serve(Api()) as cluster:
         follow(cluster, look(*snapshots), said.append, 2, **{"logs": False, **more})
@@ -149,7 +149,7 @@ def test_logs_of_all_workers_and_of_a_restarted_one_come_with_their_ranks() -> N
         (seen(state=state("cancelled")), None, Cli.RUN_FAILED, "run is cancelled"),
     ],
 )
-def test_how_a_run_ended(snapshot: Snapshot, summary: Any, code: Cli, words: str) -> None:
+def test_how_a_run_ended(snapshot: Observation, summary: Any, code: Cli, words: str) -> None:
     found, text = ending(snapshot, summary)
     assert found == code
     assert words in text

@@ -3,7 +3,7 @@ from datetime import timedelta
 
 import pytest
 
-from k8s.explain.observation import Snapshot
+from k8s.explain.observation import Observation
 from k8s.terminal import show
 from tests.unit.k8s.explain.sightings import NOW, condition, ended, running, seen, state, top, waiting
 
@@ -52,9 +52,9 @@ def test_status_of_a_finished_run_has_its_result() -> None:
 
 
 def test_a_run_without_objects_has_neither_workers_nor_pods() -> None:
-    facts = show.status(Snapshot("run", NOW), "", None)
+    facts = show.status(Observation("run", NOW), "", None)
     assert (facts["phase"], facts["workers"], facts["pods"], facts["kind"]) == (None, None, [], None)
-    assert "run: not found" in show.status_text(Snapshot("run", NOW), "", facts)
+    assert "run: not found" in show.status_text(Observation("run", NOW), "", facts)
 
 
 @pytest.mark.parametrize(
