@@ -1,4 +1,4 @@
-"""Command-line flags made from Platform's fields that have one: each setting is declared once, in k8s.platform."""
+"""Command-line flags made from Platform's fields that have one: each setting is declared once, in k8s.settings.platform."""
 
 import dataclasses
 import inspect

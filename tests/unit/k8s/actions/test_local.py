@@ -36,7 +36,7 @@ sys.exit(int(action))
 
 PARENT = """
 import sys
-from k8s import local
+from k8s.actions import local
 from trainer.config import RunConfig
 print("exit", local.run("train", RunConfig(seed=5)), flush=True)
 """
@@ -99,7 +99,7 @@ def test_without_tensorflow_it_says_what_to_install() -> None:
         "import importlib.util, sys\n"
         "real = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *rest: None if name == 'tensorflow' else real(name, *rest)\n"
-        "from k8s import local\n"
+        "from k8s.actions import local\n"
         "from trainer.config import ReportRequest\n"
         "sys.exit(local.run('report', ReportRequest('runs/a')))\n"
     )

@@ -38,7 +38,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Configuration:
-    """What k8s.cluster reads of the client library's configuration."""
+    """What k8s.api.client reads of the client library's configuration."""
 
     host: str
 

@@ -196,9 +196,9 @@ def test_the_termination_message_goes_where_kubernetes_reads_it(
 
 DIE = """
 import sys, time
-from trainer.attempt import Attempt
+from trainer.folder.attempt import Attempt
 from trainer.exits import Exit
-from trainer.run_folder import RunState
+from trainer.folder.files import RunState
 from trainer.storage.base import open_storage
 with Attempt(open_storage(sys.argv[1]), 0, None, RunState("running")) as attempt:
     attempt.die(Exit.STALLED, "no step ended")

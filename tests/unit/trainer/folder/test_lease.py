@@ -20,7 +20,7 @@ LIMIT = 30.0
 
 HOLD = """
 import sys, time
-from trainer.lease import acquire, myself
+from trainer.folder.lease import acquire, myself
 from trainer.storage.base import open_storage
 acquire(open_storage(sys.argv[1]), myself({}))
 print("held", flush=True)
@@ -31,7 +31,7 @@ if sys.argv[2] == "live":
 RACE = """
 import sys, time
 from trainer.exits import ExitError
-from trainer.lease import acquire, myself
+from trainer.folder.lease import acquire, myself
 from trainer.storage.base import open_storage
 storage = open_storage(sys.argv[1])
 print("ready", flush=True)

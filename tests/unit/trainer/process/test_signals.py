@@ -19,7 +19,7 @@ LIMIT = 30.0
 
 BEGIN = """
 import os, sys, threading, time
-from trainer.signals import install
+from trainer.process.signals import install
 stop = install(float(sys.argv[1]))
 """
 

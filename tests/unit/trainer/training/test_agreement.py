@@ -20,8 +20,8 @@ WORKER = """
 import os, sys
 from trainer.config import RunConfig
 from trainer.exits import ExitError
-from trainer.strategy import configure, distribute
-from trainer.topology import from_environment
+from trainer.training.strategy import configure, distribute
+from trainer.workers.topology import from_environment
 from trainer.training.agreement import agree, leave_together
 distribution = distribute(from_environment(os.environ), configure(RunConfig(accelerator="cpu")), os.environ)
 print("replicas", distribution.replicas, list(distribution.local))

@@ -47,9 +47,9 @@ sys.exit(int(action))
 PARENT = """
 import os, sys
 sys.path.insert(0, os.environ["REPOSITORY"])
-from trainer import local_gang
-local_gang.GRACE_SECONDS = float(os.environ["GRACE"])
-print("exit", int(local_gang.run(len(os.environ["ACTIONS"].split()), "the configuration")), flush=True)
+from trainer.workers import gang
+gang.GRACE_SECONDS = float(os.environ["GRACE"])
+print("exit", int(gang.run(len(os.environ["ACTIONS"].split()), "the configuration")), flush=True)
 """
 
 
