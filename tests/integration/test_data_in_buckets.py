@@ -11,7 +11,6 @@ import pytest
 
 from tests.pictures import archive, jpeg, kaggle_archive, write_split
 from tests.servers import FakeGcs, FaultProxy, Faults
-from trainer.config import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.data import cache
 from trainer.data.index import Place
 from trainer.data.reading import Damaged
@@ -19,6 +18,7 @@ from trainer.data.source import Source, open_source
 from trainer.data.split import SPLITS, list_data_set
 from trainer.data_verbs import check_data, import_data, pack_data
 from trainer.exits import Exit, ExitError
+from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.storage import retry
 from trainer.storage.base import open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy

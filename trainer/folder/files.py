@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from trainer.config import SCHEMA, RunConfig, differences, fingerprint, flag, from_mapping
+from trainer.config import RunConfig, differences, fingerprint, from_mapping
 from trainer.exits import Exit, ExitError
+from trainer.fields import flag
+from trainer.requests import SCHEMA
 from trainer.storage.base import Storage, StorageMissing
 
 CONFIG, STATE, METRICS, SUMMARY, REJECTED = (
@@ -97,7 +99,7 @@ def read_record(storage: Storage) -> Record | None:
         return None
     try:
         return Record(
-            from_mapping(document["config"], RunConfig),
+            from_mapping(document["config"]),
             document["data_fingerprint"],
             document["versions"],
             document["revision"],

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from trainer.config import SCHEMA, RunConfig, fingerprint, from_json
+from trainer.config import RunConfig, fingerprint
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder.files import Record, RunState, check_data, settle
+from trainer.requests import SCHEMA, from_json
 from trainer.storage.base import Storage, open_storage
 
 CONFIG = RunConfig(recipe="augmented", run="runs/a", precision="float32", seed=3)
