@@ -15,7 +15,7 @@ from typing import Any
 from trainer.config import SCHEMA, RunConfig, to_json
 from trainer.data.demo import DemoSize, write_demo
 from trainer.recipes import RECIPES
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot
 

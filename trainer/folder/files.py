@@ -9,7 +9,8 @@ from typing import Any
 
 from trainer.config import SCHEMA, RunConfig, differences, fingerprint, flag, from_mapping
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import Storage, StorageMissing
+from trainer.storage.base import Storage
+from trainer.storage.errors import StorageMissing
 
 CONFIG, STATE, METRICS, SUMMARY, REJECTED = (
     "config.json",
