@@ -24,8 +24,8 @@ from trainer.data.reading import CONCURRENCY, reader
 from trainer.data.split import list_data_set
 from trainer.data_verbs import pack_data
 from trainer.requests import DataPackRequest
-from trainer.storage.base import open_storage
 from trainer.storage.fetch import write_many
+from trainer.storage.opening import open_storage
 
 ROUND_TRIP = 0.03
 REPEATS = 3

@@ -16,7 +16,7 @@ from trainer.config import RunConfig
 from trainer.data.demo import DemoSize, write_demo
 from trainer.recipes import RECIPES
 from trainer.requests import SCHEMA, to_json
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot
 

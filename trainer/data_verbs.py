@@ -20,7 +20,7 @@ from trainer.data.split import SPLITS, describe, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.process import quiet
 from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.storage.retry import MIB
 
 PLAIN_STEPS = 10

@@ -19,7 +19,8 @@ from trainer.folder import files
 from trainer.process import quiet
 from trainer.process.container import free_memory, processors
 from trainer.requests import EvaluateRequest, PredictRequest, ReportRequest
-from trainer.storage.base import Storage, open_storage
+from trainer.storage.base import Storage
+from trainer.storage.opening import open_storage
 
 if TYPE_CHECKING:
     from trainer.training.evaluation import Evaluation

@@ -11,7 +11,9 @@ from typing import Any
 from k8s.exits import missing, usage
 from trainer.config import RunConfig, from_mapping
 from trainer.exits import ExitError
-from trainer.storage.base import PreconditionFailed, Storage, StorageDenied, StorageFailed, StorageMissing, open_storage
+from trainer.storage.base import Storage
+from trainer.storage.errors import PreconditionFailed, StorageDenied, StorageFailed, StorageMissing
+from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryPolicy
 
 CONFIG, STATE, SUMMARY, REPORT = "config.json", "state.json", "summary.json", "report.html"

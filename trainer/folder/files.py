@@ -11,7 +11,8 @@ from trainer.config import RunConfig, differences, fingerprint, from_mapping
 from trainer.exits import Exit, ExitError
 from trainer.fields import flag
 from trainer.requests import SCHEMA
-from trainer.storage.base import Storage, StorageMissing
+from trainer.storage.base import Storage
+from trainer.storage.errors import StorageMissing
 
 CONFIG, STATE, METRICS, SUMMARY, REJECTED = (
     "config.json",
