@@ -11,6 +11,7 @@ from k8s.explain.observation import Observation, instant
 from k8s.explain.phase import Phase, phase_of, progress
 from k8s.explain.why import explain
 from k8s.manifest.objects import RECIPE_LABEL
+from trainer.words import age, ago
 
 COLUMNS = ("name", "phase", "recipe", "workers", "progress", "age", "where")
 
@@ -110,7 +111,7 @@ def status_text(seen: Observation, uri: str, facts: Mapping[str, Any]) -> str:
             f"  object      {facts['kind']} {facts['name']}, {facts['workers']} workers, {facts['restarts']} restarts"
         )
     if facts["heartbeat"] is not None:
-        lines.append(f"  heartbeat   {facts['heartbeat']:.0f} s ago")
+        lines.append(f"  heartbeat   {ago(facts['heartbeat'])}")
     for pod in facts["pods"]:
         shown = pod["reason"] or pod["phase"]
         code = f", exit code {pod['exit_code']}" if pod["exit_code"] is not None else ""
@@ -135,15 +136,3 @@ def as_json(value: Any) -> str:
 def of_folder(name: str, state: Mapping[str, Any] | None, now: datetime) -> Observation:
     """A run that is known by its folder only."""
     return Observation(name=name, now=now, state=state)
-
-
-def age(since: datetime, now: datetime) -> str:
-    """Time passed, for people: 42s, 7m, 3h12m, 2d4h."""
-    seconds = max(0, int((now - since).total_seconds()))
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}m"
-    if seconds < 86400:
-        return f"{seconds // 3600}h{seconds % 3600 // 60}m"
-    return f"{seconds // 86400}d{seconds % 86400 // 3600}h"

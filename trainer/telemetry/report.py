@@ -5,7 +5,6 @@ page can be mailed, printed and opened years later. What a run does not have yet
 """
 
 import base64
-import json
 import math
 import shlex
 import struct
@@ -19,13 +18,13 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from trainer.telemetry.curves import EpochRow, best_epoch, overfitting_start, rows
+from trainer.words import counted, decimal, duration, grouped, percent, plain
 
 MOST_REJECTED_SHOWN = 200
 MOST_ROWS_OPEN = 15
 MOST_PAIRS = 8
 
 _NOT_OPTIONS = ("versions", "command")
-_UNKNOWN = "–"
 _STATES = {
     "running": "Running",
     "succeeded": "Succeeded",
@@ -144,11 +143,11 @@ def render(report: ReportInput) -> str:
         data_facts=_data_facts(data, labels),
         options=options(report.config, report.defaults),
         knows_defaults=report.defaults is not None,
-        versions=[Fact(str(key), _plain(value)) for key, value in _mapping(report.config.get("versions")).items()],
+        versions=[Fact(str(key), plain(value)) for key, value in _mapping(report.config.get("versions")).items()],
         command=_command(report.config.get("command")),
         most_rows_open=MOST_ROWS_OPEN,
         percent=percent,
-        number=_decimal,
+        number=decimal,
         duration=duration,
     )
 
@@ -200,9 +199,9 @@ def curves_in_words(epochs: Sequence[EpochRow], kept: int | None = None) -> str:
     if turn is not None:
         text += (
             f" Overfitting starts at epoch {turn}: from there on validation loss no longer improves "
-            f"({_decimal(by_number[turn].valid_loss)} then, {_decimal(last.valid_loss)} at the end), "
+            f"({decimal(by_number[turn].valid_loss)} then, {decimal(last.valid_loss)} at the end), "
             "while training loss keeps falling "
-            f"({_decimal(by_number[turn].train_loss)} to {_decimal(last.train_loss)})."
+            f"({decimal(by_number[turn].train_loss)} to {decimal(last.train_loss)})."
         )
     elif len(epochs) < 2:
         text += " One epoch is too few to speak of overfitting."
@@ -231,29 +230,9 @@ def options(config: Mapping[str, Any], defaults: Mapping[str, Any] | None) -> tu
     flat = dict(_flat({key: value for key, value in config.items() if key not in _NOT_OPTIONS}))
     known = dict(_flat(defaults or {}))
     return tuple(
-        Option(name, _plain(value), _plain(known[name]) if name in known and known[name] != value else None)
+        Option(name, plain(value), plain(known[name]) if name in known and known[name] != value else None)
         for name, value in flat.items()
     )
-
-
-def percent(share: float | None) -> str:
-    """Return a share in [0, 1] as a percentage with one decimal, a dash if it is not known."""
-    return _UNKNOWN if share is None or not math.isfinite(share) else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
-
-
-def duration(seconds: float | None) -> str:
-    """Return a time span in words of two units at most, such as "1 h 12 min"."""
-    if seconds is None or not math.isfinite(seconds):
-        return _UNKNOWN
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    whole = round(seconds)
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    minutes = round(seconds / 60)
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
 
 
 @cache
@@ -293,7 +272,7 @@ def _headline(report: ReportInput, epochs: Sequence[EpochRow]) -> list[Fact]:
         facts.append(Fact("Time", duration(wall), "start to end"))
     speed = _number(summary.get("examples_per_second"), _median([row.examples_per_second for row in epochs]))
     if speed is not None:
-        facts.append(Fact("Images per second", _grouped(speed), "training, all replicas"))
+        facts.append(Fact("Images per second", grouped(speed), "training, all replicas"))
     goodput = _number(summary.get("goodput"))
     if goodput is not None:
         facts.append(Fact("Goodput", percent(goodput), "share of the time spent on steps that count"))
@@ -304,7 +283,7 @@ def _certainty(accuracy: float, examples: float | None) -> str:
     if examples is None or examples < 1 or not 0 <= accuracy <= 1:
         return ""
     low, high = wilson_interval(accuracy, int(examples))
-    return f"{100 * low:.1f} to {percent(high)} with 95 % confidence, {_grouped(examples)} pictures"
+    return f"{100 * low:.1f} to {percent(high)} with 95 % confidence, {grouped(examples)} pictures"
 
 
 def _state_facts(state: Mapping[str, Any]) -> list[Fact]:
@@ -316,10 +295,10 @@ def _state_facts(state: Mapping[str, Any]) -> list[Fact]:
         "restarts": "Restarts",
         "updated": "Last update",
     }
-    facts = [Fact(title, _plain(state[key])) for key, title in names.items() if state.get(key) not in (None, "")]
+    facts = [Fact(title, plain(state[key])) for key, title in names.items() if state.get(key) not in (None, "")]
     step, total = _number(state.get("step")), _number(state.get("total_steps"))
     if step is not None:
-        facts.append(Fact("Step", f"{_grouped(step)} of {_grouped(total)}" if total else _grouped(step)))
+        facts.append(Fact("Step", f"{grouped(step)} of {grouped(total)}" if total else grouped(step)))
     return facts
 
 
@@ -327,11 +306,11 @@ def _throughput(summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> list[
     facts = []
     speed = _number(summary.get("examples_per_second"))
     if speed is not None:
-        facts.append(Fact("Images per second", _grouped(speed), "over the whole run"))
+        facts.append(Fact("Images per second", grouped(speed), "over the whole run"))
     speeds = [row.examples_per_second for row in epochs if math.isfinite(row.examples_per_second)]
     if speeds:
-        spread = f"slowest {_grouped(min(speeds))}, fastest {_grouped(max(speeds))}"
-        facts.append(Fact("Images per second, median epoch", _grouped(float(np.median(speeds))), spread))
+        spread = f"slowest {grouped(min(speeds))}, fastest {grouped(max(speeds))}"
+        facts.append(Fact("Images per second, median epoch", grouped(float(np.median(speeds))), spread))
     seconds = [row.seconds for row in epochs if math.isfinite(row.seconds)]
     if seconds:
         facts.append(Fact("Time of an epoch, median", duration(float(np.median(seconds)))))
@@ -350,7 +329,7 @@ def _throughput(summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> list[
         "replicas": "Replicas",
         "precision": "Precision",
     }
-    facts += [Fact(title, _counted(summary[key])) for key, title in titles.items() if summary.get(key) is not None]
+    facts += [Fact(title, counted(summary[key])) for key, title in titles.items() if summary.get(key) is not None]
     return facts
 
 
@@ -362,9 +341,9 @@ def _data_facts(data: Mapping[str, Any], labels: Sequence[str]) -> list[Fact]:
         facts.append(Fact("Fingerprint", str(data["fingerprint"])))
     titles = {"train": "Training pictures", "valid": "Validation pictures", "test": "Test pictures"}
     counts = _mapping(data.get("examples"))
-    facts += [Fact(title, _counted(counts[key])) for key, title in titles.items() if counts.get(key) is not None]
+    facts += [Fact(title, counted(counts[key])) for key, title in titles.items() if counts.get(key) is not None]
     if data.get("rejected") is not None:
-        facts.append(Fact("Rejected pictures", _counted(data["rejected"])))
+        facts.append(Fact("Rejected pictures", counted(data["rejected"])))
     if labels:
         facts.append(Fact("Classes", str(len(labels)), ", ".join(labels) if len(labels) <= 12 else ""))
     return facts
@@ -438,33 +417,3 @@ def _median(values: Sequence[float]) -> float | None:
 
 def _share(part: int, whole: int) -> float | None:
     return part / whole if whole else None
-
-
-def _decimal(value: float, digits: int = 3) -> str:
-    return f"{value:.{digits}f}" if math.isfinite(value) else _UNKNOWN
-
-
-def _grouped(value: float) -> str:
-    return f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:.1f}"
-
-
-def _counted(value: Any) -> str:
-    """Return a count with its thousands set apart, anything else as it is."""
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else _plain(value)
-
-
-def _plain(value: Any) -> str:
-    """Return a JSON value as a reader would write it."""
-    if value is None:
-        return _UNKNOWN
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return str(value)
-    if isinstance(value, float):
-        return repr(value)  # the shortest text that is this number: nothing a reader copies is rounded
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Sequence) and all(isinstance(part, str | int | float) for part in value):
-        return ", ".join(_plain(part) for part in value) or _UNKNOWN
-    return json.dumps(value, ensure_ascii=False, default=str)

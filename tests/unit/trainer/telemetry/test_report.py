@@ -14,9 +14,7 @@ from trainer.telemetry.report import (
     ReportInput,
     class_rows,
     confused_pairs,
-    duration,
     options,
-    percent,
     render,
     wilson_interval,
 )
@@ -304,15 +302,3 @@ def test_the_interval_holds_the_share_and_stays_within_bounds(share, examples):
     low, high = wilson_interval(share, examples)
     assert 0 <= low <= share + 1e-9
     assert share - 1e-9 <= high <= 1
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.25, "0.2 s"), (33, "33 s"), (61, "1 min 1 s"), (4361, "1 h 13 min"), (200_000, "2 d 7 h"), (None, "–")],
-)
-def test_durations_in_words(seconds, words):
-    assert duration(seconds) == words
-
-
-def test_percent_of_the_unknown_is_a_dash():
-    assert percent(None) == percent(float("nan")) == "–"
