@@ -15,13 +15,16 @@ from trainer.config import RunConfig, fingerprint
 from trainer.data import augment
 from trainer.data.augment import transforms
 from trainer.data.cache import PixelCache
+from trainer.data.decode import Pixels
 from trainer.data.source import Source
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder.files import Record
 from trainer.recipes import RECIPES
 from trainer.storage.base import Storage, StorageMissing
-from trainer.telemetry import figures
+from trainer.telemetry.figures.confusion import confusion_png
+from trainer.telemetry.figures.curves import curves_png
+from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
 from trainer.telemetry.report import ReportInput, render
 from trainer.training import checkpoint, export
 from trainer.training.checkpoint import Unusable
@@ -136,24 +139,24 @@ def write_figures(
     """figures/: augmentation.png, confusion.png, mistakes.png; `names` are the test split's, by id."""
     train, test = pixels["train"], pixels["test"]
     original = train.pixels[int(np.flatnonzero(train.usable)[0])]
-    _write(run, "augmentation", figures.augmentation_png(original, preview(original, config)))
-    _write(run, "confusion", figures.confusion_png(np.array(result.confusion, np.int64), labels))
+    _write(run, "augmentation", augmentation_png(original, preview(original, config)))
+    _write(run, "confusion", confusion_png(np.array(result.confusion, np.int64), labels))
     mistakes = [
-        figures.Mistake(
+        Mistake(
             pixels=test.pixels[i],
             path=names[i],
             true=labels[int(test.labels[i])],
             predicted=labels[int(result.predicted[i])],
             probability=float(result.probability[i]),
         )
-        for i in result.most_wrong[: figures.MOST_MISTAKES]
+        for i in result.most_wrong[:MOST_MISTAKES]
     ]
     if mistakes:
-        _write(run, "mistakes", figures.mistakes_png(mistakes))
+        _write(run, "mistakes", mistakes_png(mistakes))
 
 
-def preview(original: Any, config: RunConfig) -> Any:
-    """One picture as nine epochs of training would see it: uint8 [9, size, size, 3]."""
+def preview(original: Pixels, config: RunConfig) -> Pixels:
+    """One picture, uint8 [size, size, 3], as nine epochs of training would see it: uint8 [9, size, size, 3]."""
     augmentation = augmentation_of(config)
     size = original.shape[0]
     matrices = np.concatenate(
@@ -182,7 +185,7 @@ def write_report(run: Storage, ended: str | None = None) -> str:
     if ended is not None:
         state = {**(state or {}), "state": ended}
     if history:
-        _write(run, "curves", figures.curves_png(history))
+        _write(run, "curves", curves_png(history))
     page = render(
         ReportInput(
             config=_for_people(config),
