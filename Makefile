@@ -31,7 +31,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-v
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test integration e2e bench check golden format lock clean distclean
+.PHONY: help setup train test integration e2e bench check golden reference format lock clean distclean
 
 include cluster.mk
 
@@ -93,6 +93,9 @@ check: setup ## Lint, check the format, the types, which module imports which, a
 
 golden: setup ## Renew the golden manifests of tests/unit/k8s/manifest after an intended change
 	$(BIN)/python -m tests.unit.k8s.manifest.cases
+
+reference: setup ## Renew docs/reference after a change of commands, options or settings
+	$(BIN)/python -m tests.reference
 
 format: setup ## Format the code and mend what ruff can mend
 	$(BIN)/ruff check --fix-only .

@@ -1,0 +1,176 @@
+"""The reference pages in docs/reference, made from what the code declares. `python -m tests.reference` renews them."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from k8s.cli import app, load
+from k8s.commands.table import COMMANDS, Entry, Group
+from k8s.exits import CLI_MEANING
+from k8s.settings.platform import Platform, key
+from trainer.config import RunConfig
+from trainer.exits import MEANING, NEVER_RETRIED
+from trainer.fields import bounds, flag, options
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+MADE = "<!-- Made by `make reference`; do not edit. -->\n\n"
+
+
+def pages() -> dict[str, str]:
+    """Every page by the name of its file."""
+    return {
+        "commands.md": commands_page(),
+        "options.md": options_page(),
+        "settings.md": settings_page(),
+        "exit-codes.md": exit_codes_page(),
+    }
+
+
+def commands_page() -> str:
+    """Every command: what it does, an example, arguments and flags; options of a run have a page of their own."""
+    root = typer.main.get_command(app)
+    text = f"{MADE}# Commands\n\n{_flags(root.params)}"
+    for words, entry in _entries(COMMANDS):
+        command = load(words, entry)
+        usage = " ".join(["catdog", words, *_usage(command.params)])
+        text += f"\n## catdog {words}\n\n```\n{usage}\n```\n\n{_paragraphs(command.help)}\n\n{_flags(command.params)}"
+    return text
+
+
+def _entries(table: Mapping[str, Entry | Group], above: str = "") -> Iterator[tuple[str, Entry]]:
+    for name, one in table.items():
+        if isinstance(one, Group):
+            yield from _entries(one.commands, f"{above}{name} ")
+        else:
+            yield above + name, one
+
+
+def _usage(params: list[Any]) -> list[str]:
+    arguments = [one.metavar or one.name.upper() for one in params if one.param_type_name == "argument"]
+    needed = [f"{one.opts[-1]} {_metavar(one)}" for one in params if one.param_type_name == "option" and one.required]
+    return [*arguments, *needed, "[OPTIONS]"]
+
+
+def _metavar(one: Any) -> str:
+    return str(one.metavar or one.name.upper())
+
+
+def _flags(params: list[Any]) -> str:
+    """Arguments and flags as a table, but for those of RunConfig, which options.md has."""
+    of_run = options(RunConfig)
+    rows = []
+    for one in params:
+        if one.name == "help" or (one.name in of_run and one.rich_help_panel == of_run[one.name].group):
+            continue
+        if one.param_type_name == "argument":
+            rows.append((f"`{_metavar(one)}`", one.help))
+        else:
+            names = ", ".join([*one.opts, *one.secondary_opts])
+            rows.append((f"`{names}`", one.help))
+    shown = _table(("argument or flag", "what it does"), rows) if rows else ""
+    beside = any(one.name in of_run and one.rich_help_panel == of_run[one.name].group for one in params)
+    more = "Every [option of a run](options.md) is a flag too.\n" if beside else ""
+    return "\n".join(part for part in (shown, more) if part)
+
+
+def _paragraphs(text: str | None) -> str:
+    """A docstring as Markdown: its example as code."""
+    parts = [" ".join(part.split()) for part in (text or "").split("\n\n")]
+    shown = []
+    for part in parts:
+        head, _, example = part.partition("Example: ")
+        shown.append(f"```\n{example}\n```" if example and not head else _plain(part))
+    return "\n\n".join(shown)
+
+
+def _plain(text: str) -> str:
+    """rich's markup as Markdown."""
+    for tag, mark in (("bold", "**"), ("dim", "")):
+        text = text.replace(f"[{tag}]", mark).replace(f"[/{tag}]", mark)
+    return text
+
+
+def options_page() -> str:
+    """Every field of RunConfig: flag, default, bounds, whether another value is another training."""
+    text = (
+        f"{MADE}# Options of a run\n\nEach is a flag of `catdog train`, `submit` and `resume`, and a field of config.json. "
+        "Identity: a run folder refuses a command in which it differs.\n"
+    )
+    every = options(RunConfig)
+    for group in dict.fromkeys(one.group for one in every.values()):
+        rows = [
+            (
+                f"`{flag(name)}`",
+                _shown(getattr(RunConfig(), name)),
+                _bounds(one),
+                "yes" if one.identity else "",
+                one.help,
+            )
+            for name, one in every.items()
+            if one.group == group
+        ]
+        text += f"\n## {group}\n\n" + _table(("flag", "default", "values", "identity", "what it is"), rows)
+    return text
+
+
+def _bounds(option: Any) -> str:
+    words = ", ".join(f"`{choice}`" for choice in option.choices) or bounds(option)
+    return f"{words} {option.unit}".strip()
+
+
+def settings_page() -> str:
+    """Every setting of the platform: key in the chart's values, default, whether it is a flag of submit."""
+    rows = list(_settings(Platform, Platform(), ""))
+    return (
+        f"{MADE}# Settings of the platform\n\nValues of the chart, kept in the ConfigMap `catdog-platform`; a user's "
+        "profile (`~/.config/catdog/profile.yaml`) and flags of `catdog submit` go over them.\n\n"
+        + _table(("key", "default", "flag", "what it is"), rows)
+    )
+
+
+def _settings(kind: type[Any], default: Any, above: str) -> Iterator[tuple[str, ...]]:
+    every = options(kind)
+    for one in dataclasses.fields(kind):
+        option, value = every[one.name], getattr(default, one.name)
+        if dataclasses.is_dataclass(value):
+            yield from _settings(type(value), value, f"{above}{key(one.name)}.")
+            continue
+        choices = f" One of {', '.join(option.choices)}." if option.choices else ""
+        name = f"`{flag(one.name)}`" if option.flag else ""
+        yield f"`{above}{key(one.name)}`", _shown(value), name, option.help + choices
+
+
+def exit_codes_page() -> str:
+    """Exit codes of the trainer and of the commands that talk to Kubernetes."""
+    trainer = [(str(int(code)), MEANING[code], "never" if code in NEVER_RETRIED else "") for code in MEANING]
+    return (
+        f"{MADE}# Exit codes\n\n## The trainer, and train, evaluate, predict, report, data\n\n"
+        + _table(("code", "meaning", "retried by Kubernetes"), trainer)
+        + "\n## submit, list, status, logs, wait, why, cancel, resume, delete, doctor\n\n"
+        + _table(("code", "meaning"), [(str(int(code)), words) for code, words in CLI_MEANING.items()])
+    )
+
+
+def _shown(value: Any) -> str:
+    if value in ("", (), {}):
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, (tuple, list)):
+        return ", ".join(f"`{one}`" for one in value)
+    return f"`{value}`"
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    cells = [" | ".join(_plain(str(cell)).replace("|", "\\|") for cell in line) for line in lines]
+    return "".join(f"| {line} |\n" for line in cells)
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text)
+    print(f"wrote {len(pages())} pages to {FOLDER}")

@@ -1,0 +1,19 @@
+"""The reference pages say what the code declares."""
+
+from k8s.commands.table import COMMANDS, DATA
+from tests.reference import FOLDER, pages
+from trainer.config import RunConfig
+from trainer.fields import flag, options
+
+
+def test_the_pages_are_those_that_the_code_makes() -> None:
+    made = pages()
+    assert {path.name: path.read_text() for path in FOLDER.glob("*.md")} == made, "renew with: make reference"
+
+
+def test_every_command_and_every_option_has_a_place() -> None:
+    made = pages()
+    for name in (*COMMANDS, *(f"data {one}" for one in DATA.commands)):
+        assert f"## catdog {name}\n" in made["commands.md"] or name == "data"
+    for name in options(RunConfig):
+        assert f"| `{flag(name)}` |" in made["options.md"]
