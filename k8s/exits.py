@@ -13,15 +13,6 @@ class Cli(IntEnum):
     TIMED_OUT = 124
 
 
-CLI_MEANING: dict[Cli, str] = {
-    Cli.OK: "done; where a command ends with a run: the run succeeded",
-    Cli.RUN_FAILED: "the run failed",
-    Cli.USAGE: "usage",
-    Cli.PREREQUISITE: "a prerequisite is missing: cluster, permission, chart or data",
-    Cli.TIMED_OUT: "--timeout has passed",
-}
-
-
 class CliError(Exception):
     """A command cannot go on: one line for people, one code for machines; `transient`: it may well work later."""
 

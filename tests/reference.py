@@ -9,10 +9,8 @@ import typer
 
 from k8s.cli import app, load
 from k8s.commands.table import COMMANDS, Entry, Group
-from k8s.exits import CLI_MEANING
 from k8s.settings.platform import Platform, key
 from trainer.config import RunConfig
-from trainer.exits import MEANING, NEVER_RETRIED
 from trainer.fields import bounds, flag, options
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
@@ -25,7 +23,6 @@ def pages() -> dict[str, str]:
         "commands.md": commands_page(),
         "options.md": options_page(),
         "settings.md": settings_page(),
-        "exit-codes.md": exit_codes_page(),
     }
 
 
@@ -96,8 +93,8 @@ def _plain(text: str) -> str:
 def options_page() -> str:
     """Every field of RunConfig: flag, default, bounds, whether another value is another training."""
     text = (
-        f"{MADE}# Options of a run\n\nEach is a flag of `catdog train`, `submit` and `resume`, and a field of config.json. "
-        "Identity: a run folder refuses a command in which it differs.\n"
+        f"{MADE}# Options of a run\n\nEach is a flag of `catdog train`, `submit` and `resume`, and a field of "
+        "config.json. Identity: a run folder refuses a command in which it differs.\n"
     )
     every = options(RunConfig)
     for group in dict.fromkeys(one.group for one in every.values()):
@@ -141,17 +138,6 @@ def _settings(kind: type[Any], default: Any, above: str) -> Iterator[tuple[str, 
         choices = f" One of {', '.join(option.choices)}." if option.choices else ""
         name = f"`{flag(one.name)}`" if option.flag else ""
         yield f"`{above}{key(one.name)}`", _shown(value), name, option.help + choices
-
-
-def exit_codes_page() -> str:
-    """Exit codes of the trainer and of the commands that talk to Kubernetes."""
-    trainer = [(str(int(code)), MEANING[code], "never" if code in NEVER_RETRIED else "") for code in MEANING]
-    return (
-        f"{MADE}# Exit codes\n\n## The trainer, and train, evaluate, predict, report, data\n\n"
-        + _table(("code", "meaning", "retried by Kubernetes"), trainer)
-        + "\n## submit, list, status, logs, wait, why, cancel, resume, delete, doctor\n\n"
-        + _table(("code", "meaning"), [(str(int(code)), words) for code, words in CLI_MEANING.items()])
-    )
 
 
 def _shown(value: Any) -> str:
