@@ -60,8 +60,8 @@ class Unusable(Exception):
     """This checkpoint cannot be loaded, and why."""
 
 
-def folder(step: int) -> str:
-    """step 1234 → "step-000001234"."""
+def step_name(step: int) -> str:
+    """The name of a step's checkpoint: 1234 → "step-000001234"."""
     return f"step-{step:09d}"
 
 
@@ -199,8 +199,8 @@ def decode(data: bytes) -> Tensors:
         raise Unusable(f"not a safetensors file: {error}") from error
 
 
-def folders(storage: Storage) -> list[str]:
-    """Names of step folders, newest first, whether valid or not."""
+def step_names(storage: Storage) -> list[str]:
+    """Names of steps' checkpoints, newest first, whether valid or not."""
     names = {stat.name.split("/", 1)[0] for stat in storage.list("step-")}
     return sorted(names, reverse=True)
 
@@ -213,10 +213,10 @@ def newest(storage: Storage) -> Found:
             may still be mended.
     """
     refused: list[str] = []
-    for name in folders(storage):
+    for name in step_names(storage):
         try:
             found = read(storage, name)
-            if folder(found.state.step) != name:
+            if step_name(found.state.step) != name:
                 raise Unusable(f"it is of step {found.state.step}")
             return Found(found, tuple(refused))
         except Unusable as error:
@@ -242,7 +242,7 @@ def prune(storage: Storage, keep: int, newest_step: int) -> None:
     """
     stats = list(storage.list("step-"))
     complete = sorted((s.name.split("/")[0] for s in stats if s.name.endswith("/" + MANIFEST)), reverse=True)
-    doomed = set([name for name in complete if name <= folder(newest_step)][keep:])
-    doomed |= {name for name in (s.name.split("/")[0] for s in stats) if name < folder(newest_step)} - set(complete)
+    doomed = set([name for name in complete if name <= step_name(newest_step)][keep:])
+    doomed |= {name for name in (s.name.split("/")[0] for s in stats) if name < step_name(newest_step)} - set(complete)
     manifests_first = sorted(stats, key=lambda stat: not stat.name.endswith("/" + MANIFEST))
     sweep(storage, (stat for stat in manifests_first if stat.name.split("/")[0] in doomed))

@@ -106,7 +106,7 @@ def groups(learner: Learner) -> dict[str, Mapping[str, Any]]:
     return {name: variables for name, variables in every.items() if variables}
 
 
-def snapshot(variables: Mapping[str, Any]) -> Tensors:
+def copy_to_host(variables: Mapping[str, Any]) -> Tensors:
     """Copy variables to the host: C-contiguous numpy arrays of their own memory, which `numpy()` already gives."""
     return {name: np.asarray(_local(variable).numpy(), order="C") for name, variable in variables.items()}
 

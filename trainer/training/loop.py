@@ -23,7 +23,7 @@ from trainer.process.signals import StopRequest, stop_code
 from trainer.training.agreement import blamed
 from trainer.training.checkpoint import Snapshot
 from trainer.training.feeding import to_devices
-from trainer.training.learner import Learner, evaluated, groups, hold, restore, snapshot
+from trainer.training.learner import Learner, copy_to_host, evaluated, groups, hold, restore
 from trainer.training.schedule import learning_rate
 from trainer.training.state import Length, LoopState, Sums, after_step, after_validation, finished, validation_due
 from trainer.training.step import (
@@ -254,9 +254,9 @@ def _settled(task: Task, state: LoopState, sums: Any, applied: bool, seconds: fl
 def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> LoopState:
     """Evaluate on the validation split, with the moving average where there is one, and record it."""
     learner = task.learner
-    raw = snapshot(learner.weights)
+    raw = copy_to_host(learner.weights)
     if learner.ema:
-        restore(learner.weights, snapshot(learner.ema))
+        restore(learner.weights, copy_to_host(learner.ema))
     try:
         sums = _evaluate(compiled, task, state, stop, hooks)
     finally:
