@@ -1,8 +1,7 @@
 """One training run, top to bottom: configuration → topology → data → strategy → model → loop → results."""
 
 import logging
-import os
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 
 from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
@@ -21,7 +20,7 @@ from trainer.workers.topology import from_environment
 log = logging.getLogger(__name__)
 
 
-def train(config: RunConfig, stop: StopRequest, environment: Mapping[str, str]) -> Exit:
+def train(config: RunConfig, stop: StopRequest, environment: MutableMapping[str, str]) -> Exit:
     """Train, or go on training, the run that `config` describes; return the exit code.
 
     Raises:
@@ -58,9 +57,9 @@ def train(config: RunConfig, stop: StopRequest, environment: Mapping[str, str]) 
     running = RunState("running", total_steps=start.length.total_steps, restarts=start.restarts)
     with Attempt(run, topology.rank, start.lease, running) as attempt, serve(metrics, config, topology.rank) as scrapes:
         stop.on_give_up = lambda code: attempt.die(code, "no step returned in time after the signal")
-        devices = configure(start.config)
+        devices = configure(start.config, environment)
         config = resolve_precision(start.config, devices)
-        distribution = distribute(topology, devices, os.environ)
+        distribution = distribute(topology, devices, environment)
         signals.take_back()
         layout = loop.lay_out(config, distribution.replicas)
         agree(distribution, "precision", config.precision)
@@ -72,7 +71,7 @@ def train(config: RunConfig, stop: StopRequest, environment: Mapping[str, str]) 
             start.step,
         )
 
-        record = Record(config, start.source.data.fingerprint, versions(), revision(), threads_of(config))
+        record = Record(config, start.source.data.fingerprint, versions(), revision(), threads_of(config, environment))
         if topology.rank == 0:
             files.write_record(run, record)
         pixels = load_splits(config, start.source, run if topology.rank == 0 else None)

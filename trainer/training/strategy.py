@@ -1,8 +1,7 @@
 """Topology and devices → threads, precision and a tf.distribute strategy with its communication chosen explicitly."""
 
 import dataclasses
-import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,20 +35,20 @@ class Distribution:
     devices: tuple[str, ...]
 
 
-def threads_of(config: RunConfig) -> int:
+def threads_of(config: RunConfig, environment: Mapping[str, str]) -> int:
     """Threads within one op. One under --deterministic, so that no sum depends on the machine's cores."""
     if config.deterministic:
         return 1
-    return config.threads or max(1, processors() // local_workers(os.environ))
+    return config.threads or max(1, processors() // local_workers(environment))
 
 
-def configure(config: RunConfig) -> Devices:
+def configure(config: RunConfig, environment: Mapping[str, str]) -> Devices:
     """Set threads, determinism and devices of this process; call once, before any op.
 
     Raises:
         ExitError: 78 when GPUs are asked for and not there; 64 for a count of devices that cannot be had.
     """
-    tf.config.threading.set_intra_op_parallelism_threads(threads_of(config))
+    tf.config.threading.set_intra_op_parallelism_threads(threads_of(config, environment))
     tf.config.threading.set_inter_op_parallelism_threads(config.threads or processors())
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -105,6 +104,9 @@ def _cpu_flags() -> set[str]:
 
 def distribute(topology: Topology, devices: Devices, environment: MutableMapping[str, str]) -> Distribution:
     """The strategy for this topology: none, MirroredStrategy, or MultiWorkerMirroredStrategy.
+
+    Several workers are told of each other in the environment's TF_CONFIG, where TensorFlow looks for it, so that
+    `environment` has to be this process's own.
 
     Collectives are RING on CPUs and NCCL on GPUs: AUTO has been seen to choose differently on two workers and hang
     (tensorflow#120987).
