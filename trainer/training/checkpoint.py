@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import BadName, Pieces, PreconditionFailed, Stat, Storage, StorageMissing
+from trainer.tensors import Array, Arrays, Tensors
 from trainer.training.state import LoopState, from_json, to_json
 
 log = logging.getLogger(__name__)
@@ -35,16 +36,13 @@ DTYPES = {
     "bool": "BOOL",
 }
 
-# Arrays, or what np.asarray makes one of: the loop's snapshots hold TensorFlow's own, copied only when they are saved.
-Tensors = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Snapshot:
     """All there is to save, as it is between two steps: tensors by group and name, and the loop's state."""
 
     state: LoopState
-    groups: Mapping[str, Tensors]
+    groups: Mapping[str, Tensors]  # the loop's are TensorFlow's, copied to the host only when they are saved
 
 
 @dataclass(frozen=True)
@@ -104,12 +102,12 @@ def _joined(groups: Mapping[str, Tensors]) -> Tensors:
     return {f"{group}/{name}": array for group, tensors in groups.items() for name, array in tensors.items()}
 
 
-def _grouped(tensors: Tensors) -> dict[str, Tensors]:
-    groups: dict[str, dict[str, Any]] = {}
+def _grouped(tensors: Arrays) -> Mapping[str, Arrays]:
+    groups: dict[str, dict[str, Array]] = {}
     for name, array in tensors.items():
         group, _, rest = name.partition("/")
         groups.setdefault(group, {})[rest] = array
-    return dict(groups)
+    return groups
 
 
 def sealed(manifest: Mapping[str, Any]) -> bytes:
@@ -150,7 +148,7 @@ def read(storage: Storage, prefix: str) -> Snapshot:
     return Snapshot(state, groups)
 
 
-def _read_file(storage: Storage, prefix: str, file: Mapping[str, Any]) -> Tensors:
+def _read_file(storage: Storage, prefix: str, file: Mapping[str, Any]) -> Arrays:
     data = storage.read(f"{prefix}/{file['name']}")
     if len(data) != file["size"]:
         raise Unusable(f"{file['name']} has {len(data)} bytes, the manifest says {file['size']}")
@@ -191,7 +189,7 @@ def crc32c(pieces: Pieces) -> int:
     return crc
 
 
-def decode(data: bytes) -> Tensors:
+def decode(data: bytes) -> Arrays:
     """Raises Unusable when the bytes are not safetensors."""
     try:
         return safetensors.numpy.load(data)

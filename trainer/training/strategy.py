@@ -4,7 +4,6 @@ import dataclasses
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -12,6 +11,7 @@ import tensorflow as tf
 from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
 from trainer.process.container import local_workers, processors
+from trainer.tensors import PhysicalDevice, Strategy
 from trainer.workers.topology import Topology, tf_config
 
 
@@ -28,7 +28,7 @@ class Distribution:
     """A strategy, its name, the replicas of all workers together, the global numbers of those on this worker, and its
     devices."""
 
-    strategy: Any
+    strategy: Strategy
     name: str
     replicas: int
     local: range
@@ -70,7 +70,7 @@ def configure(config: RunConfig, environment: Mapping[str, str]) -> Devices:
     return Devices("CPU", tuple(f"/cpu:{i}" for i in range(count)))
 
 
-def _use_gpus(config: RunConfig, gpus: list[Any]) -> Devices:
+def _use_gpus(config: RunConfig, gpus: list[PhysicalDevice]) -> Devices:
     if config.devices > len(gpus):
         raise ExitError(Exit.NO_ACCELERATOR, f"--devices is {config.devices}, but TensorFlow sees {len(gpus)} GPUs")
     chosen = gpus[: config.devices or len(gpus)]
