@@ -29,7 +29,7 @@ from keras import layers
 from benchmarks.machine import describe
 from trainer.__main__ import SWITCH_SECONDS
 from trainer.folder.uploads import Uploads
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot
 from trainer.training.learner import hold

@@ -19,13 +19,13 @@ from typing import Any
 
 from benchmarks.machine import describe
 from tests.servers import fake_gcs_server
-from trainer.config import DataPackRequest
 from trainer.data.demo import DemoSize, write_demo
 from trainer.data.reading import CONCURRENCY, reader
 from trainer.data.split import list_data_set
 from trainer.data_verbs import pack_data
-from trainer.storage.base import open_storage
+from trainer.requests import DataPackRequest
 from trainer.storage.fetch import write_many
+from trainer.storage.opening import open_storage
 
 ROUND_TRIP = 0.03
 REPEATS = 3

@@ -1,109 +1,135 @@
-"""The command line `catdog`; `catdog-submit` is `catdog submit`. Thin: it reads flags, calls, prints."""
+"""The command line `catdog`; `catdog-submit` is `catdog submit`. Commands are loaded when used, errors end here."""
 
-import dataclasses
+import importlib
 import sys
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
-from k8s import cluster_cli
-from k8s.actions import local
-from k8s.cluster_cli import Context, Namespace, Run, folder_of
-from k8s.data_cli import data_app
-from k8s.settings.options import resolve, with_run_options
-from trainer.config import EvaluateRequest, PredictRequest, ReportRequest
-from trainer.exits import ExitError
+from k8s.commands.table import COMMANDS, SUBMIT, Entry, Group
+from k8s.exits import Cli, CliError
+from trainer.exits import Exit, ExitError
+from trainer.process.versions import catdog_version
+
+
+class Commands(TyperGroup):
+    """Commands from a table: listed with the help that stands there, imported when one is used."""
+
+    table: Mapping[str, Entry | Group]
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = {name: _outline(name, one) for name, one in self.table.items()}
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command itself, with its flags, in place of its outline."""
+        name, command, rest = super().resolve_command(ctx, args)
+        found = self.table[str(name)]
+        return name, load(str(name), found) if isinstance(found, Entry) else command, rest
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command; every failure is one line on standard error and an exit code of the contract."""
+        return _behind_the_door(
+            lambda: super(Commands, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
+        )
+
+
+def load(name: str, entry: Entry) -> Any:
+    """The command of a table's entry, under this name."""
+    alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
+    alone.command(name)(importlib.import_module(entry.module).command)
+    return typer.main.get_command(alone)
+
+
+def _outline(name: str, one: Entry | Group) -> Any:
+    """What help shows of a command; all there is to a group."""
+    if isinstance(one, Group):
+        made = typer.Typer(
+            name=name, cls=_of_table(one.commands), help=one.help, no_args_is_help=True, add_completion=False
+        )
+        made.callback(rich_help_panel=one.panel)(lambda: None)
+    else:
+        made = typer.Typer(rich_markup_mode="rich", add_completion=False)
+        made.command(name, help=one.help, rich_help_panel=one.panel)(lambda: None)
+    return typer.main.get_command(made)
+
+
+def _of_table(commands: Mapping[str, Entry | Group]) -> type[Commands]:
+    return type("CommandsOfTable", (Commands,), {"table": commands})
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"catdog {catdog_version()}")
+        raise typer.Exit
+
 
 app = typer.Typer(
     name="catdog",
+    cls=_of_table(COMMANDS),
     help="Trains image classifiers: here, or on Kubernetes.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    add_completion=False,
 )
-app.add_typer(data_app, name="data")
-
-Output = Annotated[Literal["text", "json"], typer.Option("-o", "--output", help="How to print the answer.")]
 
 
-def train(*, values: dict[str, Any]) -> None:
-    """Train here, without Kubernetes: one device, several, or [bold]--workers N[/bold] processes.
-
-    Example: catdog train --recipe augmented --data ./dogs-vs-cats --run runs/first
-    """
-    config = resolve(values)
-    init_from = folder_of(config.init_from, "", "") if config.init_from else ""
-    config = dataclasses.replace(config, run=config.run or f"runs/{config.recipe}", init_from=init_from)
-    raise typer.Exit(local.run("train", config))
-
-
-app.command()(with_run_options(train))
-
-
-@app.command()
-def evaluate(
-    run: Run,
-    data: Annotated[str, typer.Option(help="A folder per class, or a split data set, whose test split is taken.")],
-    output: Output = "text",
-    namespace: Namespace = "",
-    context: Context = "",
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
 ) -> None:
-    """Accuracy, loss and confusion of a run's exported model.
-
-    Example: catdog evaluate runs/first --data ./dogs-vs-cats -o json
-    """
-    raise typer.Exit(local.run("evaluate", EvaluateRequest(folder_of(run, namespace, context), data, output)))
-
-
-@app.command()
-def predict(
-    run: Run,
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE…", help="JPEG or PNG pictures: paths or gs://….")],
-    output: Output = "text",
-    namespace: Namespace = "",
-    context: Context = "",
-) -> None:
-    """Class and probability of pictures, by a run's exported model.
-
-    Example: catdog predict runs/first cat.jpg dog.png
-    """
-    request = PredictRequest(folder_of(run, namespace, context), tuple(images), output)
-    raise typer.Exit(local.run("predict", request))
-
-
-@app.command()
-def report(run: Run, namespace: Namespace = "", context: Context = "") -> None:
-    """Write the HTML report of a run, whatever state it is in, and open it where there is a browser.
-
-    Example: catdog report runs/first
-    """
-    folder = folder_of(run, namespace, context)
-    code = local.run("report", ReportRequest(folder))
-    if code == 0 and sys.stdout.isatty() and (page := Path(folder, "report.html")).exists():
-        typer.launch(str(page))
-    raise typer.Exit(code)
-
-
-cluster_cli.mount(app)
+    """Trains image classifiers: here, or on Kubernetes."""
 
 
 def main() -> None:
     """The console script `catdog`."""
-    _run(app)
+    app()
 
 
 def submit_main() -> None:
     """The console script `catdog-submit`: `catdog submit`."""
-    alone = typer.Typer(rich_markup_mode="rich", pretty_exceptions_enable=False, add_completion=False)
-    alone.command("catdog-submit")(cluster_cli.submit_command())
-    _run(alone)
+    command = load("catdog-submit", SUBMIT)
+    _behind_the_door(lambda: command.main(prog_name="catdog-submit", standalone_mode=False))
 
 
-def _run(commands: typer.Typer) -> None:
+def _behind_the_door(run: Callable[[], Any]) -> NoReturn:
+    """Run what was typed; the one place where an error becomes a line and a code."""
     try:
-        commands()
+        code = run()
+    except CliError as error:
+        code = _fail(error.message, error, error.code)
     except ExitError as error:
-        print(f"catdog: {error.message}", file=sys.stderr)
-        sys.exit(int(error.code))
+        code = _fail(error.message, error, Cli.USAGE if error.code == Exit.BAD_OPTION else error.code)
+    except typer.Abort:
+        code = Exit.INTERRUPTED
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # not click's: a bug, with its traceback
+            raise
+        code = _fail(_one_line(error), error, getattr(error, "exit_code", Cli.USAGE))
+    sys.exit(code if isinstance(code, int) else Cli.OK)
+
+
+def _one_line(error: Any) -> str:
+    """A usage error of click in one line, with the command that has the help; empty where help was shown instead."""
+    text = " ".join(str(error.message if getattr(error, "param", True) is None else error.format_message()).split())
+    context = getattr(error, "ctx", None)
+    return f"{text.rstrip('.')}; see {context.command_path} --help" if text and context else text
+
+
+def _fail(message: str, error: Exception, code: int) -> int:
+    for line in (message, *getattr(error, "__notes__", ())):
+        if line:
+            print(f"catdog: {line}", file=sys.stderr)
+    return int(code)

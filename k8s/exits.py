@@ -4,7 +4,7 @@ from enum import IntEnum
 
 
 class Cli(IntEnum):
-    """Exit codes of submit, list, status, logs, why, cancel, resume, delete and doctor."""
+    """Exit codes of submit, list, status, logs, why, wait, cancel, resume, delete and doctor."""
 
     OK = 0
     RUN_FAILED = 1
@@ -14,12 +14,13 @@ class Cli(IntEnum):
 
 
 class CliError(Exception):
-    """A command cannot go on: one line for people, one code for machines."""
+    """A command cannot go on: one line for people, one code for machines; `transient`: it may well work later."""
 
-    def __init__(self, code: Cli, message: str) -> None:
+    def __init__(self, code: Cli, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.transient = transient
 
 
 def usage(message: str) -> CliError:

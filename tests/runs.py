@@ -12,10 +12,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from trainer.config import SCHEMA, RunConfig, to_json
+from trainer.config import RunConfig
 from trainer.data.demo import DemoSize, write_demo
 from trainer.recipes import RECIPES
-from trainer.storage.base import open_storage
+from trainer.requests import SCHEMA, to_json
+from trainer.storage.opening import open_storage
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot
 

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from trainer.exits import Exit
-from trainer.storage.base import BadName, PreconditionFailed, Stat, Storage, StorageFailed, StorageMissing, open_storage
+from trainer.storage.base import Stat, Storage
+from trainer.storage.errors import BadName, PreconditionFailed, StorageFailed, StorageMissing
 from trainer.storage.fetch import read_many, write_many
+from trainer.storage.opening import open_storage
 
 GOOD_NAMES = [
     "a b/c d.jpg",

@@ -11,19 +11,19 @@ from pathlib import Path
 # Before TensorFlow is imported by anything: its C++ log would drown our lines. What fails is raised as well as logged.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from trainer.config import (
+from trainer.config import RunConfig
+from trainer.exits import PEER_LOST_WAIT, Exit, ExitError
+from trainer.folder.attempt import write_termination_message
+from trainer.process import orphan, signals
+from trainer.requests import (
     DataCheckRequest,
     DataImportRequest,
     DataPackRequest,
     EvaluateRequest,
     PredictRequest,
     ReportRequest,
-    RunConfig,
     from_json,
 )
-from trainer.exits import PEER_LOST_WAIT, Exit, ExitError
-from trainer.folder.attempt import write_termination_message
-from trainer.process import orphan, signals
 from trainer.workers import gang
 from trainer.workers.topology import is_member, rank_text
 

@@ -12,7 +12,6 @@ from functools import partial
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from trainer.config import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.data import check as checking
 from trainer.data import prepare
 from trainer.data.contents import open_contents
@@ -20,7 +19,8 @@ from trainer.data.reading import CONCURRENCY, reader
 from trainer.data.split import SPLITS, describe, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.process import quiet
-from trainer.storage.base import open_storage
+from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
+from trainer.storage.opening import open_storage
 from trainer.storage.retry import MIB
 
 PLAIN_STEPS = 10
@@ -109,8 +109,6 @@ def pack_data(request: DataPackRequest) -> int:
         ExitError: 64 for a shard size below 1 MiB or a target that holds other data; 65 and 66 about the data set; 74
             and 77 from storage.
     """
-    if request.shard_size < 1:
-        raise ExitError(Exit.BAD_OPTION, f"--shard-size is {request.shard_size}; it must be at least 1")
     storage = open_storage(request.data, concurrency=CONCURRENCY)
     target = open_storage(request.target)
     data = list_data_set(storage)

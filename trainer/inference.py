@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from trainer.config import EvaluateRequest, PredictRequest, ReportRequest
 from trainer.data.index import INDEX
 from trainer.data.reading import reader
 from trainer.data.split import Example, list_data_set, list_folder_per_class
@@ -19,7 +18,9 @@ from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.process import quiet
 from trainer.process.container import free_memory, processors
-from trainer.storage.base import Storage, open_storage
+from trainer.requests import EvaluateRequest, PredictRequest, ReportRequest
+from trainer.storage.base import Storage
+from trainer.storage.opening import open_storage
 
 if TYPE_CHECKING:
     from trainer.training.evaluation import Evaluation

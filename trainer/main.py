@@ -12,7 +12,7 @@ from trainer.process import quiet, signals
 from trainer.process.signals import StopRequest
 from trainer.process.versions import revision, versions
 from trainer.start import begin
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
 from trainer.telemetry.metrics import Metrics, serve
 from trainer.workers.topology import from_environment

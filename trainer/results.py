@@ -20,7 +20,8 @@ from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder.files import Record
 from trainer.recipes import RECIPES
-from trainer.storage.base import Storage, StorageMissing
+from trainer.storage.base import Storage
+from trainer.storage.errors import StorageMissing
 from trainer.telemetry import figures
 from trainer.telemetry.report import ReportInput, render
 from trainer.training import checkpoint, export

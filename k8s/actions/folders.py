@@ -4,44 +4,24 @@ The user's own rights on the bucket are never needed: what cannot be read is a n
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from k8s.exits import missing, usage
 from trainer.config import RunConfig, from_mapping
 from trainer.exits import ExitError
-from trainer.storage.base import PreconditionFailed, Storage, StorageDenied, StorageFailed, StorageMissing, open_storage
+from trainer.storage.base import Storage
+from trainer.storage.errors import PreconditionFailed, StorageDenied, StorageFailed, StorageMissing
+from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryPolicy
 
-CONFIG, STATE, SUMMARY = "config.json", "state.json", "summary.json"
+CONFIG, STATE, SUMMARY, REPORT = "config.json", "state.json", "summary.json", "report.html"
 # People wait for these answers: give up sooner than a training would.
 _READERS = 16
 _PATIENCE = RetryPolicy(total=15.0, attempt=10.0)
 
 Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Target:
-    """What RUN on the command line means: a name in the cluster, or (name empty) a folder."""
-
-    name: str
-    uri: str
-
-
-def target(run: str, runs_uri: str) -> Target:
-    """RUN is a path or URI when it holds "/" or is a folder with a config.json, else a name under the runs URI."""
-    if is_folder(run):
-        return Target("", run)
-    return Target(run, f"{runs_uri.rstrip('/')}/{run}" if runs_uri else "")
-
-
-def is_folder(run: str) -> bool:
-    """Whether RUN means a path or URI rather than a name."""
-    return "/" in run or (Path(run) / CONFIG).is_file()
 
 
 def read(uri: str, name: str) -> tuple[Json | None, str]:
@@ -75,7 +55,7 @@ def read_config(uri: str) -> RunConfig:
     if found is None:
         raise missing(trouble or f"{uri} has no {CONFIG}: it is no run folder, or the run never started")
     try:
-        return from_mapping(found["config"], RunConfig)
+        return from_mapping(found["config"])
     except (KeyError, TypeError, ExitError) as error:
         raise missing(f"{uri}/{CONFIG} was not written by this version of catdog: {error}") from error
 
@@ -84,12 +64,26 @@ def states(runs_uri: str) -> tuple[dict[str, Json], str]:
     """state.json of every run folder below a URI by the folder's name, and why some could not be read."""
     try:
         storage = open_storage(runs_uri, concurrency=_READERS, retry=_PATIENCE)
-        names = list(storage.folders())
+        return _states({name: storage.child(name) for name in storage.folders()})
     except ExitError as error:
         return {}, f"{runs_uri} cannot be listed from here: {error.message}"
+
+
+def states_at(uris: Iterable[str]) -> tuple[dict[str, Json], str]:
+    """state.json of these run folders by URI, and why some could not be read."""
+    opened: dict[str, Storage] = {}
+    try:
+        for uri in uris:
+            opened[uri] = open_storage(uri, concurrency=1, retry=_PATIENCE)
+    except ExitError as error:
+        return {}, f"{uri} cannot be read from here: {error.message}"
+    return _states(opened)
+
+
+def _states(opened: Mapping[str, Storage]) -> tuple[dict[str, Json], str]:
     with ThreadPoolExecutor(_READERS) as pool:
-        answers = list(pool.map(lambda name: _read(storage.child(name), STATE), names))
-    found = {name: state for name, (state, _) in zip(names, answers, strict=True) if state is not None}
+        answers = list(pool.map(lambda storage: _read(storage, STATE), opened.values()))
+    found = {key: state for key, (state, _) in zip(opened, answers, strict=True) if state is not None}
     return found, next((trouble for _, trouble in answers if trouble), "")
 
 

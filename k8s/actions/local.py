@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 
-from trainer.config import Request, to_json
 from trainer.process.orphan import PARENT
+from trainer.requests import Request, to_json
 
 CANNOT = 3  # a prerequisite is missing
 

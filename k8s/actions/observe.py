@@ -1,6 +1,7 @@
-"""Looks at one run, or at all, in the cluster and in the run folder; what may not be read becomes a note."""
+"""Looks at one run, or lists all, in the cluster and in the run folder; what may not be read becomes a note."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -9,13 +10,14 @@ from k8s.api import client as api
 from k8s.api.client import CORE, KUEUE, KUEUE_VISIBILITY, Cluster
 from k8s.api.errors import ApiError
 from k8s.exits import missing
-from k8s.explain.observation import Object, Observation
+from k8s.explain.observation import Object, Observation, of_folder
 from k8s.manifest.objects import INSTANCE_LABEL, NAME_LABEL, QUEUE_LABEL, RUN_ANNOTATION, Served
 from k8s.planning.capacity import NodeSpace, matching, spaces
 from k8s.settings import platform as platforms
 
 T = TypeVar("T")
 ALL = f"{NAME_LABEL}=catdog,app.kubernetes.io/managed-by=catdog-submit"
+WORKERS = f"{NAME_LABEL}=catdog,app.kubernetes.io/component=worker"
 
 
 def platform_settings(cluster: Cluster) -> platforms.Yaml:
@@ -37,15 +39,6 @@ def served(cluster: Cluster) -> Served:
     return Served(jobset=api.serves(cluster, api.JOB_SETS), kueue=api.serves(cluster, KUEUE))
 
 
-def tops(cluster: Cluster, selector: str, *, jobset: bool) -> list[Object]:
-    """JobSets, and Jobs that belong to nothing, of these labels."""
-    found = api.items(cluster, api.path_of(cluster, "Job"), "list jobs", selector)
-    made = [job for job in found if not job["metadata"].get("ownerReferences")]
-    if jobset:
-        made += api.items(cluster, api.path_of(cluster, "JobSet"), "list jobsets", selector)
-    return made
-
-
 def find_top(cluster: Cluster, name: str) -> Object | None:
     """The run's JobSet or Job; None where there is neither."""
     for kind in ("JobSet", "Job"):
@@ -55,30 +48,91 @@ def find_top(cluster: Cluster, name: str) -> Object | None:
     return None
 
 
-def observe(cluster: Cluster, name: str, run_uri: str = "", *, deep: bool = False, brief: bool = False) -> Observation:
-    """What can be seen of a run now. `deep` adds what only `why` needs: nodes, what is free on them, queue places;
-    `brief` leaves out what a phase is not made of: events, child jobs, workload.
+@dataclass(frozen=True)
+class Listed:
+    """A run as `catdog list` has it: what a phase is made of, and its run folder."""
+
+    observation: Observation
+    uri: str
+
+
+def list_runs(cluster: Cluster, runs_uri: str, *, jobset: bool) -> tuple[list[Listed], str]:
+    """All runs, newest first: those in the cluster, then those that only have a folder below `runs_uri`; and why some
+    folders could not be read.
+
+    One listing of each kind of object, one of the folders, and one read a run folder, in parallel.
+
+    Raises:
+        ApiError: when the objects cannot be listed.
+    """
+    now = datetime.now(UTC)
+    found = sorted(_tops(cluster, jobset=jobset), key=_created, reverse=True)
+    pods: dict[str, list[Object]] = {}
+    for pod in api.items(cluster, api.namespaced(cluster, CORE, "pods"), "list pods", WORKERS):
+        pods.setdefault(str(pod["metadata"]["labels"].get(INSTANCE_LABEL)), []).append(pod)
+    base = runs_uri.rstrip("/")
+    below, trouble = folders.states(runs_uri) if runs_uri else ({}, "")
+    states = {f"{base}/{name}": state for name, state in below.items()}
+    elsewhere, more_trouble = folders.states_at({uri for uri in map(run_uri_of, found) if uri} - _below(found, base))
+    states |= elsewhere
+    listed = []
+    for top in found:
+        name, uri = str(top["metadata"]["name"]), run_uri_of(top)
+        seen = Observation(name, now, top, pods=pods.get(name, ()), state=states.pop(uri, None))
+        listed.append(Listed(seen, uri))
+    rest = sorted(states.items(), key=lambda one: str(one[1].get("updated")), reverse=True)
+    listed += [Listed(of_folder(uri.rpartition("/")[2], state, now), uri) for uri, state in rest]
+    return listed, trouble or more_trouble
+
+
+def _below(tops: Iterable[Object], base: str) -> set[str]:
+    """The run folders of these objects that are where the platform's runs are, and so are listed there."""
+    return {uri for uri in map(run_uri_of, tops) if uri.rpartition("/")[0] == base}
+
+
+def names(cluster: Cluster) -> list[str]:
+    """Names of all runs in the cluster.
+
+    Raises:
+        ApiError: when they cannot be listed.
+    """
+    return [str(top["metadata"]["name"]) for top in _tops(cluster, jobset=api.serves(cluster, api.JOB_SETS))]
+
+
+def _created(top: Object) -> str:
+    return str(top["metadata"].get("creationTimestamp"))
+
+
+def _tops(cluster: Cluster, *, jobset: bool) -> list[Object]:
+    """JobSets, and Jobs that belong to nothing, of all runs."""
+    found = api.items(cluster, api.path_of(cluster, "Job"), "list jobs", ALL)
+    made = [job for job in found if not job["metadata"].get("ownerReferences")]
+    if jobset:
+        made += api.items(cluster, api.path_of(cluster, "JobSet"), "list jobsets", ALL)
+    return made
+
+
+def observe(cluster: Cluster, name: str, run_uri: str = "", *, deep: bool = False) -> Observation:
+    """What can be seen of a run now. `deep` adds what only `why` needs: nodes, what is free on them, queue places.
 
     Raises:
         ApiError: when the run's own objects cannot be read.
     """
     notes: list[str] = []
     top = find_top(cluster, name)
-    selector = f"{INSTANCE_LABEL}={name},{NAME_LABEL}=catdog"
-    pods = api.items(
-        cluster, api.namespaced(cluster, CORE, "pods"), "list pods", f"{selector},app.kubernetes.io/component=worker"
-    )
+    of_run = f"{INSTANCE_LABEL}={name}"
+    pods = api.items(cluster, api.namespaced(cluster, CORE, "pods"), "list pods", f"{of_run},{WORKERS}")
     jobs: list[Object] = []
-    if top is not None and top["kind"] == "JobSet" and not brief:
-        jobs = api.items(cluster, api.path_of(cluster, "Job"), "list jobs", selector)
+    if top is not None and top["kind"] == "JobSet":
+        jobs = api.items(cluster, api.path_of(cluster, "Job"), "list jobs", f"{of_run},{NAME_LABEL}=catdog")
     uri = run_uri_of(top) or run_uri
     state, trouble = folders.read(uri, folders.STATE) if uri else (None, "")
     if trouble:
         notes.append(trouble)
     events: list[Object] = []
-    if top is not None and not brief:
+    if top is not None:
         events = _try(lambda: _events(cluster, name, [top, *jobs, *pods]), notes) or []
-    workload = _try(lambda: _workload(cluster, top), notes) if top is not None and _queue(top) and not brief else None
+    workload = _try(lambda: _workload(cluster, top), notes) if top is not None and _queue(top) else None
     nodes: list[Object] | None = None
     room: list[NodeSpace] | None = None
     position: tuple[tuple[str, int], ...] = ()

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from k8s.actions import folders, observe
-from k8s.actions.folders import Target
+from k8s.actions.targets import Target
 from k8s.api import client as api
 from k8s.api.client import Cluster
 from k8s.exits import Cli, CliError, missing

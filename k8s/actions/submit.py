@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from k8s.actions import folders
+from k8s.actions import folders, observe
+from k8s.actions.installation import Installation
+from k8s.actions.targets import target
 from k8s.api import client as api
 from k8s.api.client import Cluster
 from k8s.api.errors import UNREACHABLE, ApiError
@@ -17,9 +19,10 @@ from k8s.manifest.objects import CONFIG_ANNOTATION, RunSpec, Served
 from k8s.planning import plan
 from k8s.planning.capacity import NodeSpace
 from k8s.planning.plan import Plan
-from k8s.settings.options import resolve
+from k8s.settings.flags import resolve
 from k8s.settings.platform import Platform, require_image
-from trainer.config import RunConfig, from_json
+from trainer.config import RunConfig
+from trainer.requests import from_json
 
 RENDEZVOUS_SECONDS = 1200.0  # nodes may have to be made, and images pulled
 Nodes = Callable[[dict[str, str], list[dict[str, Any]]], tuple[Sequence[NodeSpace] | None, list[str]]]
@@ -75,6 +78,22 @@ def prepare(asked: Asked, platform: Platform, served: Served, nodes: Nodes, now:
     return Prepared(spec, objects, tuple(notes))
 
 
+def prepare_in(site: Installation, asked: Asked, now: datetime, note: Callable[[str], None]) -> Prepared:
+    """`prepare` against the nodes of a cluster as far as they may be read; notes and warnings go to `note`.
+
+    Raises:
+        CliError: as `prepare`; 3 when a data set or bucket is missing.
+    """
+
+    def nodes(selector: dict[str, str], tolerations: list[dict[str, Any]]) -> Any:
+        return observe.node_spaces(site.cluster, selector, tolerations) if site.platform.nodes_readable else (None, [])
+
+    prepared = prepare(asked, site.platform, site.served, nodes, now)
+    for line in (*prepared.notes, *check_uris(prepared.spec.config)):
+        note(line)
+    return prepared
+
+
 def default_name(recipe: str, now: datetime) -> str:
     """RECIPE-DATE-TIME, so that names sort by age."""
     return f"{recipe.replace('_', '-')}-{now:%Y%m%d-%H%M%S}"
@@ -97,7 +116,7 @@ def configure(values: Mapping[str, Any], base: RunConfig, platform: Platform, ch
             "no place for the run folder: helm upgrade catdog … --set runs=gs://BUCKET/PREFIX, or --run gs://BUCKET/PREFIX"
         )
     data = values.get("data", platform.data)  # --data '' is the demo set, whatever the platform says
-    init_from = folders.target(base.init_from, platform.runs).uri if base.init_from else ""
+    init_from = target(base.init_from, platform.runs).uri if base.init_from else ""
     if base.init_from and not init_from:
         raise missing(f"--init-from {base.init_from} is a name, and the platform has no `runs`; use gs://BUCKET/PREFIX")
     for flag, uri in (("--run", run), ("--data", data), ("--init-from", init_from)):

@@ -4,6 +4,7 @@ Objects go in and come out as the API's JSON. The client library gives the kubec
 its typed models are not used, so that what is read here is what `kubectl get -o json` shows.
 """
 
+import dataclasses
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -20,9 +21,9 @@ JOBS, JOB_SETS = "/apis/batch/v1", "/apis/jobset.x-k8s.io/v1alpha2"
 KUEUE, KUEUE_VISIBILITY = "/apis/kueue.x-k8s.io/v1beta2", "/apis/visibility.kueue.x-k8s.io/v1beta2"
 CORE = "/api/v1"
 
-CONNECT_SECONDS, READ_SECONDS, LOG_SILENCE_SECONDS = 5.0, 30.0, 300.0
+LOG_SILENCE_SECONDS = 300.0
 PAGE = 500
-_TRIES, _FIRST_WAIT = 4, 0.25
+_FIRST_WAIT = 0.25
 
 _PLURALS = {
     "Job": (JOBS, "jobs"),
@@ -38,6 +39,9 @@ class Cluster:
     pool: Any
     configuration: Any
     namespace: str
+    tries: int = 4
+    connect_seconds: float = 5.0
+    read_seconds: float = 30.0
 
     @property
     def server(self) -> str:
@@ -75,6 +79,11 @@ def connect(context: str = "", namespace: str = "") -> Cluster:
     return Cluster(client.rest.RESTClientObject(api.configuration).pool_manager, api.configuration, found)
 
 
+def hurried(cluster: Cluster) -> Cluster:
+    """The same cluster for somebody who does not wait: one try of a second or two."""
+    return dataclasses.replace(cluster, tries=1, connect_seconds=1.0, read_seconds=2.0)
+
+
 def _inside(namespace: str, context: str, trouble: str) -> Cluster:
     from kubernetes import client, config
     from kubernetes.config.config_exception import ConfigException
@@ -100,11 +109,11 @@ def get(cluster: Cluster, path: str, what: str, query: Mapping[str, str] | None 
     Raises:
         ApiError: when the API server refuses or is not reached.
     """
-    for attempt in range(_TRIES):
+    for attempt in range(cluster.tries):
         try:
             return _request(cluster, "GET", path, what, query=query)[0]
         except ApiError as error:
-            if not error.transient or attempt == _TRIES - 1:
+            if not error.transient or attempt == cluster.tries - 1:
                 raise
             time.sleep(_FIRST_WAIT * 2**attempt)
     raise AssertionError("unreachable: the last attempt returns or raises")
@@ -241,7 +250,7 @@ def _request(
     query: Mapping[str, str] | None = None,
     body: Object | None = None,
 ) -> tuple[Object, tuple[str, ...]]:
-    answer = _open(cluster, method, path, query, body, READ_SECONDS, stream=False)
+    answer = _open(cluster, method, path, query, body, cluster.read_seconds, stream=False)
     found = _json(answer.data)
     if answer.status >= 400:
         raise of_answer(answer.status, found, what, cluster.namespace)
@@ -276,7 +285,7 @@ def _open(
             url,
             headers=headers,
             body=None if body is None else json.dumps(body).encode(),
-            timeout=Timeout(connect=CONNECT_SECONDS, read=silence),
+            timeout=Timeout(connect=cluster.connect_seconds, read=silence),
             retries=False,
             preload_content=not stream,
         )

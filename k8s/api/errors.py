@@ -14,13 +14,8 @@ class ApiError(CliError):
     """The API server refused, or was not reached; `status` is HTTP's, `UNREACHABLE` when there was no answer."""
 
     def __init__(self, code: Cli, message: str, status: int) -> None:
-        super().__init__(code, message)
+        super().__init__(code, message, transient=status in _TRANSIENT)
         self.status = status
-
-    @property
-    def transient(self) -> bool:
-        """Whether the same request may well work later."""
-        return self.status in _TRANSIENT
 
 
 def unreachable(server: str, detail: str) -> ApiError:

@@ -1,7 +1,8 @@
 """One reason why a run waits or has failed, as people and machines are told it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from k8s.explain.observation import Observation
 
@@ -29,3 +30,13 @@ def as_text(causes: Iterable[Cause]) -> str:
         if cause.next:
             lines.append(f"  next: {cause.next}")
     return "\n".join(lines)
+
+
+def as_facts(causes: Iterable[Cause]) -> list[dict[str, Any]]:
+    """For machines, as JSON has them."""
+    return [{"kind": c.kind, "cause": c.cause, "evidence": list(c.evidence), "next": c.next} for c in causes]
+
+
+def of_facts(facts: Iterable[Mapping[str, Any]]) -> list[Cause]:
+    """Causes from `as_facts`."""
+    return [Cause(one["kind"], one["cause"], tuple(one["evidence"]), one["next"]) for one in facts]

@@ -37,6 +37,11 @@ class Observation:
     """What could not be read, and why."""
 
 
+def of_folder(name: str, state: Mapping[str, Any] | None, now: datetime) -> Observation:
+    """A run that is known by its folder only."""
+    return Observation(name=name, now=now, state=state)
+
+
 def condition(one: Object | None, kind: str) -> Object | None:
     """The condition of this type that an object has, whatever its status."""
     conditions = ((one or {}).get("status") or {}).get("conditions") or ()

@@ -20,8 +20,9 @@ from k8s.exits import missing, usage
 from k8s.planning import quantity
 from k8s.planning.capacity import Amounts
 from k8s.settings.platform import Platform, Resources
-from trainer.config import RunConfig, to_json
+from trainer.config import RunConfig
 from trainer.exits import NEVER_RETRIED, PEER_LOST_WAIT, Exit
+from trainer.requests import to_json
 
 Object = dict[str, Any]
 

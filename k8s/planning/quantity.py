@@ -21,6 +21,11 @@ _SUFFIXES = {
 _FORM = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([eE][+-]?\d+)|([KMGTPE]i|[numkMGTPE]?))", re.ASCII)
 
 
+def fault(text: str) -> str:
+    """What the text must be, where it is no quantity; else empty."""
+    return "" if _FORM.fullmatch(text) else "a quantity such as 4, 500m or 16Gi"
+
+
 def parse(text: str, where: str) -> Decimal:
     """The number a quantity stands for; `where` names it in the message.
 
@@ -45,7 +50,7 @@ def multiply(text: str, factor: int, where: str) -> str:
 def _split(text: str, where: str) -> tuple[str, str, str]:
     found = _FORM.fullmatch(text)
     if found is None:
-        raise usage(f"{where} is {text!r}; it must be a quantity such as 4, 500m or 16Gi")
+        raise usage(f"{where} is {text!r}; it must be {fault(text)}")
     return found[1], found[2] or "", found[3] or ""
 
 

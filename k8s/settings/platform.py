@@ -4,15 +4,18 @@ Each setting is declared once, as a field of Platform; its key in YAML is the fi
 `catdog-platform` holds such YAML under `platform.yaml`, and so does the profile (`~/.config/catdog/profile.yaml`).
 """
 
-import dataclasses
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from k8s.exits import missing, usage
 from k8s.planning import quantity
+from trainer import fields
+from trainer.fields import Naming, Refused, declare
 
 CONFIG_MAP, KEY = "catdog-platform", "platform.yaml"
 SCHEMA = 1
@@ -22,31 +25,27 @@ PULL_POLICIES = ("Always", "IfNotPresent", "Never")
 Yaml = Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What is known of a field besides its type and default; `flag`: `catdog submit` has a flag for it."""
+def _quantity(default: str, help: str) -> Any:
+    return declare(default, help, flag=False, fault=quantity.fault)
 
-    help: str
-    flag: bool = False
-    choices: tuple[str, ...] = ()
-    quantity: bool = False
-    low: int | None = None
+
+def _flag(default: Any, help: str, **facts: Any) -> Any:
+    """A setting that `catdog submit` has a flag for."""
+    return declare(default, help, group="Platform", default_shown=False, **facts)
 
 
 def _set(default: Any, help: str, **facts: Any) -> Any:
-    metadata = {"setting": Setting(help, **facts)}
-    if isinstance(default, dict):
-        return field(default_factory=lambda: dict(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
+    """A setting that only the chart and the profile have."""
+    return declare(default, help, flag=False, **facts)
 
 
 @dataclass(frozen=True)
 class Resources:
     """Requests and limits: of a worker without GPUs, or of each GPU of a worker."""
 
-    cpu: str = _set("2", "Processors, requested and limit.", quantity=True)
-    memory: str = _set("8Gi", "Memory, requested and limit.", quantity=True)
-    ephemeral_storage: str = _set("10Gi", "Disk for /tmp, requested and limit.", quantity=True)
+    cpu: str = _quantity("2", "Processors, requested and limit.")
+    memory: str = _quantity("8Gi", "Memory, requested and limit.")
+    ephemeral_storage: str = _quantity("10Gi", "Disk for /tmp, requested and limit.")
 
 
 @dataclass(frozen=True)
@@ -56,9 +55,9 @@ class Gpu:
     resource: str = _set("nvidia.com/gpu", "Resource that nodes advertise; its taint is tolerated.")
     node_selector: Mapping[str, str] = _set({}, "Labels of nodes with GPUs, beside those of nodeSelector.")
     tolerations: tuple[Yaml, ...] = _set((), "Tolerations, beside those of tolerations.")
-    resources: Resources = field(
-        default_factory=lambda: Resources(cpu="4", memory="16Gi", ephemeral_storage="10Gi"),
-        metadata={"setting": Setting("Requests and limits of each GPU of a worker.")},
+    resources: Resources = _set(
+        lambda: Resources(cpu="4", memory="16Gi", ephemeral_storage="10Gi"),
+        "Requests and limits of each GPU of a worker.",
     )
 
 
@@ -66,26 +65,22 @@ class Gpu:
 class Platform:
     """The defaults of a namespace. Raises nothing by itself: `of_mapping` checks."""
 
-    image: str = _set("", "Container image.", flag=True)
+    image: str = _flag("", "Container image.")
     image_pull_policy: str = _set("IfNotPresent", "When nodes pull the image.", choices=PULL_POLICIES)
     image_pull_secrets: tuple[str, ...] = _set((), "Names of Secrets to pull it with.")
     data: str = _set("", "Data set of runs that name none; empty: the drawn demo set.")
     runs: str = _set("", "Where run folders go: gs://bucket/prefix, or a folder below a mount of extraVolumes.")
-    service_account: str = _set("default", "ServiceAccount of the workers.", flag=True)
+    service_account: str = _flag("default", "ServiceAccount of the workers.")
     node_selector: Mapping[str, str] = _set({}, "Labels that nodes must have.")
     tolerations: tuple[Yaml, ...] = _set((), "Tolerations of the workers.")
-    resources: Resources = field(
-        default_factory=Resources, metadata={"setting": Setting("Requests and limits of a worker without GPUs.")}
-    )
-    shared_memory: str = _set("1Gi", "Size of /dev/shm; counts as memory.", quantity=True)
-    gpu: Gpu = field(default_factory=Gpu, metadata={"setting": Setting("What only workers with GPUs have.")})
+    resources: Resources = _set(Resources, "Requests and limits of a worker without GPUs.")
+    shared_memory: str = _quantity("1Gi", "Size of /dev/shm; counts as memory.")
+    gpu: Gpu = _set(Gpu, "What only workers with GPUs have.")
     gpus_per_node: int = _set(1, "GPUs of a node, for when no node can be looked at.", low=1)
-    queue: str = _set("", "Kueue LocalQueue.", flag=True)
-    priority_class: str = _set("", "PriorityClass of the pods.", flag=True)
-    shape: str = _set(
-        "auto", "Objects of a run with several workers; auto: a JobSet where served.", flag=True, choices=SHAPES
-    )
-    max_restarts: int = _set(5, "Restarts that count before a run has failed.", flag=True, low=0)
+    queue: str = _flag("", "Kueue LocalQueue.")
+    priority_class: str = _flag("", "PriorityClass of the pods.")
+    shape: str = _flag("auto", "Objects of a run with several workers; auto: a JobSet where served.", choices=SHAPES)
+    max_restarts: int = _flag(5, "Restarts that count before a run has failed.", low=0)
     active_deadline_seconds: int = _set(604800, "Longest time of one attempt, in seconds.", low=60)
     ttl_seconds_after_finished: int = _set(86400, "How long finished objects stay, in seconds.", low=0)
     metrics_port: int = _set(8080, "Port of /metrics.", low=1024)
@@ -97,11 +92,6 @@ class Platform:
     extra_volumes: tuple[Yaml, ...] = _set((), "Further volumes, as in a pod.")
     extra_volume_mounts: tuple[Yaml, ...] = _set((), "Where they are mounted, as in a container.")
     nodes_readable: bool = _set(True, "Whether submitters may read nodes.")
-
-
-def settings(kind: type[Any] = Platform) -> dict[str, Setting]:
-    """Every field of Platform (or of one of its parts) with its Setting, in order of declaration."""
-    return {f.name: f.metadata["setting"] for f in dataclasses.fields(kind)}
 
 
 def key(name: str) -> str:
@@ -181,8 +171,15 @@ def of_mapping(values: Yaml, where: str) -> Platform:
     schema = values.pop("schema", SCHEMA)
     if schema != SCHEMA:
         raise usage(f"{where}: it has schema {schema}, this catdog reads {SCHEMA}: use the chart of the same version")
-    platform: Platform = _build(Platform, values, where, "")
-    return platform
+    naming = Naming(
+        key=key,
+        shown=lambda path: f"{where}: {path}",
+        unknown=lambda path, known: f"{where}: unknown setting {path}; known are {', '.join(known)}",
+    )
+    try:
+        return fields.build(Platform, values, naming)
+    except Refused as error:
+        raise usage(str(error)) from error
 
 
 def of_flags(values: Mapping[str, Any]) -> Yaml:
@@ -196,69 +193,11 @@ def require_image(platform: Platform) -> None:
         raise missing("no container image: helm upgrade catdog … --set image=REPOSITORY:TAG, or --image REPOSITORY:TAG")
 
 
-def _build(kind: type[Any], values: Yaml, where: str, prefix: str) -> Any:
-    fields = {key(f.name): f for f in dataclasses.fields(kind)}
-    unknown = sorted(set(values) - set(fields))
-    if unknown:
-        raise usage(f"{where}: unknown setting {prefix}{unknown[0]}; known are {', '.join(sorted(fields))}")
-    made = {}
-    for name, value in values.items():
-        shown, one = f"{where}: {prefix}{name}", fields[name]
-        if dataclasses.is_dataclass(one.type):
-            # Over the parent's default of it, which need not be that of its own type.
-            layers = (_defaults(one), _mapping(value, shown))
-            made[one.name] = _build(one.type, merge(layers), where, f"{prefix}{name}.")  # type: ignore[arg-type]
-        else:
-            made[one.name] = _checked(one.metadata["setting"], one.type, value, shown)
-    return kind(**made)
-
-
-def _defaults(part: "dataclasses.Field[Any]") -> Yaml:
-    """The default of a part of Platform, by YAML key."""
-    if part.default_factory is dataclasses.MISSING:
-        raise TypeError(f"{part.name} has no default")
-    return _by_key(dataclasses.asdict(part.default_factory()))
-
-
-def _by_key(values: Yaml) -> Yaml:
-    return {key(name): _by_key(value) if name == "resources" else value for name, value in values.items()}
-
-
-def _checked(setting: Setting, kind: Any, value: Any, where: str) -> Any:
-    if setting.quantity:
-        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise usage(f"{where} is {value!r}; it must be a quantity such as 4, 500m or 16Gi")
-        quantity.parse(str(value), where)
-        return str(value)
-    if kind in (str, int, bool):
-        if type(value) is not kind:
-            raise usage(f"{where} is {value!r}; it must be {_KINDS[kind]}")
-        if setting.choices and value not in setting.choices:
-            raise usage(f"{where} is {value!r}; it must be one of {', '.join(setting.choices)}")
-        if setting.low is not None and value < setting.low:
-            raise usage(f"{where} is {value}; it must be at least {setting.low}")
-        return value
-    if kind == Mapping[str, str]:
-        mapping = _mapping(value, where)
-        for name, text in mapping.items():
-            if not isinstance(text, str):
-                raise usage(f"{where}.{name} is {text!r}; it must be text: quote it in YAML")
-        return dict(mapping)
-    inner = str if kind == tuple[str, ...] else Mapping
-    if not isinstance(value, (list, tuple)) or not all(isinstance(item, inner) for item in value):
-        raise usage(f"{where} must be a list of {'texts' if inner is str else 'mappings'}")
-    return tuple(value)
-
-
-_KINDS = {str: "text", int: "a whole number", bool: "true or false"}
-
-
 def _mapping(value: Any, where: str) -> Yaml:
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise usage(f"{where} must be a mapping (key: value)")
-    return value
+    try:
+        return fields.mapping(value, where)
+    except Refused as error:
+        raise usage(str(error)) from error
 
 
 def _documents(path: Path) -> list[Yaml]:
@@ -274,8 +213,6 @@ def _documents(path: Path) -> list[Yaml]:
 
 
 def _parse_yaml(text: str, where: str) -> Any:
-    import yaml  # here: only commands that look at a platform pay for it
-
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.YAMLError as error:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from k8s.explain import observation
-from k8s.explain.cause import as_text
+from k8s.explain.cause import as_facts, as_text, of_facts
 from k8s.explain.observation import Observation, instant
 from k8s.explain.phase import Phase, phase_of, progress
 from k8s.explain.why import explain
@@ -48,12 +48,21 @@ def status(seen: Observation, uri: str, summary: Mapping[str, Any] | None) -> di
             _pod(pod)
             for pod in sorted(seen.pods, key=lambda pod: (observation.rank(pod) or 0, str(pod["metadata"]["name"])))
         ],
-        "causes": [{"kind": c.kind, "cause": c.cause, "evidence": list(c.evidence), "next": c.next} for c in causes],
-        "result": None
-        if summary is None
-        else {k: summary.get(k) for k in ("best_epoch", "valid", "test", "wall_seconds")},
+        "causes": as_facts(causes),
+        "result": _result(summary),
         "notes": list(seen.notes),
     }
+
+
+def outcome(seen: Observation, summary: Mapping[str, Any] | None) -> dict[str, Any]:
+    """How a run ended, as JSON has it."""
+    phase = phase_of(seen)
+    causes = [] if phase == Phase.SUCCEEDED else explain(seen)
+    return {"phase": phase and str(phase), "causes": as_facts(causes), "result": _result(summary)}
+
+
+def _result(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if summary is None else {k: summary.get(k) for k in ("best_epoch", "valid", "test", "wall_seconds")}
 
 
 def workers(seen: Observation) -> int:
@@ -100,7 +109,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     )
 
 
-def status_text(seen: Observation, uri: str, facts: Mapping[str, Any]) -> str:
+def status_text(uri: str, facts: Mapping[str, Any]) -> str:
     """`facts` of `status` for people."""
     where = f", {facts['progress']}" if facts["progress"] else ""
     lines = [f"{facts['name'] or uri}: {facts['phase'] or 'not found'}{where}"]
@@ -122,7 +131,7 @@ def status_text(seen: Observation, uri: str, facts: Mapping[str, Any]) -> str:
             f"best epoch {facts['result']['best_epoch']}"
         )
     if facts["causes"] and facts["phase"] != Phase.RUNNING:
-        lines += ["  " + line for line in as_text(explain(seen)).splitlines()]
+        lines += ["  " + line for line in as_text(of_facts(facts["causes"])).splitlines()]
     lines += [f"  note: {note}" for note in facts["notes"]]
     return "\n".join(lines)
 
@@ -130,11 +139,6 @@ def status_text(seen: Observation, uri: str, facts: Mapping[str, Any]) -> str:
 def as_json(value: Any) -> str:
     """For machines: indented, in the order given."""
     return json.dumps(value, indent=1, ensure_ascii=False)
-
-
-def of_folder(name: str, state: Mapping[str, Any] | None, now: datetime) -> Observation:
-    """A run that is known by its folder only."""
-    return Observation(name=name, now=now, state=state)
 
 
 def age(since: datetime, now: datetime) -> str:

@@ -17,7 +17,7 @@ from tests import runs
 from tests.cluster import api
 from tests.e2e.kit import LONG, REPOSITORY, Site, set_flags, values_of
 from tests.pictures import real_split
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.training.checkpoint import Observation
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "catdog" / "e2e"

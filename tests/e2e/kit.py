@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from tests.cluster import api
-from trainer.storage.base import Storage, open_storage
+from trainer.storage.base import Storage
+from trainer.storage.opening import open_storage
 from trainer.training import checkpoint
 
 REPOSITORY = Path(__file__).parents[2]

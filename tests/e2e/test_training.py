@@ -12,7 +12,8 @@ import pytest
 from tests import runs
 from tests.cluster import api
 from tests.e2e.kit import Site, until
-from trainer.config import RunConfig, from_json
+from trainer.config import RunConfig
+from trainer.requests import from_json
 from trainer.training.checkpoint import Observation
 
 pytestmark = pytest.mark.timeout(900, func_only=True)  # setting up may build for minutes

@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot
 from trainer.training.state import Best, LoopState

@@ -12,7 +12,7 @@ import pytest
 
 from tests.integration.saving_child import KEEP, SHAPES
 from tests.servers import FaultProxy, Faults
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.training import checkpoint
 from trainer.training.checkpoint import MANIFEST, Snapshot
 

@@ -11,7 +11,6 @@ import pytest
 
 from tests.pictures import archive, jpeg, kaggle_archive, write_split
 from tests.servers import FakeGcs, FaultProxy, Faults
-from trainer.config import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.data import cache
 from trainer.data.index import Place
 from trainer.data.reading import Damaged
@@ -19,8 +18,9 @@ from trainer.data.source import Source, open_source
 from trainer.data.split import SPLITS, list_data_set
 from trainer.data_verbs import check_data, import_data, pack_data
 from trainer.exits import Exit, ExitError
+from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.storage import retry
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
 
 PER_CLASS = 20
@@ -46,7 +46,7 @@ def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
         quick = RetryPolicy(min(policy.total, 40), min(policy.attempt, 3), policy.connect, 0.01, 0.1)
         return original(*arguments, **(named | {"policy": quick}))  # type: ignore[arg-type]
 
-    monkeypatch.setattr("trainer.storage.gcs.keep_trying", hasty)
+    monkeypatch.setattr("trainer.storage.gcs_connection.keep_trying", hasty)
     monkeypatch.setattr("trainer.data.reading.DAMAGED", RetryPolicy(total=0.5, first_wait=0.01, longest_wait=0.1))
 
 

@@ -11,8 +11,10 @@ import pytest
 
 from tests.servers import FakeGcs, FaultProxy, Faults, fault_proxy, reasons
 from trainer.exits import Exit
-from trainer.storage.base import PreconditionFailed, Storage, StorageDenied, StorageFailed, StorageMissing, open_storage
+from trainer.storage.base import Storage
+from trainer.storage.errors import PreconditionFailed, StorageDenied, StorageFailed, StorageMissing
 from trainer.storage.fetch import read_many, write_many
+from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
 
 QUICK = RetryPolicy(total=20, attempt=1.0, connect=1.0, first_wait=0.01, longest_wait=0.1)

@@ -7,7 +7,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.servers import FakeGcs
-from trainer.storage.base import BadName, StorageFailed, open_storage
+from trainer.storage.errors import BadName, StorageFailed
+from trainer.storage.opening import open_storage
 
 LONGEST = "é" * 512
 

@@ -14,7 +14,7 @@ import pytest
 from tests import runs
 from tests.servers import FaultProxy, Faults, free_port
 from trainer.config import RunConfig
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryReason
 from trainer.training.checkpoint import Snapshot
 

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import check_name, open_storage
+from trainer.storage.names import check_name
+from trainer.storage.opening import open_storage
 from trainer.storage.retry import MIB
 
 NESTED = "train.zip"

@@ -12,11 +12,11 @@ from itertools import pairwise
 
 import google_crc32c
 
-from trainer.config import ORDERS, flag
 from trainer.data.contents import Contents
 from trainer.data.index import INDEX, SHARDS, Index, Picture, encode
 from trainer.data.split import SPLITS, SUFFIXES, DataSet, canonical, data_set_of
 from trainer.exits import Exit, ExitError
+from trainer.fields import flag
 from trainer.storage.base import Stat, Storage
 from trainer.storage.fetch import in_parallel
 from trainer.storage.retry import MIB
@@ -133,8 +133,6 @@ def plan(uri: str, found: Sequence[Found], asked: Mapping[str, str], order: str,
         ExitError: 64 for numbers that cannot be, or that are given for an existing split; 65 for a class with too few
             pictures, or for two pictures that would get one path.
     """
-    if order not in ORDERS:
-        raise ExitError(Exit.BAD_OPTION, f"--order is {order!r}; it must be one of {', '.join(ORDERS)}")
     if found and found[0].split:
         if any(asked.values()):
             raise ExitError(Exit.BAD_OPTION, f"{uri} is split already; --train, --valid and --test do not apply")

@@ -12,9 +12,10 @@ import google_crc32c
 
 from trainer.data.downloads import Downloads, is_intact
 from trainer.data.split import Example
-from trainer.storage.base import Storage, StorageFailed
+from trainer.storage.base import Storage
+from trainer.storage.errors import StorageFailed
 from trainer.storage.fetch import in_parallel
-from trainer.storage.retry import MIB, Attempt, GaveUp, RetryEvent, RetryPolicy, RetryReason, keep_trying
+from trainer.storage.retry import MIB, GaveUp, RetryEvent, RetryPolicy, RetryReason, Try, keep_trying
 
 Read = Callable[[Sequence[Example]], Generator[tuple[int, bytes], None, None]]
 """Gives (place in the sequence, encoded bytes) of each example once, as they come, in no order. Close it if it is left
@@ -137,7 +138,7 @@ class _Source:
     def _intact(self, example: Example, i: int, fetch: Callable[[], bytes], first: bytes | None) -> bytes | None:
         """`first`, or what `fetch` gives, once it is as listed."""
 
-        def attempt(this: Attempt) -> bytes:
+        def attempt(this: Try) -> bytes:
             data = first if first is not None and this.number == 1 else fetch()
             if not is_intact(example, data):
                 raise _OtherBytes(

@@ -10,7 +10,7 @@ from trainer.data.downloads import open_downloads
 from trainer.data.drawing.draw import DEMO_VERSION
 from trainer.data.reading import CONCURRENCY, Read, reader
 from trainer.data.split import DataSet, list_data_set
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.storage.retry import MIB, RetryEvent
 
 

@@ -11,7 +11,8 @@ import google_crc32c
 from trainer.data.index import INDEX, SHARDS, BadIndex, Index, Place
 from trainer.data.index import decode as decode_index
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import Stat, Storage, StorageMissing
+from trainer.storage.base import Stat, Storage
+from trainer.storage.errors import StorageMissing
 
 SPLITS = ("train", "valid", "test")
 SUFFIXES = (".jpg", ".jpeg", ".png")

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from trainer.config import SCHEMA, RunConfig, differences, fingerprint, flag, from_mapping
+from trainer.config import RunConfig, differences, fingerprint, from_mapping
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import Storage, StorageMissing
+from trainer.fields import flag
+from trainer.requests import SCHEMA
+from trainer.storage.base import Storage
+from trainer.storage.errors import StorageMissing
 
 CONFIG, STATE, METRICS, SUMMARY, REJECTED = (
     "config.json",
@@ -97,7 +100,7 @@ def read_record(storage: Storage) -> Record | None:
         return None
     try:
         return Record(
-            from_mapping(document["config"], RunConfig),
+            from_mapping(document["config"]),
             document["data_fingerprint"],
             document["versions"],
             document["revision"],

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import PreconditionFailed, Storage, StorageMissing
+from trainer.storage.base import Storage
+from trainer.storage.errors import PreconditionFailed, StorageMissing
 
 LEASE = "lease.json"
 STALE_SECONDS = 90.0

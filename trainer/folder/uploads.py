@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import StorageFailed
+from trainer.storage.errors import StorageFailed
 
 log = logging.getLogger(__name__)
 

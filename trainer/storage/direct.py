@@ -10,7 +10,7 @@ import fcntl
 import mmap
 import os
 
-from trainer.storage.base import Pieces
+from trainer.storage.content import Pieces
 
 BLOCK = 4096  # memory, offset and length have to be multiples of the device's block, which is no larger
 BUFFER = 1 << 20  # bytes

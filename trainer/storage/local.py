@@ -5,34 +5,23 @@ is locked (flock). The lock covers comparing the generation and renaming, not th
 """
 
 import errno
-import fcntl
 import os
 import shutil
-import stat
-import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from trainer.storage import direct
-from trainer.storage.base import (
-    LOCK_NAME,
-    TEMPORARY_PREFIX,
-    BadName,
-    Content,
-    Pieces,
-    PreconditionFailed,
-    Stat,
-    Storage,
-    StorageDenied,
-    StorageFailed,
-    StorageMissing,
-    check_name,
-    open_source,
-)
+from trainer.storage.base import Stat, Storage
+from trainer.storage.content import Content, Pieces, open_content
+from trainer.storage.errors import BadName, StorageFailed, StorageMissing
+from trainer.storage.local_errors import explained
+from trainer.storage.local_generation import require, stamp, stat_at, stat_of
+from trainer.storage.local_lock import locked, opened, try_lock
+from trainer.storage.names import LOCK_NAME, TEMPORARY_PREFIX, check_name
 
 PART_LIMIT = 255
 """Longest part of a name in bytes: NAME_MAX of the file systems in use."""
@@ -40,9 +29,6 @@ PART_LIMIT = 255
 Result = TypeVar("Result")
 
 _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-_DENIED = (errno.EACCES, errno.EPERM, errno.EROFS)
-_FULL = (errno.ENOSPC, errno.EDQUOT)
-_CANNOT_LOCK_FOLDERS = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.ENOLCK)
 
 
 class LocalStorage:
@@ -77,7 +63,7 @@ class LocalStorage:
         except _ABSENT:
             return
         except OSError as error:
-            raise _explained(error, "list", folder) from error
+            raise explained(error, "list", folder) from error
         if (facts.st_dev, facts.st_ino) in above:
             return
         above |= {(facts.st_dev, facts.st_ino)}
@@ -93,7 +79,7 @@ class LocalStorage:
             elif name.startswith(prefix) and entry.is_file():
                 check_name(name, where=self.uri)
                 with suppress(FileNotFoundError):  # deleted meanwhile
-                    yield _stat_of(name, entry.stat())
+                    yield stat_of(name, entry.stat())
 
     def folders(self) -> Iterator[str]:
         """Links to folders count."""
@@ -102,7 +88,7 @@ class LocalStorage:
         except _ABSENT:
             return
         except OSError as error:
-            raise _explained(error, "list", self._root) from error
+            raise explained(error, "list", self._root) from error
         for name in sorted(found, key=lambda name: os.fsencode(f"{name}/")):
             check_name(name, where=self.uri)
             yield name
@@ -111,9 +97,9 @@ class LocalStorage:
         """None also for a folder of that name."""
         path = self._path(name)
         try:
-            return _stat_at(name, path)
+            return stat_at(name, path)
         except OSError as error:
-            raise _explained(error, "stat", path) from error
+            raise explained(error, "stat", path) from error
 
     def read(self, name: str) -> bytes:
         """The file's content; a file system gives no checksum to verify it against."""
@@ -143,7 +129,7 @@ class LocalStorage:
         except _ABSENT:
             raise StorageMissing(f"{path}: no such file") from None
         except OSError as error:
-            raise _explained(error, "read", path) from error
+            raise explained(error, "read", path) from error
 
     def write(self, name: str, data: Content, *, if_generation: str | None = None) -> Stat:
         """Synced to the disk, name and all, when it returns."""
@@ -151,14 +137,14 @@ class LocalStorage:
         try:
             if not isinstance(data, bytes | Path):
                 return self._write(name, path, lambda file: self._fill(file, data), if_generation)
-            with open_source(data) as source:
+            with open_content(data) as source:
                 return self._write(name, path, lambda file: shutil.copyfileobj(source, file, 1 << 20), if_generation)
         except (NotADirectoryError, FileExistsError) as error:
             raise StorageFailed(f"{path}: cannot be written: a part of this path is a file, not a folder") from error
         except IsADirectoryError as error:
             raise StorageFailed(f"{path}: cannot be written: there is a folder of this name") from error
         except OSError as error:
-            raise _explained(error, "write", path) from error
+            raise explained(error, "write", path) from error
 
     def _fill(self, file: BinaryIO, pieces: Pieces) -> None:
         try:
@@ -175,12 +161,12 @@ class LocalStorage:
                 fill(file)
                 file.flush()
                 os.fsync(file.fileno())
-                with _locked(path.parent):
-                    old = _stat_at(name, path)
-                    _require(if_generation, old, path)
-                    _stamp(temporary, after=old)
+                with locked(path.parent):
+                    old = stat_at(name, path)
+                    require(if_generation, old, path)
+                    stamp(temporary, after=old)
                     os.replace(temporary, path)
-                    new = _stat_of(name, path.stat())
+                    new = stat_of(name, path.stat())
             _sync_folder(path.parent)
             return new
         except BaseException:
@@ -192,12 +178,12 @@ class LocalStorage:
         path = folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
         while True:
             folder.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError), _locked(folder):  # the folder may go when its last object is deleted
+            with suppress(FileNotFoundError), locked(folder):  # the folder may go when its last object is deleted
                 if folder not in self._swept:
                     _sweep(folder)
                     self._swept.add(folder)
                 file = path.open("xb")
-                _try_lock(file.fileno())
+                try_lock(file.fileno())
                 return path, file
 
     def delete(self, name: str, *, if_generation: str | None = None) -> None:
@@ -207,25 +193,25 @@ class LocalStorage:
             if self._unlinked(name, path, if_generation):
                 self._prune(path.parent)
         except OSError as error:
-            raise _explained(error, "delete", path) from error
+            raise explained(error, "delete", path) from error
 
     def _unlinked(self, name: str, path: Path, if_generation: str | None) -> bool:
         try:
-            with _locked(path.parent):
-                found = _stat_at(name, path)
-                _require(if_generation, found, path)
+            with locked(path.parent):
+                found = stat_at(name, path)
+                require(if_generation, found, path)
                 if found:
                     path.unlink()
                     _sweep(path.parent)
                 return found is not None
         except (FileNotFoundError, NotADirectoryError):  # no such folder
-            _require(if_generation, None, path)
+            require(if_generation, None, path)
             return False
 
     def _prune(self, folder: Path) -> None:
         while folder != self._root:
             try:
-                with _locked(folder):
+                with locked(folder):
                     folder.rmdir()
             except OSError as error:
                 if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
@@ -256,99 +242,16 @@ class LocalStorage:
         return path
 
 
-def _stat_of(name: str, facts: os.stat_result) -> Stat:
-    return Stat(name, facts.st_size, None, f"{facts.st_mtime_ns:x}-{facts.st_ino:x}-{facts.st_size:x}")
-
-
-def _stat_at(name: str, path: Path) -> Stat | None:
-    try:
-        facts = path.stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return None if stat.S_ISDIR(facts.st_mode) else _stat_of(name, facts)
-
-
-def _require(if_generation: str | None, found: Stat | None, path: Path) -> None:
-    if if_generation is None or if_generation == (found.generation if found else ""):
-        return
-    state = f"is at generation {found.generation}" if found else "does not exist"
-    wanted = f"generation {if_generation}" if if_generation else "no object"
-    raise PreconditionFailed(f"{path}: another writer was first: expected {wanted}, but it {state}")
-
-
-def _stamp(path: Path, after: Stat | None) -> None:
-    """A modification time that the previous content never had: clocks tick coarsely and inode numbers come back."""
-    now = time.time_ns()
-    if after:
-        now = max(now, int(after.generation.partition("-")[0], 16) + 1)
-    os.utime(path, ns=(now, now))
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock; raises FileNotFoundError where there is no such folder (any more)."""
-    while True:
-        with _descriptor(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            except OSError as error:
-                if error.errno not in _CANNOT_LOCK_FOLDERS:
-                    raise
-                break
-            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):  # else removed and made anew while we waited
-                yield
-                return
-    with _locked_by_file(folder):
-        yield
-
-
-@contextmanager
-def _locked_by_file(folder: Path) -> Iterator[None]:
-    """For NFS, which locks only what is open for writing; the lock file stays."""
-    with _descriptor(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT) as descriptor:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def _descriptor(path: Path, flags: int) -> Iterator[int]:
-    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
-
-
 def _sweep(folder: Path) -> None:
     """Removes temporary files that no process holds: a killed writer left them. The folder's lock is held."""
     for entry in os.listdir(folder):
         if entry.startswith(TEMPORARY_PREFIX):
             with suppress(FileNotFoundError), (folder / entry).open("rb") as file:
-                if _try_lock(file.fileno()):
+                if try_lock(file.fileno()):
                     (folder / entry).unlink()
 
 
 def _sync_folder(folder: Path) -> None:
     # A folder that is gone has no object left to make durable.
-    with suppress(FileNotFoundError), _descriptor(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+    with suppress(FileNotFoundError), opened(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
         os.fsync(descriptor)
-
-
-def _explained(error: OSError, verb: str, path: Path) -> StorageDenied | StorageFailed:
-    why = os.strerror(error.errno) if error.errno else str(error)
-    if error.filename not in (None, str(path)) and TEMPORARY_PREFIX not in str(error.filename):
-        why += f" at {error.filename}"
-    if error.errno in _DENIED:
-        user = os.geteuid()
-        return StorageDenied(f"{path}: cannot {verb}: {why}; user id {user} needs the right, or choose another place")
-    if error.errno in _FULL:
-        return StorageFailed(f"{path}: cannot {verb}: {why}; free space there or choose another place")
-    return StorageFailed(f"{path}: cannot {verb}: {why}")

@@ -64,7 +64,7 @@ class GaveUp(Exception):
 
 
 @dataclass(frozen=True)
-class Attempt:
+class Try:
     """What one attempt is told: its number from 1, the seconds that the deadline leaves, and its own time limit."""
 
     number: int
@@ -73,7 +73,7 @@ class Attempt:
 
 
 def keep_trying(
-    action: Callable[[Attempt], Result],
+    action: Callable[[Try], Result],
     *,
     operation: str,
     name: str,
@@ -94,7 +94,7 @@ def keep_trying(
     while True:
         remaining = total - (time.monotonic() - begin)
         try:
-            return action(Attempt(number, remaining, max(0.05, min(policy.attempt + allowance, remaining))))
+            return action(Try(number, remaining, max(0.05, min(policy.attempt + allowance, remaining))))
         except Exception as error:  # what reason_of does not know is raised again
             reason = reason_of(error)
             if reason is None:

@@ -18,7 +18,9 @@ import safetensors.numpy
 from safetensors import SafetensorError
 
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import BadName, Pieces, PreconditionFailed, Stat, Storage, StorageMissing
+from trainer.storage.base import Stat, Storage
+from trainer.storage.content import Pieces
+from trainer.storage.errors import BadName, PreconditionFailed, StorageMissing
 from trainer.tensors import Array, Arrays, Tensors
 from trainer.training.state import LoopState, from_json, to_json
 

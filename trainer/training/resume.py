@@ -3,7 +3,7 @@
 import time
 
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.training import checkpoint, loop
 from trainer.training.checkpoint import Snapshot, Unusable
 from trainer.training.learner import Learner, restore

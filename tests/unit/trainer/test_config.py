@@ -7,34 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.config import (
-    NETWORKS,
-    SCHEMA,
-    EvaluateRequest,
-    Option,
-    PredictRequest,
-    ReportRequest,
-    RunConfig,
-    bounds,
-    check,
-    differences,
-    fingerprint,
-    flag,
-    from_json,
-    from_mapping,
-    options,
-    to_json,
-)
+from trainer.config import NETWORKS, RunConfig, build, check, differences, fingerprint, from_mapping
 from trainer.exits import Exit, ExitError
+from trainer.fields import Option, bounds, flag, options
+from trainer.requests import SCHEMA, EvaluateRequest, PredictRequest, ReportRequest, from_json, to_json
 
 TYPES = {field.name: field.type for field in dataclasses.fields(RunConfig)}
-IDENTITY = sorted(name for name, option in options().items() if option.identity)
+IDENTITY = sorted(name for name, option in options(RunConfig).items() if option.identity)
 OTHERS = sorted(set(TYPES) - set(IDENTITY))
 
 
 def another_value(name: str) -> Any:
     """A valid value that is not the default."""
-    option, default = options()[name], getattr(RunConfig(), name)
+    option, default = options(RunConfig)[name], getattr(RunConfig(), name)
     if option.choices:
         return next(choice for choice in option.choices if choice != default)
     if TYPES[name] is bool:
@@ -56,7 +41,7 @@ def numbers(option: Option, kind: type) -> st.SearchStrategy[Any]:
 
 
 def valid_values(name: str) -> st.SearchStrategy[Any]:
-    option = options()[name]
+    option = options(RunConfig)[name]
     if option.choices:
         return st.sampled_from(option.choices)
     if TYPES[name] is bool:
@@ -71,7 +56,7 @@ configs = st.builds(RunConfig, **{name: valid_values(name) for name in TYPES}).f
 
 def refused(name: str, value: Any) -> str:
     with pytest.raises(ExitError) as caught:
-        from_mapping({name: value}, RunConfig)
+        from_mapping({name: value})
     assert caught.value.code == Exit.BAD_OPTION
     assert "\n" not in caught.value.message
     return caught.value.message
@@ -106,7 +91,7 @@ def test_fields_that_are_left_out_have_their_defaults() -> None:
 
 
 def test_integers_stand_for_floats() -> None:
-    config = from_mapping({"learning_rate": 1, "dropout": 0}, RunConfig)
+    config = from_mapping({"learning_rate": 1, "dropout": 0})
     assert (config.learning_rate, config.dropout) == (1.0, 0.0)
     assert type(config.learning_rate) is float
 
@@ -132,11 +117,11 @@ def test_what_does_not_train_other_weights_is_no_identity() -> None:
 
 
 def test_the_fingerprint_is_of_values_not_of_json_types() -> None:
-    assert fingerprint(from_mapping({"learning_rate": 1}, RunConfig)) == fingerprint(RunConfig(learning_rate=1.0))
+    assert fingerprint(from_mapping({"learning_rate": 1})) == fingerprint(RunConfig(learning_rate=1.0))
 
 
 def beyond(name: str) -> list[tuple[Any, str]]:
-    option = options()[name]
+    option = options(RunConfig)[name]
     step: Any = 1 if TYPES[name] is int else 1e-6
     cases: list[tuple[Any, str]] = []
     if option.low is not None:
@@ -163,12 +148,12 @@ def test_every_bound_is_refused_by_name(name: str, value: Any, words: str) -> No
 
 @pytest.mark.parametrize("name", [name for name in TYPES if TYPES[name] in (int, float)])
 def test_every_number_is_bounded_below_and_its_bounds_themselves_are_taken(name: str) -> None:
-    option = options()[name]
+    option = options(RunConfig)[name]
     assert option.low is not None or option.above is not None
     for limit in (option.low, option.high):
         if limit is not None:
             value = TYPES[name](limit)
-            assert getattr(from_mapping({"model": "small", name: value}, RunConfig), name) == value
+            assert getattr(from_mapping({"model": "small", name: value}), name) == value
 
 
 @pytest.mark.parametrize("name", [name for name in TYPES if TYPES[name] is float])
@@ -182,22 +167,22 @@ def test_an_absurdly_long_number_is_refused_like_any_other(name: str) -> None:
     assert refused(name, 10**400).startswith(flag(name))
 
 
-@pytest.mark.parametrize("name", [name for name, option in options().items() if option.choices])
+@pytest.mark.parametrize("name", [name for name, option in options(RunConfig).items() if option.choices])
 def test_every_choice_is_checked(name: str) -> None:
-    for choice in options()[name].choices:
-        assert getattr(from_mapping({name: choice}, RunConfig), name) == choice
+    for choice in options(RunConfig)[name].choices:
+        assert getattr(from_mapping({name: choice}), name) == choice
     message = refused(name, "nonsense")
-    assert message == f"{flag(name)} is 'nonsense'; it must be one of {', '.join(options()[name].choices)}"
+    assert message == f"{flag(name)} is 'nonsense'; it must be one of {', '.join(options(RunConfig)[name].choices)}"
 
 
 @pytest.mark.parametrize(("model", "smallest"), NETWORKS.items())
 def test_a_picture_too_small_for_the_network_is_refused(model: str, smallest: int) -> None:
-    assert from_mapping({"model": model, "image_size": smallest}, RunConfig).image_size == smallest
-    if smallest > options()["image_size"].low:
+    assert from_mapping({"model": model, "image_size": smallest}).image_size == smallest
+    if smallest > options(RunConfig)["image_size"].low:
         with pytest.raises(
             ExitError, match=f"--image-size is {smallest - 1}; --model {model} needs at least"
         ) as caught:
-            from_mapping({"model": model, "image_size": smallest - 1}, RunConfig)
+            from_mapping({"model": model, "image_size": smallest - 1})
         assert caught.value.code == Exit.BAD_OPTION
 
 
@@ -205,13 +190,13 @@ def test_a_picture_too_small_for_the_network_is_refused(model: str, smallest: in
 @pytest.mark.parametrize("value", [None, [], {}, "1", 1.5, True])
 def test_every_wrong_type_is_refused(name: str, value: Any) -> None:
     if type(value) is not TYPES[name]:
-        assert refused(name, value).startswith(f"{flag(name)} is {value!r}; it must be of type ")
+        assert refused(name, value).startswith(f"{flag(name)} is {value!r}; it must be ")
 
 
 @pytest.mark.parametrize("images", ["abc", ["a.jpg", 3], {"a.jpg": 1}, None])
 def test_pictures_that_are_no_list_of_names_are_refused(images: Any) -> None:
     with pytest.raises(ExitError, match="--images") as caught:
-        from_mapping({"run": "runs/a", "images": images}, PredictRequest)
+        build(PredictRequest, {"run": "runs/a", "images": images})
     assert caught.value.code == Exit.BAD_OPTION
 
 
@@ -238,20 +223,20 @@ def test_other_documents_are_refused(text: str, words: str) -> None:
 
 def test_a_request_without_what_it_needs_is_refused() -> None:
     with pytest.raises(ExitError, match=r"incomplete.*data") as caught:
-        from_mapping({"run": "runs/a"}, EvaluateRequest)
+        build(EvaluateRequest, {"run": "runs/a"})
     assert caught.value.code == Exit.BAD_OPTION
 
 
 @pytest.mark.parametrize("name", sorted(TYPES))
 def test_every_field_explains_itself(name: str) -> None:
-    option = options()[name]
+    option = options(RunConfig)[name]
     assert option.help
     assert option.help.endswith(".")
     assert option.group
 
 
 def test_options_are_the_fields_in_order() -> None:
-    assert list(options()) == list(TYPES)
+    assert list(options(RunConfig)) == list(TYPES)
 
 
 def test_a_flag_is_the_field_with_dashes() -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import (
+from trainer.config import RunConfig
+from trainer.requests import (
     DataCheckRequest,
     DataImportRequest,
     DataPackRequest,
@@ -21,7 +22,6 @@ from trainer.config import (
     PredictRequest,
     ReportRequest,
     Request,
-    RunConfig,
     to_json,
 )
 

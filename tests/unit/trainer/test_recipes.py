@@ -3,8 +3,9 @@ from collections.abc import Callable
 
 import pytest
 
-from trainer.config import RunConfig, check, from_json, to_json
+from trainer.config import RunConfig, check
 from trainer.recipes import RECIPES
+from trainer.requests import from_json, to_json
 
 
 @pytest.mark.parametrize("name", sorted(RECIPES))

@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from k8s.actions import folders
-from k8s.actions.folders import Target, target
 from k8s.exits import Cli, CliError
 from tests.unit.k8s.explain.sightings import state
 
@@ -14,16 +13,6 @@ def write(folder: Path, **files: object) -> Path:
     for name, content in files.items():
         (folder / f"{name}.json").write_text(json.dumps(content))
     return folder
-
-
-def test_what_run_means(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    write(tmp_path / "here", config={})
-    assert target("first", "gs://m/runs/") == Target("first", "gs://m/runs/first")
-    assert target("first", "") == Target("first", "")
-    assert target("runs/first", "gs://m/runs") == Target("", "runs/first")
-    assert target("gs://m/x", "gs://m/runs") == Target("", "gs://m/x")
-    assert target("here", "gs://m/runs") == Target("", "here")
 
 
 def test_states_of_all_run_folders(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from trainer.config import RunConfig, from_json
+from trainer.config import RunConfig
+from trainer.requests import from_json
 
 REPOSITORY = Path(__file__).parents[4]
 LIMIT = 60.0
@@ -100,7 +101,7 @@ def test_without_tensorflow_it_says_what_to_install() -> None:
         "real = importlib.util.find_spec\n"
         "importlib.util.find_spec = lambda name, *rest: None if name == 'tensorflow' else real(name, *rest)\n"
         "from k8s.actions import local\n"
-        "from trainer.config import ReportRequest\n"
+        "from trainer.requests import ReportRequest\n"
         "sys.exit(local.run('report', ReportRequest('runs/a')))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=LIMIT)

@@ -16,8 +16,9 @@ from k8s.manifest import objects
 from k8s.settings.platform import Platform
 from tests.unit.k8s.api.api_server import Api, serve
 from tests.unit.k8s.manifest.cases import EVERYTHING, JOBSET, NEITHER, PLATFORM
-from trainer.config import RunConfig, to_json
+from trainer.config import RunConfig
 from trainer.exits import ExitError
+from trainer.requests import to_json
 
 NOW = datetime(2026, 11, 23, 22, 13, 1, tzinfo=UTC)
 JOBS, SERVICES = "/apis/batch/v1/namespaces/ml/jobs", "/api/v1/namespaces/ml/services"

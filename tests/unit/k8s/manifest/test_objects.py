@@ -23,8 +23,9 @@ from tests.unit.k8s.manifest.cases import (
     rendered,
     spec,
 )
-from trainer.config import RunConfig, from_json
+from trainer.config import RunConfig
 from trainer.exits import NEVER_RETRIED
+from trainer.requests import from_json
 from trainer.workers import topology
 
 

@@ -8,9 +8,10 @@ from typing import Any
 import yaml
 from jsonschema import Draft7Validator
 
-from k8s.settings.platform import SCHEMA, Platform, key, of_mapping, settings
+from k8s.settings.platform import SCHEMA, Platform, key, of_mapping
 from k8s.terminal.doctor import RIGHTS
-from trainer.config import RunConfig, from_mapping
+from trainer.config import from_mapping
+from trainer.fields import options
 
 CHART = Path(__file__).parents[4] / "helm" / "catdog"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -22,12 +23,12 @@ ELSEWHERE = {"schema", "serviceAccount", "nodesReadable"}
 def test_the_config_map_has_every_setting_and_no_other() -> None:
     helpers = (CHART / "templates" / "_helpers.tpl").read_text()
     body = helpers[helpers.index('define "catdog.platform"') :].partition("{{- end }}")[0]
-    assert re.findall(r"^(\w+):", body, re.MULTILINE) == ["schema", *map(key, settings())]
+    assert re.findall(r"^(\w+):", body, re.MULTILINE) == ["schema", *map(key, options(Platform))]
     assert f"schema: {SCHEMA}\n" in body
 
 
 def test_values_that_are_settings_have_the_defaults_of_the_code() -> None:
-    values = {name: VALUES[name] for name in map(key, settings()) if name not in ELSEWHERE}
+    values = {name: VALUES[name] for name in map(key, options(Platform)) if name not in ELSEWHERE}
     assert of_mapping(values, "values.yaml") == Platform()
 
 
@@ -66,12 +67,12 @@ def test_the_configuration_of_helm_test_is_one_that_the_trainer_reads() -> None:
     assert words is not None
     parts = re.findall(r'"([^"]*)"|(\d+)', words[1])
     plain = [text if text else int(number) for text, number in parts]
-    config = from_mapping(dict(zip(plain[::2], plain[1::2], strict=True)), RunConfig)
+    config = from_mapping(dict(zip(plain[::2], plain[1::2], strict=True)))
     assert (config.steps, config.accelerator, config.data) == (10, "cpu", "")
 
 
 def test_alerts_and_dashboard_use_metrics_that_the_trainer_has() -> None:
-    metrics = (CHART.parents[2] / "trainer" / "telemetry" / "metrics.py").read_text()
+    metrics = (CHART.parents[1] / "trainer" / "telemetry" / "metrics.py").read_text()
     for file in ("rules/catdog.yaml", "dashboards/catdog.json"):
         used = set(re.findall(r"\b(catdog_\w+)", (CHART / file).read_text()))
         assert used
@@ -82,5 +83,5 @@ def test_alerts_and_dashboard_use_metrics_that_the_trainer_has() -> None:
 def test_every_alert_has_a_runbook_and_no_runbook_is_left_over() -> None:
     rules = yaml.safe_load((CHART / "rules" / "catdog.yaml").read_text())
     alerts = {rule["alert"] for group in rules["groups"] for rule in group["rules"]}
-    book = (CHART.parents[2] / "docs" / "runbooks.md").read_text()
+    book = (CHART.parents[1] / "docs" / "runbooks.md").read_text()
     assert set(re.findall(r"^## (\w+)$", book, re.MULTILINE)) == alerts

@@ -17,8 +17,8 @@ from k8s.settings.platform import (
     of_profile,
     profile_path,
     require_image,
-    settings,
 )
+from trainer.fields import options
 
 CONFIG_MAP = {
     "apiVersion": "v1",
@@ -51,7 +51,7 @@ def test_every_key_reads_back() -> None:
         "ttlSecondsAfterFinished": 0,
     }
     platform = of_mapping(values, "x")
-    names = {key(name): name for name in settings()}
+    names = {key(name): name for name in options(Platform)}
     for name, value in values.items():
         found = getattr(platform, names[name])
         assert (list(found) if isinstance(found, tuple) else found) == value

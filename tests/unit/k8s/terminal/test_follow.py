@@ -7,7 +7,9 @@ from k8s.api.errors import ApiError, unreachable
 from k8s.exits import Cli, CliError
 from k8s.explain.observation import Observation
 from k8s.terminal import follow as following
-from k8s.terminal.follow import Cursor, ending, follow, prefixed
+from k8s.terminal import logs
+from k8s.terminal.follow import ending, follow
+from k8s.terminal.logs import Cursor, prefixed
 from tests.unit.k8s.api.api_server import Api, serve
 from tests.unit.k8s.explain.sightings import condition, ended, running, seen, state, top, waiting
 
@@ -18,7 +20,7 @@ TRAINS = seen(top(), running(0), running(1), state=state())
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "POLL_SECONDS", 0.05)
-    monkeypatch.setattr(following, "LOG_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(logs, "LOG_RETRY_SECONDS", 0.01)
     monkeypatch.setattr(following, "EXPLAIN_AFTER_SECONDS", 0.0)
 
 

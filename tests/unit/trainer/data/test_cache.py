@@ -18,7 +18,7 @@ from trainer.data.order import PADDING
 from trainer.data.reading import Read
 from trainer.data.split import Example
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import StorageFailed
+from trainer.storage.errors import StorageFailed
 
 SIZE = 16
 ROW = SIZE * SIZE * 3

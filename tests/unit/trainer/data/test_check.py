@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from tests.pictures import jpeg, write_split
-from trainer.config import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.data_verbs import check_data, import_data, pack_data
 from trainer.exits import Exit, ExitError
+from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.storage.retry import RetryPolicy
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.pictures import write_split
 from trainer.data.index import BadIndex, Index, Picture, Place, Shard, decode, encode
 from trainer.data.split import SPLITS, DataSet, describe, list_data_set
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 
 numbers = st.integers(0, 2**32 - 1)
 rest = st.text(st.characters(codec="utf-8", exclude_characters="/"), min_size=1, max_size=12)

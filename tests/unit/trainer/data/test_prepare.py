@@ -14,7 +14,7 @@ from trainer.data.picture import check
 from trainer.data.prepare import Found, Imported, Plan, import_pictures, plan, recognise, share
 from trainer.data.split import SPLITS, list_data_set
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 
 ASK = {"train": "3", "valid": "1", "test": "1"}
 

@@ -15,7 +15,8 @@ from trainer.data.reading import RANGE_BYTES, Damaged, ranges, reader
 from trainer.data.shards import pack
 from trainer.data.split import DataSet, Example, list_data_set
 from trainer.exits import Exit
-from trainer.storage.base import Storage, open_storage
+from trainer.storage.base import Storage
+from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
 
 

@@ -11,7 +11,7 @@ from trainer.data.reading import reader
 from trainer.data.shards import cut_split, framed, pack
 from trainer.data.split import SPLITS, DataSet, Example, list_data_set
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 
 
 def packed(source: Path, target: Path, shard_bytes: int = 5000) -> DataSet:

@@ -6,7 +6,7 @@ import pytest
 
 from trainer.data.split import DataSet, describe, list_data_set, list_folder_per_class
 from trainer.exits import Exit, ExitError
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 
 
 @pytest.fixture

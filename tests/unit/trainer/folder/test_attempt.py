@@ -14,7 +14,8 @@ from trainer.folder import lease as leases
 from trainer.folder.attempt import Attempt, write_termination_message
 from trainer.folder.files import RunState
 from trainer.folder.lease import LEASE, Lease
-from trainer.storage.base import Storage, open_storage
+from trainer.storage.base import Storage
+from trainer.storage.opening import open_storage
 
 REPOSITORY = Path(__file__).parents[4]
 LIMIT = 20.0
@@ -199,7 +200,7 @@ import sys, time
 from trainer.folder.attempt import Attempt
 from trainer.exits import Exit
 from trainer.folder.files import RunState
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 with Attempt(open_storage(sys.argv[1]), 0, None, RunState("running")) as attempt:
     attempt.die(Exit.STALLED, "no step ended")
 """

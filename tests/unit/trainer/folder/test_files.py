@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from trainer.config import SCHEMA, RunConfig, fingerprint, from_json
+from trainer.config import RunConfig, fingerprint
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder.files import Record, RunState, check_data, settle
-from trainer.storage.base import Storage, open_storage
+from trainer.requests import SCHEMA, from_json
+from trainer.storage.base import Storage
+from trainer.storage.opening import open_storage
 
 CONFIG = RunConfig(recipe="augmented", run="runs/a", precision="float32", seed=3)
 RECORD = Record(CONFIG, "0123456789abcdef", {"catdog": "1.2", "python": "3.11"}, "abc123", 4)

@@ -13,7 +13,8 @@ import pytest
 
 from trainer.exits import Exit, ExitError
 from trainer.folder.lease import LEASE, STALE_SECONDS, Holder, acquire, holds, myself, release, renew, taken_over
-from trainer.storage.base import Storage, open_storage
+from trainer.storage.base import Storage
+from trainer.storage.opening import open_storage
 
 REPOSITORY = Path(__file__).parents[4]
 LIMIT = 30.0
@@ -21,7 +22,7 @@ LIMIT = 30.0
 HOLD = """
 import sys, time
 from trainer.folder.lease import acquire, myself
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 acquire(open_storage(sys.argv[1]), myself({}))
 print("held", flush=True)
 if sys.argv[2] == "live":
@@ -32,7 +33,7 @@ RACE = """
 import sys, time
 from trainer.exits import ExitError
 from trainer.folder.lease import acquire, myself
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 storage = open_storage(sys.argv[1])
 print("ready", flush=True)
 sys.stdin.readline()

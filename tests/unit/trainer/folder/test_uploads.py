@@ -7,7 +7,7 @@ import pytest
 from trainer.exits import Exit, ExitError
 from trainer.folder import uploads
 from trainer.folder.uploads import Uploads
-from trainer.storage.base import StorageDenied, StorageFailed
+from trainer.storage.errors import StorageDenied, StorageFailed
 
 KINDS = ("best", "checkpoint", "metrics")
 LIMIT = 20.0

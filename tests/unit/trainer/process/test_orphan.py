@@ -39,7 +39,9 @@ def test_a_child_ends_with_its_parent_however_that_went() -> None:
 
 
 def test_a_parent_that_was_gone_already_is_noticed() -> None:
-    code = "import os; from trainer.process.orphan import stop_with_parent; stop_with_parent(os.environ); print('lives')"
+    code = (
+        "import os; from trainer.process.orphan import stop_with_parent; stop_with_parent(os.environ); print('lives')"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=REPOSITORY,

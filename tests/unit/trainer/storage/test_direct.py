@@ -7,14 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
+from tests.pieces import pieces_of, sizes
 from trainer.storage import direct
-from trainer.storage.base import open_source
-
-
-def pieces_of(sizes: list[int]) -> list[np.ndarray]:
-    return [np.frombuffer(os.urandom(size), np.uint8) for size in sizes]
 
 
 def written(path: Path, pieces: list[np.ndarray]) -> bytes:
@@ -23,34 +18,12 @@ def written(path: Path, pieces: list[np.ndarray]) -> bytes:
     return path.read_bytes()
 
 
-sizes = st.lists(
-    st.one_of(
-        st.integers(0, 9000),
-        st.sampled_from([direct.BUFFER + more for more in (-direct.BLOCK, -1, 0, 1, direct.BLOCK, direct.BUFFER)]),
-    ),
-    max_size=6,
-)
-
-
 @settings(max_examples=50)
 @given(sizes)
 def test_a_file_holds_the_pieces_joined(tmp_path_factory: pytest.TempPathFactory, sizes: list[int]) -> None:
     pieces = pieces_of(sizes)
     path = tmp_path_factory.mktemp("direct") / "file"
     assert written(path, pieces) == b"".join(piece.tobytes() for piece in pieces)
-
-
-@given(sizes, st.lists(st.tuples(st.integers(0, 30_000), st.integers(0, 9000)), max_size=8))
-def test_as_a_source_they_read_like_a_file(sizes: list[int], reads: list[tuple[int, int]]) -> None:
-    pieces = pieces_of(sizes)
-    data = b"".join(piece.tobytes() for piece in pieces)
-    with open_source(pieces) as source:
-        for at, count in reads:
-            assert source.seek(at) == at
-            assert source.read(count) == data[at : at + count]
-        assert source.seek(0, os.SEEK_END) == len(data)
-        source.seek(0)
-        assert source.read() == data
 
 
 def refuse_direct_flag(real: Callable[..., int]) -> Callable[..., int]:

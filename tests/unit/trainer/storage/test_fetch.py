@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.storage.base import StorageMissing
+from trainer.storage.errors import StorageMissing
 from trainer.storage.fetch import read_many, write_many
 from trainer.storage.local import LocalStorage
 

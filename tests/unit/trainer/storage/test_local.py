@@ -1,4 +1,3 @@
-import errno
 import os
 import signal
 import subprocess
@@ -9,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from trainer.exits import Exit
-from trainer.storage.base import TEMPORARY_PREFIX, BadName, StorageDenied, StorageFailed, open_storage
-from trainer.storage.local import LocalStorage, _explained, _locked, _locked_by_file
+from trainer.storage.errors import BadName, StorageDenied, StorageFailed
+from trainer.storage.local import LocalStorage
+from trainer.storage.names import TEMPORARY_PREFIX
 
 REPOSITORY = Path(__file__).parents[4]
 
@@ -26,7 +26,8 @@ def temporaries(folder: Path) -> list[str]:
 def test_no_update_is_lost_between_processes(tmp_path: Path) -> None:
     code = """
 import sys
-from trainer.storage.base import PreconditionFailed, open_storage
+from trainer.storage.errors import PreconditionFailed
+from trainer.storage.opening import open_storage
 storage = open_storage(sys.argv[1])
 for _ in range(8):
     while True:
@@ -73,7 +74,8 @@ def test_a_write_that_fails_leaves_the_old_content_and_no_litter(tmp_path: Path)
     LocalStorage(tmp_path).write("a", b"old")
     code = """
 import resource, signal, sys
-from trainer.storage.base import StorageFailed, open_storage
+from trainer.storage.errors import StorageFailed
+from trainer.storage.opening import open_storage
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
@@ -86,22 +88,6 @@ except StorageFailed as error:
     assert message == f"{tmp_path}/a: cannot write: File too large\n"
     assert os.listdir(tmp_path) == ["a"]
     assert (tmp_path / "a").read_bytes() == b"old"
-
-
-@pytest.mark.parametrize(
-    ("number", "kind", "words"),
-    [
-        (errno.ENOSPC, StorageFailed, "No space left on device; free space there"),
-        (errno.EDQUOT, StorageFailed, "Disk quota exceeded; free space there"),
-        (errno.EIO, StorageFailed, "Input/output error"),
-        (errno.EACCES, StorageDenied, "Permission denied; user id"),
-        (errno.EROFS, StorageDenied, "Read-only file system; user id"),
-    ],
-)
-def test_a_file_systems_error_becomes_one_line(number: int, kind: type[Exception], words: str) -> None:
-    error = _explained(OSError(number, os.strerror(number), "/data/a"), "write", Path("/data/a"))
-    assert type(error) is kind
-    assert str(error).startswith(f"/data/a: cannot write: {words}")
 
 
 def test_a_folder_that_cannot_be_written_is_denied() -> None:
@@ -180,18 +166,3 @@ def test_a_part_longer_than_files_can_hold_is_refused(tmp_path: Path) -> None:
     assert len(longest) == 1024
     storage.write(longest, b"x")
     assert [stat.name for stat in storage.list()] == [longest]
-
-
-@pytest.mark.parametrize("lock", [_locked, _locked_by_file])
-def test_a_lock_lets_one_in(tmp_path: Path, lock: type) -> None:
-    code = "import sys; from trainer.storage.local import *; from trainer.storage import local\n"
-    code += f"with local.{lock.__name__}(Path(sys.argv[1])): Path(sys.argv[1], 'entered').touch()"
-    with lock(tmp_path):
-        process = start(code, str(tmp_path))
-        with pytest.raises(subprocess.TimeoutExpired):
-            process.wait(0.25)
-        assert not (tmp_path / "entered").exists()
-    with process:
-        assert process.wait(20) == 0
-    assert (tmp_path / "entered").exists()
-    assert list(open_storage(str(tmp_path)).list("en"))

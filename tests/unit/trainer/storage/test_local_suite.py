@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from tests.storage_suite import StorageSuite
-from trainer.storage.base import Storage, open_storage
+from trainer.storage.base import Storage
+from trainer.storage.opening import open_storage
 
 
 class TestLocalStorage(StorageSuite):

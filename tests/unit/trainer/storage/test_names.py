@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.exits import Exit, ExitError
-from trainer.storage.base import BadName, check_name, open_storage
+from trainer.exits import Exit
+from trainer.storage.errors import BadName
 from trainer.storage.local import LocalStorage
+from trainer.storage.names import check_name
 
 NAMES = (
     st.text(max_size=30)
@@ -48,31 +49,6 @@ def test_any_name_is_read_back_or_refused(name: str) -> None:
         assert storage.read(name) == b"x"
         assert [stat.name for stat in storage.list()] == [name]
         assert os.listdir(folder) == ["root"]
-
-
-@pytest.mark.parametrize(
-    "uri", ["runs/a", "./runs/a", "runs/a/", "runs//a", "file://{cwd}/runs/a", "file://localhost{cwd}/runs/a"]
-)
-def test_a_path_or_file_uri_opens_a_folder(uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    storage = open_storage(uri.format(cwd=tmp_path))
-    assert storage.uri == f"{tmp_path}/runs/a"
-    assert list(storage.list()) == []
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_file_uri_is_unquoted_and_a_path_is_not(tmp_path: Path) -> None:
-    assert open_storage(f"file://{tmp_path}/a%20b").uri == f"{tmp_path}/a b"
-    assert open_storage(f"{tmp_path}/a%20b").uri == f"{tmp_path}/a%20b"
-
-
-@pytest.mark.parametrize(
-    "uri", ["", "s3://bucket/a", "http://host/a", "file://host/a", "file://", "gs://", "gs:///a", "gs://A_B!/x", "a\0b"]
-)
-def test_another_uri_is_refused_in_one_line(uri: str) -> None:
-    with pytest.raises(ExitError, match=r"^.*: .*$") as caught:
-        open_storage(uri)
-    assert caught.value.code == Exit.BAD_OPTION
 
 
 def test_a_file_that_no_storage_could_hold_is_reported_by_the_listing(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
-from trainer.storage.retry import Attempt, GaveUp, RetryEvent, RetryPolicy, RetryReason, keep_trying
+from trainer.storage.retry import GaveUp, RetryEvent, RetryPolicy, RetryReason, Try, keep_trying
 
 QUICK = RetryPolicy(total=0.5, attempt=0.2, first_wait=0.01, longest_wait=0.04)
 
@@ -12,7 +12,7 @@ def reason_of(error: Exception) -> RetryReason | None:
     return RetryReason.CONNECTION if isinstance(error, ConnectionError) else None
 
 
-def run(action: Callable[[Attempt], str], events: list[RetryEvent], policy: RetryPolicy = QUICK, size: int = 0) -> str:
+def run(action: Callable[[Try], str], events: list[RetryEvent], policy: RetryPolicy = QUICK, size: int = 0) -> str:
     return keep_trying(
         action, operation="read", name="a", size=size, policy=policy, reason_of=reason_of, on_retry=events.append
     )
@@ -21,7 +21,7 @@ def run(action: Callable[[Attempt], str], events: list[RetryEvent], policy: Retr
 def test_it_repeats_until_the_action_returns_and_reports_each_time() -> None:
     events: list[RetryEvent] = []
 
-    def action(this: Attempt) -> str:
+    def action(this: Try) -> str:
         if this.number < 6:
             raise ConnectionResetError("gone")
         return "done"
@@ -38,7 +38,7 @@ def test_it_gives_up_at_the_deadline_with_the_last_error_as_its_cause() -> None:
     events: list[RetryEvent] = []
     limits: list[float] = []
 
-    def action(this: Attempt) -> str:
+    def action(this: Try) -> str:
         limits.append(this.limit)
         raise ConnectionResetError(this.number)
 
@@ -55,7 +55,7 @@ def test_it_gives_up_at_the_deadline_with_the_last_error_as_its_cause() -> None:
 def test_an_unknown_error_is_raised_at_once() -> None:
     events: list[RetryEvent] = []
 
-    def action(this: Attempt) -> str:
+    def action(this: Try) -> str:
         raise KeyError("bug")
 
     with pytest.raises(KeyError, match="bug"):

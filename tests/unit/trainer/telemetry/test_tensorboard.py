@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from trainer.storage.base import open_storage
+from trainer.storage.opening import open_storage
 from trainer.telemetry.tensorboard import TensorBoard
 from trainer.training.state import LoopState
 

@@ -13,10 +13,10 @@ from typer.testing import CliRunner, Result
 
 from k8s.cli import app
 from tests.unit.k8s.settings.test_platform import CONFIG_MAP
-from trainer.exits import Exit, ExitError
+from trainer.exits import Exit
 
-REPOSITORY = Path(__file__).parents[3]
-VERBS = ("submit", "list", "status", "logs", "why", "cancel", "resume", "delete", "doctor")
+REPOSITORY = Path(__file__).parents[4]
+VERBS = ("submit", "list", "status", "logs", "wait", "why", "cancel", "resume", "delete", "doctor")
 
 
 @pytest.fixture
@@ -104,6 +104,7 @@ def test_a_platform_file_is_for_dry_runs_only(platform: Path) -> None:
         ["list"],
         ["status", "r"],
         ["logs", "r"],
+        ["wait", "r"],
         ["why", "r"],
         ["cancel", "r"],
         ["resume", "r"],
@@ -131,10 +132,8 @@ def test_a_run_that_is_neither_a_folder_nor_to_be_asked_for_is_a_missing_input(
     platform: Path, arguments: list[str]
 ) -> None:
     result = catdog(*arguments)
-    assert result.exit_code == 1  # of the runner; the console script makes 66 of what was raised
-    assert isinstance(result.exception, ExitError)
-    assert result.exception.code == Exit.INPUT_MISSING
-    assert result.exception.message.startswith("first: no run folder here; as the name of a run: no cluster: ")
+    assert result.exit_code == Exit.INPUT_MISSING
+    assert result.stderr.startswith("catdog: first: no run folder here; as the name of a run: no cluster: ")
 
 
 @pytest.mark.parametrize("verb", VERBS)

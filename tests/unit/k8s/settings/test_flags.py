@@ -5,9 +5,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from k8s.settings.options import resolve, with_run_options
-from trainer.config import RunConfig, bounds, flag, options
+from k8s.settings.flags import flags_of, resolve
+from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
+from trainer.fields import bounds, flag, options
 from trainer.recipes import RECIPES
 
 TYPES = {field.name: field.type for field in dataclasses.fields(RunConfig)}
@@ -23,7 +24,7 @@ def parsed(*arguments: str) -> dict[str, Any]:
         seen.append(values)
 
     app = typer.Typer()
-    app.command()(with_run_options(command))
+    app.command()(flags_of(RunConfig, into="values")(command))
     done = CliRunner().invoke(app, list(arguments))
     if done.exit_code:
         raise ExitError(done.exit_code, done.output)
@@ -36,7 +37,7 @@ def test_what_is_not_typed_is_not_there() -> None:
 
 @pytest.mark.parametrize("name", sorted(TYPES))
 def test_every_field_has_a_flag(name: str) -> None:
-    option = options()[name]
+    option = options(RunConfig)[name]
     if TYPES[name] is bool:
         assert parsed(flag(name)) == {name: True}
         assert parsed(f"--no-{flag(name)[2:]}") == {name: False}
@@ -53,7 +54,7 @@ def test_a_number_that_is_none_is_usage(name: str) -> None:
     assert caught.value.code == Exit.USAGE
 
 
-@pytest.mark.parametrize("name", [name for name, option in options().items() if option.choices])
+@pytest.mark.parametrize("name", [name for name, option in options(RunConfig).items() if option.choices])
 def test_a_choice_that_is_none_is_usage(name: str) -> None:
     with pytest.raises(ExitError, match=flag(name)) as caught:
         parsed(flag(name), "nonsense")
@@ -72,14 +73,14 @@ def test_help_tells_bounds_and_default() -> None:
     def command(*, values: dict[str, Any]) -> None:
         """Example: command"""
 
-    app.command()(with_run_options(command))
+    app.command()(flags_of(RunConfig, into="values")(command))
     shown = " ".join(CliRunner().invoke(app, ["--help"], env={"COLUMNS": "400"}).output.split())
-    for name, option in options().items():
+    for name, option in options(RunConfig).items():
         assert flag(name) in shown
         assert option.help in shown
         assert bounds(option) in shown
     assert "(at least 16 and at most 2,048; default 180)" in shown
-    for group in {option.group for option in options().values()}:
+    for group in {option.group for option in options(RunConfig).values()}:
         assert group in shown
 
 
@@ -91,7 +92,7 @@ def test_a_commands_own_flag_takes_the_place_of_the_generated_one() -> None:
         seen.append((workers, values))
 
     app = typer.Typer()
-    app.command()(with_run_options(command))
+    app.command()(flags_of(RunConfig, into="values")(command))
     assert CliRunner().invoke(app, ["--workers", "3", "--seed", "5"]).exit_code == 0
     assert CliRunner().invoke(app, []).exit_code == 0
     assert seen == [(3, {"seed": 5}), (7, {})]

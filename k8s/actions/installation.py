@@ -1,0 +1,56 @@
+"""What a namespace offers who submits there: the cluster, the platform that the chart left, the optional APIs."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from k8s.actions import observe
+from k8s.api.client import Cluster, connect
+from k8s.manifest.objects import Served
+from k8s.settings import platform
+from k8s.settings.platform import Platform
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A cluster and namespace, the settings in force there for this user, and which optional APIs are served."""
+
+    cluster: Cluster
+    platform: Platform
+    served: Served
+
+
+def open_installation(context: str, namespace: str, flags: Mapping[str, Any] | None = None) -> Installation:
+    """Connect, and read the platform of the namespace; `flags` are typed settings by field name.
+
+    Raises:
+        CliError: 3 without a cluster or the chart; 2 for a setting that cannot be.
+    """
+    cluster = connect(context, namespace)
+    left = observe.platform_settings(cluster)
+    merged = merged_platform(left, flags or {}, f"the platform of namespace {cluster.namespace}")
+    return Installation(cluster, merged, observe.served(cluster))
+
+
+def offline_platform(file: Path, flags: Mapping[str, Any]) -> Platform:
+    """The platform in a file that holds the ConfigMap; needs no cluster.
+
+    Raises:
+        CliError: 2 when it cannot be read, 3 when the ConfigMap is not in it.
+    """
+    return merged_platform(platform.of_file(file), flags, str(file))
+
+
+def merged_platform(left: platform.Yaml, flags: Mapping[str, Any], where: str) -> Platform:
+    """What the chart left, the user's profile over it, the flags over both; each is checked under its own name.
+
+    Raises:
+        CliError: 2 naming the layer and the setting.
+    """
+    path = platform.profile_path(os.environ)
+    profile, typed = platform.of_profile(path), platform.of_flags(flags)
+    for layer, name in ((left, where), (profile, str(path)), (typed, "the flags")):
+        platform.of_mapping(layer, name)
+    return platform.of_mapping(platform.merge((left, profile, typed)), where)

@@ -1,0 +1,102 @@
+"""What RUN on the command line means: a run folder, or the name of a run in the cluster; and a look at it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from k8s.actions import folders, observe
+from k8s.actions.installation import open_installation
+from k8s.exits import Cli, CliError, missing
+from k8s.explain.observation import Observation, of_folder
+from trainer.exits import Exit, ExitError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A name in the cluster, or (name empty) a folder."""
+
+    name: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A run as it was found: what is seen of it, and its run folder ("" where that is not known)."""
+
+    observation: Observation
+    uri: str
+
+
+Look = Callable[[bool], Seen]
+"""A look at a run, closely or not."""
+
+
+def target(run: str, runs_uri: str) -> Target:
+    """RUN is a path or URI when it holds "/" or is a folder with a config.json, else a name under the runs URI."""
+    if is_folder(run):
+        return Target("", run)
+    return Target(run, f"{runs_uri.rstrip('/')}/{run}" if runs_uri else "")
+
+
+def is_folder(run: str) -> bool:
+    """Whether RUN means a path or URI rather than a name."""
+    return "/" in run or (Path(run) / folders.CONFIG).is_file()
+
+
+def look_of(run: str, namespace: str, context: str) -> Look:
+    """How to look at a run by name, in cluster and folder; or at its folder only, which needs no cluster.
+
+    A look raises CliError 3 when the folder, or the cluster, cannot be read.
+    """
+    if is_folder(run):
+        return lambda deep: _look_into(run)
+    site = open_installation(context, namespace)
+    meant = target(run, site.platform.runs)
+
+    def look(deep: bool) -> Seen:
+        seen = observe.observe(site.cluster, run, meant.uri, deep=deep)
+        return Seen(seen, observe.run_uri_of(seen.top) or meant.uri)
+
+    return look
+
+
+def look_at(run: str, namespace: str, context: str, *, deep: bool = False) -> Seen:
+    """A run as it is now.
+
+    Raises:
+        CliError: 3 when the folder, or the cluster, cannot be read.
+    """
+    return look_of(run, namespace, context)(deep)
+
+
+def _look_into(folder: str) -> Seen:
+    state, trouble = folders.read(folder, folders.STATE)
+    if trouble:
+        raise CliError(Cli.PREREQUISITE, trouble, transient=True)
+    return Seen(of_folder(folder, state, datetime.now(UTC)), folder)
+
+
+def no_such(run: str, uri: str) -> CliError:
+    """What a command ends with when RUN is neither in the cluster nor a run folder."""
+    return missing(f"no run {run}: neither in the cluster nor as a run folder{f' at {uri}' if uri else ''}")
+
+
+def folder_of(run: str, namespace: str, context: str) -> str:
+    """The run folder that RUN means: RUN itself, or of a name the folder of that run in the cluster.
+
+    Raises:
+        ExitError: 66 when RUN is a name and where its folder is cannot be told.
+    """
+    if is_folder(run):
+        return run
+    try:
+        site = open_installation(context, namespace)
+        uri = observe.run_uri_of(observe.find_top(site.cluster, run)) or target(run, site.platform.runs).uri
+    except CliError as error:
+        raise ExitError(
+            Exit.INPUT_MISSING, f"{run}: no run folder here; as the name of a run: {error.message}"
+        ) from error
+    if not uri:
+        raise ExitError(Exit.INPUT_MISSING, f"{run}: no run folder here, and the platform has no `runs`; name its URI")
+    return uri

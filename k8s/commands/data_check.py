@@ -1,0 +1,17 @@
+"""`catdog data check`."""
+
+import typer
+
+from k8s.actions import local
+from k8s.commands.arguments import Data, Output
+from trainer.requests import DataCheckRequest
+
+
+def command(data: Data, output: Output = "text") -> None:
+    """Read every picture of a data set: counts, balance, unreadable, damaged and duplicate pictures, odd files.
+
+    Exits with 65 when it should not be trained on.
+
+    Example: catdog data check gs://bucket/dogs-vs-cats
+    """
+    raise typer.Exit(local.run("data-check", DataCheckRequest(data, output)))

@@ -1,0 +1,33 @@
+"""`catdog delete`."""
+
+from typing import Annotated
+
+import typer
+
+from k8s.actions import remove
+from k8s.actions.installation import open_installation
+from k8s.actions.targets import target
+from k8s.commands.arguments import REMOVE_SECONDS, Context, Name, Namespace, Patience
+from k8s.exits import Cli, CliError
+from k8s.terminal.lines import say
+
+
+def command(
+    run: Name,
+    folder: Annotated[
+        bool, typer.Option("--folder", help="Delete the run folder too: checkpoints, model, report.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    timeout: Patience = REMOVE_SECONDS,
+    namespace: Namespace = "",
+    context: Context = "",
+) -> None:
+    """Delete a run's objects from the cluster; its folder stays, unless --folder.
+
+    Example: catdog delete baseline-20261123-221301
+    """
+    site = open_installation(context, namespace)
+    meant = target(run, site.platform.runs)
+    if folder and not yes and not typer.confirm(f"Delete the run folder of {run} for good?"):
+        raise CliError(Cli.USAGE, "nothing was deleted")
+    remove.delete(site.cluster, meant, say, folder=folder, timeout=timeout)

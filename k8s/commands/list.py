@@ -1,0 +1,20 @@
+"""`catdog list`."""
+
+from k8s.actions import observe
+from k8s.actions.installation import open_installation
+from k8s.commands.arguments import Context, Namespace, Output
+from k8s.terminal import show
+from k8s.terminal.lines import note, say
+
+
+def command(output: Output = "text", namespace: Namespace = "", context: Context = "") -> None:
+    """Runs in the cluster and below the platform's runs URI.
+
+    Example: catdog list -o json
+    """
+    site = open_installation(context, namespace)
+    listed, trouble = observe.list_runs(site.cluster, site.platform.runs, jobset=site.served.jobset)
+    if trouble:
+        note(trouble)
+    rows = [show.row(one.observation, one.uri) for one in listed]
+    say(show.as_json(rows) if output == "json" else show.table(rows))

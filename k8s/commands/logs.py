@@ -1,0 +1,70 @@
+"""`catdog logs`."""
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from k8s.actions import folders, observe
+from k8s.api.client import Cluster, connect, log_lines
+from k8s.commands.arguments import Context, Name, Namespace
+from k8s.exits import Cli, missing
+from k8s.explain import observation
+from k8s.explain.observation import Observation
+from k8s.terminal import show
+from k8s.terminal.follow import Observe, ending
+from k8s.terminal.follow import follow as follow_run
+from k8s.terminal.launch import until_interrupted
+from k8s.terminal.lines import note, say
+from k8s.terminal.logs import prefixed
+
+
+def command(
+    run: Name,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for pods and for more, until the end.")] = False,
+    tail: Annotated[
+        int | None, typer.Option(min=0, metavar="LINES", help="Only the last lines of each worker.")
+    ] = None,
+    rank: Annotated[int | None, typer.Option(min=0, help="Only this worker's.")] = None,
+    namespace: Namespace = "",
+    context: Context = "",
+) -> None:
+    """Logs of all workers, each line with its rank in front; with -f the exit code is the run's result.
+
+    Example: catdog logs baseline-20261123-221301 -f
+    """
+    cluster = connect(context, namespace)
+    seen = observe.observe(cluster, run)
+    if seen.top is None:
+        raise missing(f"no run {run} in namespace {cluster.namespace}: logs end with its objects")
+    workers = show.workers(seen)
+
+    def look(deep: bool) -> Observation:
+        found = observe.observe(cluster, run, deep=deep)
+        if rank is None:
+            return found
+        return dataclasses.replace(found, pods=[pod for pod in found.pods if observation.rank(pod) == rank])
+
+    if follow:
+        raise typer.Exit(until_interrupted(run, lambda: _follow(cluster, look, workers)))
+    _print(cluster, look(False), workers, tail)
+
+
+def _follow(cluster: Cluster, look: Observe, workers: int) -> Cli:
+    """Lines as they come, until the run ends; return its result."""
+    last = follow_run(cluster, look, say, workers, narrate=False)
+    uri = observe.run_uri_of(last.top)
+    code, text = ending(last, folders.read(uri, folders.SUMMARY)[0] if uri else None)
+    for line in text.splitlines():
+        note(line)
+    return code
+
+
+def _print(cluster: Cluster, seen: Observation, workers: int, tail: int | None) -> None:
+    """What the logs hold now."""
+    pods = [pod for pod in seen.pods if observation.started(pod)]
+    if not pods:
+        note(f"no worker of {seen.name} has started; catdog why {seen.name}, or -f to wait")
+    for pod in sorted(pods, key=lambda one: observation.rank(one) or 0):
+        for line in log_lines(cluster, str(pod["metadata"]["name"]), follow=False, tail=tail):
+            say(prefixed(observation.rank(pod), workers, line.partition(" ")[2]))

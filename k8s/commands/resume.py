@@ -1,0 +1,52 @@
+"""`catdog resume`."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import typer
+
+from k8s.actions import observe, remove
+from k8s.actions.installation import open_installation
+from k8s.actions.submit import again, prepare_in
+from k8s.actions.targets import target
+from k8s.commands.arguments import REMOVE_SECONDS, Context, Follow, Made, Namespace, PerNode, Run, Timeout, Wait
+from k8s.exits import usage
+from k8s.explain import observation
+from k8s.settings.flags import flags_of
+from k8s.settings.platform import Platform
+from k8s.terminal.launch import Stay, launch
+from k8s.terminal.lines import note
+from trainer.config import RunConfig
+
+
+@flags_of(RunConfig, into="values")
+@flags_of(Platform, into="settings")
+def command(
+    run: Run,
+    *,
+    gpus: Annotated[int | None, typer.Option(help="GPUs of all workers; default: as before.")] = None,
+    gpus_per_node: PerNode = None,
+    follow: Follow = None,
+    wait: Wait = False,
+    timeout: Timeout = None,
+    output: Made = "text",
+    namespace: Namespace = "",
+    context: Context = "",
+    settings: dict[str, Any],
+    values: dict[str, Any],
+) -> None:
+    """Go on with a run from its last checkpoint, on any number of GPUs.
+
+    Example: catdog resume baseline-20261123-221301 --gpus 2
+    """
+    site = open_installation(context, namespace, settings)
+    meant = target(run, site.platform.runs)
+    name = meant.name or meant.uri.rstrip("/").rpartition("/")[2]
+    top = observe.find_top(site.cluster, name)
+    if top is not None and not (observation.succeeded(top) or observation.failed(top)):
+        raise usage(f"{name} is not over; catdog cancel {name} first")
+    asked = again(name, meant.uri, top, gpus, gpus_per_node, values)
+    prepared = prepare_in(site, asked, datetime.now(UTC), note)
+    if top is not None:
+        remove.remove(site.cluster, top, note, REMOVE_SECONDS)
+    raise typer.Exit(launch(site.cluster, prepared, Stay(follow, wait, timeout, output)))

@@ -1,0 +1,20 @@
+"""`catdog status`."""
+
+from k8s.actions import folders
+from k8s.actions.targets import look_at, no_such
+from k8s.commands.arguments import Context, Namespace, Output, Run
+from k8s.terminal import show
+from k8s.terminal.lines import say
+
+
+def command(run: Run, output: Output = "text", namespace: Namespace = "", context: Context = "") -> None:
+    """Where a run stands: phase, progress, workers, restarts, result.
+
+    Example: catdog status baseline-20261123-221301
+    """
+    found = look_at(run, namespace, context)
+    summary = folders.read(found.uri, folders.SUMMARY)[0] if found.uri else None
+    facts = show.status(found.observation, found.uri, summary)
+    say(show.as_json(facts) if output == "json" else show.status_text(found.uri, facts))
+    if facts["phase"] is None:
+        raise no_such(run, found.uri)

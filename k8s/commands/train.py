@@ -1,0 +1,23 @@
+"""`catdog train`."""
+
+import dataclasses
+from typing import Any
+
+import typer
+
+from k8s.actions import local
+from k8s.actions.targets import folder_of
+from k8s.settings.flags import flags_of, resolve
+from trainer.config import RunConfig
+
+
+@flags_of(RunConfig, into="values")
+def command(*, values: dict[str, Any]) -> None:
+    """Train here, without Kubernetes: one device, several, or [bold]--workers N[/bold] processes.
+
+    Example: catdog train --recipe augmented --data ./dogs-vs-cats --run runs/first
+    """
+    asked = resolve(values)
+    init_from = folder_of(asked.init_from, "", "") if asked.init_from else ""
+    config = dataclasses.replace(asked, run=asked.run or f"runs/{asked.recipe}", init_from=init_from)
+    raise typer.Exit(local.run("train", config))

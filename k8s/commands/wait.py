@@ -1,0 +1,40 @@
+"""`catdog wait`."""
+
+import typer
+
+from k8s.actions import folders
+from k8s.actions.targets import look_of, no_such
+from k8s.commands.arguments import Context, Namespace, Output, Run, Timeout
+from k8s.exits import Cli
+from k8s.explain.observation import Observation
+from k8s.explain.phase import phase_of
+from k8s.terminal import show
+from k8s.terminal.follow import ending, follow
+from k8s.terminal.launch import until_interrupted
+from k8s.terminal.lines import note, say
+
+
+def command(
+    run: Run, timeout: Timeout = None, output: Output = "text", namespace: Namespace = "", context: Context = ""
+) -> None:
+    """Wait until a run has ended; the exit code is its result: 0 succeeded, 1 not, 124 after --timeout.
+
+    Example: catdog wait baseline-20261123-221301 --timeout 3600
+    """
+    look = look_of(run, namespace, context)
+    first = look(False)
+    if phase_of(first.observation) is None:
+        raise no_such(run, first.uri)
+
+    def observe(deep: bool) -> Observation:
+        return look(deep).observation
+
+    def end() -> Cli:
+        seen = follow(None, observe, note, show.workers(first.observation), logs=False, timeout=timeout)
+        summary = folders.read(first.uri, folders.SUMMARY)[0] if first.uri else None
+        code, text = ending(seen, summary)
+        answer = {"name": seen.name, "run": first.uri, **show.outcome(seen, summary)}
+        say(show.as_json(answer) if output == "json" else text)
+        return code
+
+    raise typer.Exit(until_interrupted(run, end))

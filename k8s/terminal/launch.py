@@ -1,0 +1,111 @@
+"""Creates a prepared run, says what was made, and stays with it as asked: follows, waits, or leaves at once."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from k8s.actions import folders, observe
+from k8s.actions.submit import Prepared, check_on_server, create
+from k8s.api.client import Cluster
+from k8s.exits import Cli
+from k8s.explain.observation import Observation
+from k8s.manifest.objects import to_json_list, to_yaml
+from k8s.terminal import show
+from k8s.terminal.follow import ending, follow
+from k8s.terminal.lines import note, say
+
+Output = Literal["text", "yaml", "json"]
+
+
+@dataclass(frozen=True)
+class Stay:
+    """How long to stay with a run that was created, and how to tell of it.
+
+    `follow`: with its logs (None: where standard output is a terminal); `wait`: without; `timeout` in seconds.
+    """
+
+    follow: bool | None = None
+    wait: bool = False
+    timeout: float | None = None
+    output: Output = "text"
+
+    @property
+    def shows_logs(self) -> bool:
+        """Whether logs go to standard output: never beside an answer for machines, unless they are asked for."""
+        wanted = sys.stdout.isatty() and self.output == "text" if self.follow is None else self.follow
+        return wanted and not self.wait
+
+    @property
+    def stays(self) -> bool:
+        """Whether the command ends with the run."""
+        return self.shows_logs or self.wait or self.timeout is not None
+
+
+def print_objects(prepared: Prepared, output: Output) -> None:
+    """What `--dry-run` shows: the objects that would be created, YAML unless JSON is asked for."""
+    sys.stdout.write(to_json_list(prepared.objects) if output == "json" else to_yaml(prepared.objects))
+
+
+def launch(cluster: Cluster, prepared: Prepared, stay: Stay) -> Cli:
+    """Create the run and stay with it; return the exit code: the run's own where the command ends with it.
+
+    Raises:
+        CliError: what the API server refuses; 124 when the timeout has passed.
+    """
+    for warning in check_on_server(cluster, prepared):
+        note(f"the API server warns: {warning}")
+    create(cluster, prepared)
+    name, uri = prepared.spec.name, prepared.spec.config.run
+    tell = say if stay.output == "text" else note
+    tell(f"created {prepared.objects[0]['kind']} {name} in namespace {cluster.namespace}")
+    tell(f"run folder {uri}")
+    if not stay.stays:
+        tell(f"catdog logs {name} -f follows it")
+        _answer(facts(cluster, prepared), stay.output)
+        return Cli.OK
+
+    def look(deep: bool) -> Observation:
+        return observe.observe(cluster, name, uri, deep=deep)
+
+    def end() -> Cli:
+        seen = follow(cluster, look, tell, prepared.spec.workers, logs=stay.shows_logs, timeout=stay.timeout)
+        summary = folders.read(uri, folders.SUMMARY)[0]
+        code, text = ending(seen, summary)
+        tell(text)
+        _answer({**facts(cluster, prepared), **show.outcome(seen, summary)}, stay.output)
+        return code
+
+    return until_interrupted(name, end)
+
+
+def facts(cluster: Cluster, prepared: Prepared) -> dict[str, Any]:
+    """What was created, for machines."""
+    spec = prepared.spec
+    return {
+        "name": spec.name,
+        "namespace": cluster.namespace,
+        "kind": prepared.objects[0]["kind"],
+        "run": spec.config.run,
+        "data": spec.config.data,
+        "recipe": spec.config.recipe,
+        "workers": spec.workers,
+        "gpus_per_worker": spec.gpus,
+        "notes": list(prepared.notes),
+    }
+
+
+def _answer(answer: dict[str, Any], output: Output) -> None:
+    if output == "json":
+        say(show.as_json(answer))
+    elif output == "yaml":
+        sys.stdout.write(to_yaml([answer]))
+
+
+def until_interrupted(name: str, watch: Callable[[], Cli]) -> Cli:
+    """Watch a run until it ends, or a person presses Ctrl-C: then say how to come back. The run goes on."""
+    try:
+        return watch()
+    except KeyboardInterrupt:
+        note(f"detached; {name} goes on. catdog logs {name} -f comes back, catdog cancel {name} stops it")
+        return Cli.OK

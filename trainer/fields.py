@@ -1,0 +1,188 @@
+"""Declared fields: a dataclass whose fields say, once, all that is known of them. Standard library only.
+
+Flags, help, parsing, checks and the reference pages are made from these declarations: `trainer.config.RunConfig` and
+`k8s.settings.platform.Platform` are both made of them.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is known of one field besides its type and default.
+
+    Attributes:
+        help: one sentence for people.
+        identity: another value would be another training: such fields make the fingerprint, and a run folder refuses a
+            command in which one of them differs.
+        unit: of a number: "seconds", "pixels".
+        low, high, above, below: bounds of a number, the last two exclusive.
+        choices: all values that a text may have.
+        group: heading under which help shows the flag.
+        flag: commands have a flag for it.
+        default_shown: help tells the default, since nothing else can change it.
+        fault: for text of a certain form: what it must be, empty when it is; a number in its place is taken as text.
+    """
+
+    help: str
+    identity: bool = False
+    unit: str = ""
+    low: float | None = None
+    high: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    group: str = "Training"
+    flag: bool = True
+    default_shown: bool = True
+    fault: Callable[[str], str] | None = None
+
+
+class Refused(ValueError):
+    """A value that a field cannot take; the message is one line that names the field, the value and what it must be."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How one kind of document names fields: `key` makes a field's key, `shown` and `unknown` name a path of keys."""
+
+    key: Callable[[str], str] = str
+    shown: Callable[[str], str] = str
+    unknown: Callable[[str, list[str]], str] = lambda path, known: f"unknown {path}; known are {', '.join(known)}"
+
+
+def declare(default: Any, help: str, **facts: Any) -> Any:
+    """A dataclass field with an Option; a default that can change is copied for each instance."""
+    metadata = {"option": Option(help, **facts)}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    if isinstance(default, dict):
+        return field(default_factory=lambda: dict(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def options(kind: type[Any]) -> dict[str, Option]:
+    """Every field of a declared dataclass with its Option, in order of declaration."""
+    return {one.name: one.metadata["option"] for one in dataclasses.fields(kind) if "option" in one.metadata}
+
+
+def flag(name: str) -> str:
+    """The command-line flag of a field: image_size → --image-size."""
+    return "--" + name.replace("_", "-")
+
+
+def bounds(option: Option) -> str:
+    """The bounds in words, empty when there are none."""
+    words = (
+        ("at least", option.low),
+        ("above", option.above),
+        ("at most", option.high),
+        ("below", option.below),
+    )
+    shown = [
+        (word, f"{limit:,}" if isinstance(limit, int) else f"{limit:g}") for word, limit in words if limit is not None
+    ]
+    return " and ".join(f"{word} {limit}" for word, limit in shown)
+
+
+def check(option: Option, value: Any, shown: str) -> None:
+    """Raise Refused when a value of the right type is none of the choices, or out of bounds."""
+    if option.choices and value not in option.choices:
+        raise Refused(f"{shown} is {value!r}; it must be one of {', '.join(option.choices)}")
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and not _within(value, option):
+        raise Refused(f"{shown} is {value}; it must be {bounds(option)}")
+
+
+def _within(value: float, option: Option) -> bool:
+    return (
+        (isinstance(value, int) or math.isfinite(value))
+        and (option.low is None or value >= option.low)
+        and (option.high is None or value <= option.high)
+        and (option.above is None or value > option.above)
+        and (option.below is None or value < option.below)
+    )
+
+
+def build(kind: type[T], values: Mapping[str, Any], naming: Naming, prefix: str = "") -> T:
+    """Make a `kind` of plain values as JSON and YAML have them; what is left out has its default.
+
+    A field that is a dataclass itself takes a mapping, over its default in `kind`.
+
+    Raises:
+        Refused: an unknown key, a value of another type, one of no choice, or one out of bounds.
+        TypeError: a field without a default is left out.
+    """
+    fields = {naming.key(one.name): one for one in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for name in sorted(set(values) - set(fields)):
+        raise Refused(naming.unknown(prefix + name, sorted(fields)))
+    made = {}
+    for name, value in values.items():
+        path, one = prefix + name, fields[name]
+        if isinstance(one.type, type) and dataclasses.is_dataclass(one.type):
+            inner = {**_by_key(_default(one), naming), **mapping(value, naming.shown(path))}
+            made[one.name] = build(one.type, inner, naming, f"{path}.")
+        else:
+            made[one.name] = _value(one, value, naming.shown(path))
+    return kind(**made)
+
+
+def mapping(value: Any, shown: str) -> Mapping[str, Any]:
+    """The value itself where it is a mapping, empty for None; raises Refused otherwise."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise Refused(f"{shown} must be a mapping (key: value)")
+    return value
+
+
+def _default(part: "dataclasses.Field[Any]") -> Any:
+    return part.default_factory() if part.default_factory is not dataclasses.MISSING else part.default
+
+
+def _by_key(part: Any, naming: Naming) -> dict[str, Any]:
+    """A dataclass as the mapping that `build` reads."""
+    pairs = ((naming.key(one.name), getattr(part, one.name)) for one in dataclasses.fields(part))
+    return {key: _by_key(value, naming) if dataclasses.is_dataclass(value) else value for key, value in pairs}
+
+
+def _value(one: "dataclasses.Field[Any]", value: Any, shown: str) -> Any:
+    option: Option = one.metadata.get("option", Option(""))
+    if option.fault is not None:
+        text = str(value) if type(value) in (int, float) else value
+        if words := option.fault(text if isinstance(text, str) else ""):
+            raise Refused(f"{shown} is {text!r}; it must be {words}")
+        return text
+    made = _typed(one.type, value, shown)
+    check(option, made, shown)
+    return made
+
+
+_KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _typed(kind: Any, value: Any, shown: str) -> Any:
+    """The value as the field's type has it: a whole number stands for a float, a list for a tuple."""
+    if kind in _KINDS:
+        if kind is float and type(value) is int:
+            try:
+                return float(value)
+            except OverflowError:
+                return math.inf  # which is out of every bound
+        if type(value) is not kind:
+            raise Refused(f"{shown} is {value!r}; it must be {_KINDS[kind]}")
+        return value
+    if kind == Mapping[str, str]:
+        for name, text in mapping(value, shown).items():
+            if not isinstance(text, str):
+                raise Refused(f"{shown}.{name} is {text!r}; it must be text: quote it in YAML")
+        return dict(mapping(value, shown))
+    inner = str if kind == tuple[str, ...] else Mapping
+    if not isinstance(value, (list, tuple)) or not all(isinstance(item, inner) for item in value):
+        raise Refused(f"{shown} must be a list of {'texts' if inner is str else 'mappings'}")
+    return tuple(value)

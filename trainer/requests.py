@@ -1,0 +1,122 @@
+"""What `python -m trainer VERB` is asked: one dataclass a verb, and the JSON document that carries it.
+
+The command line writes such a document and the trainer reads it; it is the only interface between the two.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from typing import TypeVar
+
+from trainer import config
+from trainer.config import RunConfig
+from trainer.exits import Exit, ExitError
+from trainer.fields import declare
+
+SCHEMA = 1
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What `python -m trainer evaluate` is asked: the exported model of `run` on the pictures at `data`."""
+
+    run: str
+    data: str
+    output: str = "text"
+
+
+@dataclass(frozen=True)
+class PredictRequest:
+    """What `python -m trainer predict` is asked: classes of `images` by the exported model of `run`."""
+
+    run: str
+    images: tuple[str, ...]
+    output: str = "text"
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """What `python -m trainer report` is asked: write report.html of `run`."""
+
+    run: str
+
+
+ORDERS = ("name", "random")
+_PART = "Pictures per class for {}, or a share of them such as 0.2; as it is, {:,}."
+_DATA = "Data"
+
+
+@dataclass(frozen=True)
+class DataImportRequest:
+    """What `python -m trainer data-import` is asked: split the pictures of `source` and store them at `target`.
+
+    `train`, `valid` and `test` are per class: pictures ("1000"), a share of them ("0.8"), or "" for the default.
+    """
+
+    source: str
+    target: str
+    train: str = declare("", _PART.format("train", 1000), unit="N", group=_DATA)
+    valid: str = declare("", _PART.format("valid", 500), unit="N", group=_DATA)
+    test: str = declare("", _PART.format("test", 500), unit="N", group=_DATA)
+    order: str = declare("name", "Which pictures come first; name: cat.9 before cat.10.", choices=ORDERS, group=_DATA)
+    seed: int = declare(0, "Of --order random.", group=_DATA)
+    output: str = "text"
+
+
+@dataclass(frozen=True)
+class DataCheckRequest:
+    """What `python -m trainer data-check` is asked: verify the data set at `data`."""
+
+    data: str
+    output: str = "text"
+
+
+@dataclass(frozen=True)
+class DataPackRequest:
+    """What `python -m trainer data-pack` is asked: `data` as shards of about `shard_size` MiB at `target`."""
+
+    data: str
+    target: str
+    shard_size: int = declare(64, "Size of a shard.", unit="MiB", low=1, group=_DATA)
+    output: str = "text"
+
+
+Request = (
+    RunConfig
+    | EvaluateRequest
+    | PredictRequest
+    | ReportRequest
+    | DataImportRequest
+    | DataCheckRequest
+    | DataPackRequest
+)
+
+
+def to_json(request: Request) -> str:
+    """The document that `python -m trainer VERB --config` reads."""
+    return json.dumps({"schema": SCHEMA, "config": dataclasses.asdict(request)}, indent=1) + "\n"
+
+
+def from_json(text: str | bytes, kind: type[T]) -> T:
+    """Read a document of `to_json`; further keys beside `config` are left to others.
+
+    Raises:
+        ExitError: 64 for another schema, an unknown field, or a value of another type.
+    """
+    try:
+        document = json.loads(text)
+    except ValueError as error:
+        raise ExitError(Exit.BAD_OPTION, f"the configuration is not JSON: {error}") from error
+    if not isinstance(document, dict) or not isinstance(document.get("config"), dict):
+        raise ExitError(Exit.BAD_OPTION, 'the configuration must be an object {"schema": …, "config": {…}}')
+    if document.get("schema") != SCHEMA:
+        raise ExitError(
+            Exit.BAD_OPTION,
+            f"the configuration has schema {document.get('schema')}, this catdog reads {SCHEMA}: "
+            "use the same version of both",
+        )
+    made = config.build(kind, document["config"])
+    if isinstance(made, RunConfig):
+        config.check(made)
+    return made

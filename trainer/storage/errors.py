@@ -1,0 +1,35 @@
+"""How a storage fails; each error carries one line for people and the exit code of the process."""
+
+from trainer.exits import Exit, ExitError
+
+
+class StorageMissing(ExitError):
+    """The object, or the bucket, is not there."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Exit.INPUT_MISSING, message)
+
+
+class StorageDenied(ExitError):
+    """These credentials, or this user, may not do that."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Exit.NO_PERMISSION, message)
+
+
+class StorageFailed(ExitError):
+    """The storage did not do it, after retries where they can help."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Exit.STORAGE_FAILED, message)
+
+
+class PreconditionFailed(StorageFailed):
+    """Another writer was first: the object is not at the generation that the caller named."""
+
+
+class BadName(ExitError):
+    """A name that cannot be an object's: it would leave the root, or a file system or a bucket cannot hold it."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Exit.BAD_DATA, message)

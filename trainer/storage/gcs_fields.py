@@ -1,0 +1,31 @@
+"""How Cloud Storage writes an object's checksum, generation and content type."""
+
+import base64
+import mimetypes
+
+from trainer.storage.errors import PreconditionFailed
+
+
+def crc32c_number(field: str) -> int:
+    """A crc32c in Cloud Storage's form, base64 of the big-endian number: https://datatracker.ietf.org/doc/html/rfc4960"""
+    return int.from_bytes(base64.b64decode(field), "big")
+
+
+def crc32c_field(number: int) -> str:
+    """The opposite of `crc32c_number`."""
+    return base64.b64encode(number.to_bytes(4, "big")).decode()
+
+
+def generation_number(token: str | None) -> int | None:
+    """What Cloud Storage compares with: 0 stands for no object. Raises `PreconditionFailed` for what it never gave."""
+    if token is None:
+        return None
+    if token and not token.isdecimal():
+        raise PreconditionFailed(f"{token!r} is not a generation that a bucket gave out")
+    return int(token or 0)
+
+
+def content_type(name: str) -> str:
+    """The media type that the name's ending stands for."""
+    kind, encoding = mimetypes.guess_type(name, strict=False)
+    return kind if kind and not encoding else "application/octet-stream"

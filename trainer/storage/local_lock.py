@@ -1,0 +1,57 @@
+"""Locks of a folder and of a file, which hold between processes and go with the process that holds them (flock)."""
+
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainer.storage.names import LOCK_NAME
+
+_CANNOT_LOCK_FOLDERS = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.ENOLCK)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Holds the folder's lock; raises FileNotFoundError where there is no such folder (any more)."""
+    while True:
+        with opened(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            except OSError as error:
+                if error.errno not in _CANNOT_LOCK_FOLDERS:
+                    raise
+                break
+            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):  # else removed and made anew while we waited
+                yield
+                return
+    with locked_by_file(folder):
+        yield
+
+
+@contextmanager
+def locked_by_file(folder: Path) -> Iterator[None]:
+    """For NFS, which locks only what is open for writing; the lock file stays."""
+    with opened(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def opened(path: Path, flags: int) -> Iterator[int]:
+    """A file's or a folder's descriptor, closed in the end, which frees its lock. Raises OSError."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def try_lock(descriptor: int) -> bool:
+    """Whether the file could be locked at once; the lock lasts until it is closed."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,49 @@
+"""The way into a storage: what a URI names, and which kind of storage that is."""
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from trainer.exits import Exit, ExitError
+from trainer.storage.base import Storage
+from trainer.storage.local import LocalStorage
+from trainer.storage.retry import RetryEvent, RetryPolicy
+
+
+def open_storage(
+    uri: str,
+    *,
+    concurrency: int = 64,
+    on_retry: Callable[[RetryEvent], None] | None = None,
+    retry: RetryPolicy | None = None,
+) -> Storage:
+    """Opens a path, `file://` URI or `gs://bucket/prefix`; makes no request and creates nothing.
+
+    `concurrency` is how many calls may be under way at once (connections kept); `on_retry` is called, from the thread
+    that retries, before each wait. Raises `ExitError` 64 for another kind of URI, `StorageDenied` without credentials.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if separator and scheme == "gs":
+        from trainer.storage.gcs import connect  # here: google.cloud costs half a second that a local run need not pay
+
+        bucket, _, prefix = rest.partition("/")
+        return connect(bucket, prefix, concurrency=concurrency, on_retry=on_retry, policy=retry or RetryPolicy())
+    if separator and scheme == "file":
+        return LocalStorage(_path_of(uri))
+    if separator and scheme.isalnum():
+        raise ExitError(
+            Exit.BAD_OPTION, f"{uri}: unknown kind of storage; use a path, file:///path or gs://bucket/prefix"
+        )
+    if not uri or "\0" in uri:
+        raise ExitError(Exit.BAD_OPTION, f"{uri!r}: not a path; use a path, file:///path or gs://bucket/prefix")
+    return LocalStorage(Path(uri))
+
+
+def _path_of(uri: str) -> Path:
+    parts = urlsplit(uri)
+    if parts.netloc not in ("", "localhost") or not parts.path:
+        raise ExitError(Exit.BAD_OPTION, f"{uri}: a file URI has three slashes, as in file:///data/cats")
+    path = unquote(uri[len("file://") + len(parts.netloc) :])
+    if "\0" in path:
+        raise ExitError(Exit.BAD_OPTION, f"{uri}: a path cannot hold a NUL byte")
+    return Path(path)
