@@ -1,12 +1,15 @@
 """`python -m trainer VERB --config FILE|-`: what the command line and the pods start."""
 
 import argparse
+import importlib
 import logging
 import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # Before TensorFlow is imported by anything: its C++ log would drown our lines. What fails is raised as well as logged.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -31,22 +34,49 @@ from trainer.workers.topology import is_member, rank_text
 # default, 5 ms, is a third of a small step.
 SWITCH_SECONDS = 0.0005
 
-# TensorFlow takes seconds to import: the verbs do it, once their input is seen to be there. Signals must be handled
-# before, and a launcher needs none.
+
+@dataclass(frozen=True)
+class Verb:
+    """What `python -m trainer VERB` reads, and the function that does it; its module is imported when it is used."""
+
+    request: type[Any]
+    module: str
+    function: str
 
 
-def _train(text: str) -> int:
-    config = from_json(text, RunConfig)
+VERBS = {
+    "train": Verb(RunConfig, "trainer.main", "train"),
+    "evaluate": Verb(EvaluateRequest, "trainer.inference", "evaluate"),
+    "predict": Verb(PredictRequest, "trainer.inference", "predict"),
+    "report": Verb(ReportRequest, "trainer.inference", "report"),
+    "data-import": Verb(DataImportRequest, "trainer.data_verbs", "import_data"),
+    "data-check": Verb(DataCheckRequest, "trainer.data_verbs", "check_data"),
+    "data-pack": Verb(DataPackRequest, "trainer.data_verbs", "pack_data"),
+}
+
+
+def _run(verb: Verb, text: str) -> int:
+    request = from_json(text, verb.request)
+    if isinstance(request, RunConfig):
+        return _train(verb, request, text)
+    return int(_loaded(verb)(request))
+
+
+def _loaded(verb: Verb) -> Callable[..., int]:
+    function: Callable[..., int] = getattr(importlib.import_module(verb.module), verb.function)
+    return function
+
+
+def _train(verb: Verb, config: RunConfig, text: str) -> int:
+    """Start the workers of this machine, or be one of them: with signals handled before anything slow is imported."""
     if config.workers > 1 and not is_member(os.environ):
         return gang.run(config.workers, text)
     patience = _patience(os.environ)
     sys.setswitchinterval(SWITCH_SECONDS)
     stop = signals.install(config.grace_period)
     orphan.stop_with_parent(os.environ)
-    from trainer.main import train
-
     try:
-        return train(config, stop, os.environ)
+        return int(_loaded(verb)(config, stop, os.environ))
     except ExitError as error:
         if error.code != Exit.PEER_LOST:
             raise
@@ -61,53 +91,6 @@ def _patience(environment: Mapping[str, str]) -> float:
     if not text.isdecimal():
         raise ExitError(Exit.BAD_OPTION, f"{PEER_LOST_WAIT} is {text!r}; it must be whole seconds")
     return float(text)
-
-
-def _evaluate(text: str) -> int:
-    from trainer.inference import evaluate
-
-    return evaluate(from_json(text, EvaluateRequest))
-
-
-def _predict(text: str) -> int:
-    from trainer.inference import predict
-
-    return predict(from_json(text, PredictRequest))
-
-
-def _report(text: str) -> int:
-    from trainer.inference import report
-
-    return report(from_json(text, ReportRequest))
-
-
-def _data_import(text: str) -> int:
-    from trainer.data_verbs import import_data
-
-    return import_data(from_json(text, DataImportRequest))
-
-
-def _data_check(text: str) -> int:
-    from trainer.data_verbs import check_data
-
-    return check_data(from_json(text, DataCheckRequest))
-
-
-def _data_pack(text: str) -> int:
-    from trainer.data_verbs import pack_data
-
-    return pack_data(from_json(text, DataPackRequest))
-
-
-VERBS: dict[str, Callable[[str], int]] = {
-    "train": _train,
-    "evaluate": _evaluate,
-    "predict": _predict,
-    "report": _report,
-    "data-import": _data_import,
-    "data-check": _data_check,
-    "data-pack": _data_pack,
-}
 
 
 def main(arguments: list[str]) -> int:
@@ -127,7 +110,7 @@ def main(arguments: list[str]) -> int:
     logging.getLogger("matplotlib").setLevel(logging.WARNING)
     try:
         text = sys.stdin.read() if asked.config == "-" else _read(asked.config)
-        return int(VERBS[asked.verb](text))
+        return _run(VERBS[asked.verb], text)
     except ExitError as error:
         _explain(rank, error.message, error.code)
         return int(error.code)

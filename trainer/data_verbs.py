@@ -22,6 +22,7 @@ from trainer.process import quiet
 from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.storage.opening import open_storage
 from trainer.storage.retry import MIB
+from trainer.words import mebibytes
 
 PLAIN_STEPS = 10
 """Lines of progress where standard error is no terminal."""
@@ -123,7 +124,7 @@ def pack_data(request: DataPackRequest) -> int:
         print(json.dumps(answer | {"pictures": len(index.pictures)}))
     else:
         print(
-            f"{target.uri}: {len(index.pictures):,} pictures in {len(index.shards)} shards of {size / MIB:,.0f} MiB "
+            f"{target.uri}: {len(index.pictures):,} pictures in {len(index.shards)} shards of {mebibytes(size)} "
             f"together\nfingerprint {index.fingerprint}"
         )
     return Exit.DONE

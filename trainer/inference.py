@@ -151,8 +151,8 @@ def report(request: ReportRequest) -> int:
     run = open_storage(request.run)
     if run.stat(files.CONFIG) is None:
         raise ExitError(Exit.INPUT_MISSING, f"{request.run}: no run folder (no config.json)")
-    quiet.import_tensorflow()
-    from trainer.results import write_report
+    # here, so that the other verbs are spared matplotlib
+    from trainer.telemetry.run_report import write_report
 
     print(write_report(run))
     return Exit.DONE

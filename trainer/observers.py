@@ -125,11 +125,12 @@ class Observers:
         if self._uploads is not None:
             self._uploads.close()
 
-    def save(self, snapshot: Snapshot) -> None:
-        """Save where the loop was stopped; `flush` makes it durable."""
+    def save(self, snapshot: Snapshot) -> LoopState:
+        """Save where the loop was stopped, and return its state; `flush` makes it durable."""
         self._attempt.update(step=snapshot.state.step)
         self._checkpoint(snapshot)
         log.info("stopped by a signal at step %d; the same command goes on from there", snapshot.state.step)
+        return snapshot.state
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

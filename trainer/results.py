@@ -1,7 +1,5 @@
 """What a finished run leaves: exported model, evaluation on the test split, summary, figures and report."""
 
-import dataclasses
-import json
 import logging
 import statistics
 import time
@@ -15,15 +13,15 @@ from trainer.config import RunConfig, fingerprint
 from trainer.data import augment
 from trainer.data.augment import transforms
 from trainer.data.cache import PixelCache
+from trainer.data.decode import Pixels
 from trainer.data.source import Source
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder.files import Record
-from trainer.recipes import RECIPES
 from trainer.storage.base import Storage
-from trainer.storage.errors import StorageMissing
-from trainer.telemetry import figures
-from trainer.telemetry.report import ReportInput, render
+from trainer.telemetry.figures.confusion import confusion_png
+from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
+from trainer.telemetry.run_report import write_figure, write_report
 from trainer.training import checkpoint, export
 from trainer.training.checkpoint import Unusable
 from trainer.training.evaluation import Evaluation, evaluate, probabilities
@@ -33,7 +31,6 @@ from trainer.training.step import augmentation_of
 
 log = logging.getLogger(__name__)
 
-FIGURES = ("curves", "augmentation", "confusion", "mistakes")
 PREVIEW_PICTURES = 9
 
 
@@ -137,24 +134,24 @@ def write_figures(
     """figures/: augmentation.png, confusion.png, mistakes.png; `names` are the test split's, by id."""
     train, test = pixels["train"], pixels["test"]
     original = train.pixels[int(np.flatnonzero(train.usable)[0])]
-    _write(run, "augmentation", figures.augmentation_png(original, preview(original, config)))
-    _write(run, "confusion", figures.confusion_png(np.array(result.confusion, np.int64), labels))
+    write_figure(run, "augmentation", augmentation_png(original, preview(original, config)))
+    write_figure(run, "confusion", confusion_png(np.array(result.confusion, np.int64), labels))
     mistakes = [
-        figures.Mistake(
+        Mistake(
             pixels=test.pixels[i],
             path=names[i],
             true=labels[int(test.labels[i])],
             predicted=labels[int(result.predicted[i])],
             probability=float(result.probability[i]),
         )
-        for i in result.most_wrong[: figures.MOST_MISTAKES]
+        for i in result.most_wrong[:MOST_MISTAKES]
     ]
     if mistakes:
-        _write(run, "mistakes", figures.mistakes_png(mistakes))
+        write_figure(run, "mistakes", mistakes_png(mistakes))
 
 
-def preview(original: Any, config: RunConfig) -> Any:
-    """One picture as nine epochs of training would see it: uint8 [9, size, size, 3]."""
+def preview(original: Pixels, config: RunConfig) -> Pixels:
+    """One picture, uint8 [size, size, 3], as nine epochs of training would see it: uint8 [9, size, size, 3]."""
     augmentation = augmentation_of(config)
     size = original.shape[0]
     matrices = np.concatenate(
@@ -163,60 +160,3 @@ def preview(original: Any, config: RunConfig) -> Any:
     pixels = tf.constant(np.repeat(original[None], PREVIEW_PICTURES, axis=0), tf.float32)
     seen = augment.apply(pixels, matrices) if augmentation.any else pixels
     return np.clip(np.round(seen.numpy()), 0, 255).astype(np.uint8)
-
-
-def _write(run: Storage, name: str, png: bytes) -> None:
-    run.write(f"figures/{name}.png", png)
-
-
-def write_report(run: Storage, ended: str | None = None) -> str:
-    """(Re)write figures/curves.png and report.html from what the run folder holds; return where the report is.
-
-    `ended` is the state that a run about to end will have.
-
-    Raises:
-        StorageMissing: this is no run folder.
-    """
-    config = json.loads(run.read(files.CONFIG))
-    history = files.read_metrics(run)
-    state = files.read_json(run, files.STATE)
-    if ended is not None:
-        state = {**(state or {}), "state": ended}
-    if history:
-        _write(run, "curves", figures.curves_png(history))
-    page = render(
-        ReportInput(
-            config=_for_people(config),
-            state=state,
-            history=history,
-            summary=files.read_json(run, files.SUMMARY),
-            figures=_read_figures(run),
-            rejected=files.read_json(run, files.REJECTED) or [],
-            defaults=_defaults(config["config"].get("recipe", "")),
-        )
-    )
-    run.write(files.REPORT, page.encode())
-    return f"{run.uri}/{files.REPORT}"
-
-
-def _for_people(document: Mapping[str, Any]) -> dict[str, Any]:
-    facts = {
-        name: document[name]
-        for name in ("fingerprint", "data_fingerprint", "revision", "threads", "versions", "command")
-        if name in document
-    }
-    return {**document["config"], **facts}
-
-
-def _defaults(recipe: str) -> dict[str, Any] | None:
-    return dataclasses.asdict(RECIPES[recipe]()) if recipe in RECIPES else None
-
-
-def _read_figures(run: Storage) -> dict[str, bytes]:
-    found = {}
-    for name in FIGURES:
-        try:
-            found[name] = run.read(f"figures/{name}.png")
-        except StorageMissing:
-            continue
-    return found

@@ -10,6 +10,7 @@ from trainer.process.orphan import PARENT
 from trainer.requests import Request, to_json
 
 CANNOT = 3  # a prerequisite is missing
+NO_TENSORFLOW = "catdog: TensorFlow is not installed here; run `make setup` in a checkout of catdog, or use its image"
 
 
 def run(verb: str, request: Request) -> int:
@@ -18,7 +19,7 @@ def run(verb: str, request: Request) -> int:
     The child is in a process group of its own, so that Ctrl-C in a terminal reaches it once, forwarded from here.
     """
     if importlib.util.find_spec("tensorflow") is None:
-        print("catdog: TensorFlow is not installed here; pip install 'catdog[cpu]' or 'catdog[cuda]'", file=sys.stderr)
+        print(NO_TENSORFLOW, file=sys.stderr)
         return CANNOT
     child = subprocess.Popen(
         [sys.executable, "-m", "trainer", verb, "--config", "-"],

@@ -19,6 +19,7 @@ from k8s.explain.cause import as_text
 from k8s.explain.observation import Observation
 from k8s.explain.why import explain
 from k8s.settings import platform
+from trainer.process.versions import catdog_version
 
 HIDDEN = "(hidden)"
 LOG_TAIL = 2000
@@ -104,7 +105,7 @@ def gather(cluster: Cluster, checks: Sequence[Check], seen: Observation | None, 
     files: dict[str, Any] = {
         "checks.json": [one.__dict__ for one in checks],
         "versions.json": {
-            "catdog": version("catdog"),
+            "catdog": catdog_version(),
             "kubernetes": version("kubernetes"),
             "python": sys.version.split()[0],
         },

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 from k8s.explain import observation
@@ -11,6 +10,7 @@ from k8s.explain.observation import Observation, instant
 from k8s.explain.phase import Phase, phase_of, progress
 from k8s.explain.why import explain
 from k8s.manifest.objects import RECIPE_LABEL
+from trainer.words import age, ago
 
 COLUMNS = ("name", "phase", "recipe", "workers", "progress", "age", "where")
 
@@ -119,7 +119,7 @@ def status_text(uri: str, facts: Mapping[str, Any]) -> str:
             f"  object      {facts['kind']} {facts['name']}, {facts['workers']} workers, {facts['restarts']} restarts"
         )
     if facts["heartbeat"] is not None:
-        lines.append(f"  heartbeat   {facts['heartbeat']:.0f} s ago")
+        lines.append(f"  heartbeat   {ago(facts['heartbeat'])}")
     for pod in facts["pods"]:
         shown = pod["reason"] or pod["phase"]
         code = f", exit code {pod['exit_code']}" if pod["exit_code"] is not None else ""
@@ -139,15 +139,3 @@ def status_text(uri: str, facts: Mapping[str, Any]) -> str:
 def as_json(value: Any) -> str:
     """For machines: indented, in the order given."""
     return json.dumps(value, indent=1, ensure_ascii=False)
-
-
-def age(since: datetime, now: datetime) -> str:
-    """Time passed, for people: 42s, 7m, 3h12m, 2d4h."""
-    seconds = max(0, int((now - since).total_seconds()))
-    if seconds < 60:
-        return f"{seconds}s"
-    if seconds < 3600:
-        return f"{seconds // 60}m"
-    if seconds < 86400:
-        return f"{seconds // 3600}h{seconds % 3600 // 60}m"
-    return f"{seconds // 86400}d{seconds % 86400 // 3600}h"

@@ -9,7 +9,9 @@ import threading
 import numpy as np
 import pytest
 
-from trainer.telemetry.figures import Mistake, augmentation_png, confusion_png, curves_png, mistakes_png
+from trainer.telemetry.figures.confusion import confusion_png
+from trainer.telemetry.figures.curves import curves_png
+from trainer.telemetry.figures.photos import Mistake, augmentation_png, mistakes_png
 from trainer.telemetry.report import ReportInput, render
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

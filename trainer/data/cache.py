@@ -17,6 +17,7 @@ from trainer.data.order import PADDING, Ids
 from trainer.data.reading import Read
 from trainer.data.split import Example
 from trainer.exits import Exit, ExitError
+from trainer.words import mebibytes
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,6 @@ def _spill(shape: tuple[int, ...], folder: Path | None) -> Pixels:
     except OSError as error:
         raise ExitError(
             Exit.STORAGE_FAILED,
-            f"{where}: no room for {size / 2**20:,.0f} MiB of decoded pictures ({error.strerror}); "
+            f"{where}: no room for {mebibytes(size)} of decoded pictures ({error.strerror}); "
             "free some, or name another folder with --cache-dir or more memory with --cache-memory",
         ) from error

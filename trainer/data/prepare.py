@@ -20,6 +20,7 @@ from trainer.fields import flag
 from trainer.storage.base import Stat, Storage
 from trainer.storage.fetch import in_parallel
 from trainer.storage.retry import MIB
+from trainer.words import mebibytes
 
 CONCURRENCY = 64
 LARGEST_PICTURE = 32 * MIB
@@ -280,7 +281,7 @@ class _Import:
     def one(self, picture: Planned) -> "tuple[Planned, _Stored | _Duplicate | str]":
         """Stores one picture, unless it cannot be used (then: why) or an earlier split has it."""
         if self.contents.sizes[picture.name] > LARGEST_PICTURE:
-            return picture, f"larger than {LARGEST_PICTURE // MIB} MiB"
+            return picture, f"larger than {mebibytes(LARGEST_PICTURE)}"
         data = self.contents.read(picture.name)
         try:
             width, height = self.check(data)

@@ -107,6 +107,10 @@ class Attempt:
             self._state = told
         return code not in _ENDINGS and code != Exit.PEER_LOST
 
+    def give_up(self, code: Exit) -> NoReturn:
+        """End the process at once after a signal that no step answered."""
+        self.die(code, "no step returned in time after the signal")
+
     def die(self, code: Exit, reason: str) -> NoReturn:
         """End the process at once, from any thread, with its last words if they can be had in a few seconds."""
         try:

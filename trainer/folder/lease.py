@@ -20,6 +20,7 @@ from pathlib import Path
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Storage
 from trainer.storage.errors import PreconditionFailed, StorageMissing
+from trainer.words import ago
 
 LEASE = "lease.json"
 STALE_SECONDS = 90.0
@@ -97,7 +98,7 @@ def _refusal(storage: Storage, why: str) -> ExitError:
 
 
 def _named(holder: Holder) -> str:
-    return f"process {holder.pid} on {holder.host}, {max(0, time.time() - holder.renewed):.0f} s ago"
+    return f"process {holder.pid} on {holder.host}, {ago(max(0, time.time() - holder.renewed))}"
 
 
 def _silence(holder: Holder, looks: int) -> float:

@@ -6,20 +6,22 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = ("catdog", "keras", "numpy", "safetensors")
+# The name that pip knows this project by: `catdog` on PyPI is somebody else's. What is recorded stays `catdog`.
+DISTRIBUTION = "catdog-trainer"
+PACKAGES = ("keras", "numpy", "safetensors")
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu")
 
 
 def versions() -> dict[str, str]:
     """Package → version, and Python's."""
-    found = {name: _version(name) for name in PACKAGES}
+    found = {"catdog": catdog_version(), **{name: _version(name) for name in PACKAGES}}
     found["tensorflow"] = next((v for v in map(_version, _TENSORFLOW) if v != "unknown"), "unknown")
     return {**found, "python": platform.python_version()}
 
 
 def catdog_version() -> str:
     """This catdog's version; "unknown" where it is not installed."""
-    return _version("catdog")
+    return _version(DISTRIBUTION)
 
 
 def _version(name: str) -> str:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.words import decimal, percent
+
 WINDOW = 5
 """Epochs in the running median that smooths the losses (two on either side)."""
 
@@ -104,6 +106,35 @@ def overfitting_start(history: History) -> int | None:
     if train[-1] > (1 - TRAINING_FALL) * train[turn]:
         return None
     return known[turn + 1].epoch
+
+
+def curves_in_words(epochs: Sequence[EpochRow], kept: int | None = None) -> str:
+    """Return what the curves show, in one to three sentences; `kept` is the epoch whose weights the run exported."""
+    if not epochs:
+        return "No epoch has been completed yet, so there are no curves."
+    by_number = {row.epoch: row for row in epochs}
+    best, turn = best_epoch(epochs), overfitting_start(epochs)
+    last = epochs[-1]
+    if best is None:
+        return "No validation accuracy has been recorded, so there is no best epoch."
+    text = (
+        f"Validation accuracy was highest at epoch {best} of {last.epoch}: {percent(by_number[best].valid_accuracy)}, "
+        f"with {percent(by_number[best].train_accuracy)} on the training pictures."
+    )
+    if kept is not None and kept != best:
+        text += f" The run kept the weights of epoch {kept}."
+    if turn is not None:
+        text += (
+            f" Overfitting starts at epoch {turn}: from there on validation loss no longer improves "
+            f"({decimal(by_number[turn].valid_loss)} then, {decimal(last.valid_loss)} at the end), "
+            "while training loss keeps falling "
+            f"({decimal(by_number[turn].train_loss)} to {decimal(last.train_loss)})."
+        )
+    elif len(epochs) < 2:
+        text += " One epoch is too few to speak of overfitting."
+    else:
+        text += " There is no clear sign of overfitting in these epochs."
+    return text
 
 
 def _row(row: Mapping[str, Any], at: int) -> EpochRow:

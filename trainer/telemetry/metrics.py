@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make
 from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
 from trainer.process.container import local_workers
+from trainer.storage.retry import RetryEvent
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -54,6 +55,10 @@ class Metrics:
         )
         self.storage_retries = self._counter("catdog_storage_retries", "Storage calls repeated, by reason.", ["reason"])
         self.restarts = self._gauge("catdog_restarts", "Times that the run was started again.")
+
+    def count_retry(self, event: RetryEvent) -> None:
+        """Count one repeated storage call."""
+        self.storage_retries.labels(event.reason).inc()
 
     def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
         return Counter(name, text, labels or [], registry=self.registry)

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from trainer.training.state import LoopState
+from trainer.words import clock
 
 
 class ProgressView(Protocol):
@@ -46,9 +47,7 @@ class _Pace:
         done = step - self._first
         if done < 3:
             return "–:––"
-        seconds = int((time.monotonic() - self._start) / done * (self._total - step))
-        hours, rest = divmod(seconds, 3600)
-        return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
+        return clock((time.monotonic() - self._start) / done * (self._total - step))
 
 
 def _numbers(state: LoopState) -> str:

@@ -132,6 +132,12 @@ def distribute(topology: Topology, devices: Devices, environment: MutableMapping
     return Distribution(strategy, "MultiWorkerMirroredStrategy", replicas, mine, devices.names)
 
 
+def describe(distribution: Distribution, devices: Devices, config: RunConfig) -> str:
+    """How it trains, in one line: "MirroredStrategy on 2 x CPU, float32, fast mode"."""
+    mode = "deterministic" if config.deterministic else "fast mode"
+    return f"{distribution.name} on {distribution.replicas} x {devices.kind}, {config.precision}, {mode}"
+
+
 def set_precision(precision: str) -> None:
     """Make layers built from now on compute in this precision."""
     keras.mixed_precision.set_global_policy(precision)

@@ -106,4 +106,6 @@ def test_without_tensorflow_it_says_what_to_install() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 3
-    assert done.stderr == ("catdog: TensorFlow is not installed here; pip install 'catdog[cpu]' or 'catdog[cuda]'\n")
+    assert done.stderr == (
+        "catdog: TensorFlow is not installed here; run `make setup` in a checkout of catdog, or use its image\n"
+    )

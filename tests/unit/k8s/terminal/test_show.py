@@ -1,7 +1,4 @@
 import json
-from datetime import timedelta
-
-import pytest
 
 from k8s.explain.observation import Observation, of_folder
 from k8s.terminal import show
@@ -55,11 +52,3 @@ def test_a_run_without_objects_has_neither_workers_nor_pods() -> None:
     facts = show.status(Observation("run", NOW), "", None)
     assert (facts["phase"], facts["workers"], facts["pods"], facts["kind"]) == (None, None, [], None)
     assert "run: not found" in show.status_text("", facts)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(-5, "0s"), (42, "42s"), (420, "7m"), (3600 * 3 + 720, "3h12m"), (86400 * 2 + 4 * 3600, "2d4h")],
-)
-def test_age(seconds: int, text: str) -> None:
-    assert show.age(NOW - timedelta(seconds=seconds), NOW) == text

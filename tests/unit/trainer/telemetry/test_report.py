@@ -6,20 +6,10 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from PIL import Image
 
-from trainer.telemetry.report import (
-    ReportInput,
-    class_rows,
-    confused_pairs,
-    duration,
-    options,
-    percent,
-    render,
-    wilson_interval,
-)
+from trainer.telemetry.configuration import options
+from trainer.telemetry.report import ReportInput, render
 
 
 class Page(html.parser.HTMLParser):
@@ -277,42 +267,3 @@ def test_the_command_can_be_pasted():
 def test_a_matrix_that_does_not_fit_the_labels_is_refused():
     with pytest.raises(ValueError, match="does not fit the 1 labels"):
         render(finished(summary=summary(labels=("cats",))))
-
-
-def test_precision_recall_and_f1_of_a_small_matrix():
-    cats, dogs, none = class_rows(np.array([[8, 2, 0], [4, 6, 0], [0, 0, 0]]), ["cats", "dogs", "none"])
-    assert (cats.examples, cats.precision, cats.recall) == (10, 8 / 12, 0.8)
-    assert dogs.f1 == pytest.approx(2 * 0.75 * 0.6 / (0.75 + 0.6))
-    assert (none.precision, none.recall, none.f1) == (None, None, None)
-
-
-def test_pairs_are_ordered_by_count():
-    pairs = confused_pairs(np.array([[8, 2], [4, 6]]), ["cats", "dogs"])
-    assert [(pair.true, pair.predicted, pair.count, pair.share) for pair in pairs] == [
-        ("dogs", "cats", 4, 0.4),
-        ("cats", "dogs", 2, 0.2),
-    ]
-
-
-def test_the_interval_is_wilsons():
-    # Newcombe 1998, table I: 81 of 263 gives 0.2553 to 0.3662
-    assert wilson_interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-
-
-@given(st.floats(0, 1), st.integers(1, 10**7))
-def test_the_interval_holds_the_share_and_stays_within_bounds(share, examples):
-    low, high = wilson_interval(share, examples)
-    assert 0 <= low <= share + 1e-9
-    assert share - 1e-9 <= high <= 1
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.25, "0.2 s"), (33, "33 s"), (61, "1 min 1 s"), (4361, "1 h 13 min"), (200_000, "2 d 7 h"), (None, "–")],
-)
-def test_durations_in_words(seconds, words):
-    assert duration(seconds) == words
-
-
-def test_percent_of_the_unknown_is_a_dash():
-    assert percent(None) == percent(float("nan")) == "–"

@@ -1,0 +1,18 @@
+"""Values from the JSON documents of a run folder, which a run cut short or of another release may lack."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return the value if it is a JSON object, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def first_number(*values: Any) -> float | None:
+    """Return the first finite number among the values."""
+    for value in values:
+        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+            return float(value)
+    return None

@@ -1,0 +1,77 @@
+"""The report of a run folder: made from what the folder holds, whatever state the run is in, and written into it."""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from trainer.folder import files
+from trainer.recipes import RECIPES
+from trainer.storage.base import Storage
+from trainer.storage.errors import StorageMissing
+from trainer.telemetry.figures.curves import curves_png
+from trainer.telemetry.report import ReportInput, render
+
+FIGURES = ("curves", "augmentation", "confusion", "mistakes")
+
+
+def write_report(run: Storage, ended: str | None = None) -> str:
+    """(Re)write figures/curves.png and report.html from what the run folder holds; return where the report is.
+
+    `ended` is the state that a run about to end will have.
+
+    Raises:
+        StorageMissing: this is no run folder.
+    """
+    config = json.loads(run.read(files.CONFIG))
+    history = files.read_metrics(run)
+    state = files.read_json(run, files.STATE)
+    if ended is not None:
+        state = {**(state or {}), "state": ended}
+    if history:
+        write_figure(run, "curves", curves_png(history))
+    page = render(
+        ReportInput(
+            config=_for_people(config),
+            state=state,
+            history=history,
+            summary=files.read_json(run, files.SUMMARY),
+            figures=_read_figures(run),
+            rejected=files.read_json(run, files.REJECTED) or [],
+            defaults=_defaults(config["config"].get("recipe", "")),
+        )
+    )
+    run.write(files.REPORT, page.encode())
+    return f"{run.uri}/{files.REPORT}"
+
+
+def write_figure(run: Storage, name: str, png: bytes) -> None:
+    """Write one of FIGURES into the run folder."""
+    run.write(_figure(name), png)
+
+
+def _figure(name: str) -> str:
+    return f"figures/{name}.png"
+
+
+def _for_people(document: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {
+        name: document[name]
+        for name in ("fingerprint", "data_fingerprint", "revision", "threads", "versions", "command")
+        if name in document
+    }
+    return {**document["config"], **facts}
+
+
+def _defaults(recipe: str) -> dict[str, Any] | None:
+    return dataclasses.asdict(RECIPES[recipe]()) if recipe in RECIPES else None
+
+
+def _read_figures(run: Storage) -> dict[str, bytes]:
+    found = {}
+    for name in FIGURES:
+        try:
+            found[name] = run.read(_figure(name))
+        except StorageMissing:
+            continue
+    return found
