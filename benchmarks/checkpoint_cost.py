@@ -103,7 +103,7 @@ class _Catdog:
         self._uploads.submit("checkpoint", lambda: self._write(taken))
 
     def _write(self, taken: Snapshot) -> None:
-        checkpoint.sweep(self._store, checkpoint.write(self._store, checkpoint.folder(taken.state.step), taken))
+        checkpoint.sweep(self._store, checkpoint.write(self._store, checkpoint.step_name(taken.state.step), taken))
         checkpoint.prune(self._store, 2, taken.state.step)
         self._written += 1
 

@@ -72,7 +72,7 @@ def _train_from(
         serve(metrics, start.config, topology.rank) as scrapes,
     ):
         stop.on_give_up = attempt.give_up
-        devices = configure(start.config)
+        devices = configure(start.config, environment)
         config = resolve_precision(start.config, devices)
         distribution = distribute(topology, devices, environment)
         signals.take_back()
@@ -82,7 +82,7 @@ def _train_from(
         steps = f"{start.length.total_steps} steps of {config.batch_size} pictures from step {start.step}"
         log.info("%s, %s", describe(distribution, devices, config), steps)
 
-        record = Record(config, start.source.data.fingerprint, versions(), revision(), threads_of(config))
+        record = Record(config, start.source.data.fingerprint, versions(), revision(), threads_of(config, environment))
         if topology.rank == 0:
             files.write_record(run, record)
         pixels = load_splits(config, start.source, run if topology.rank == 0 else None)

@@ -97,7 +97,7 @@ class Observers:
 
     def _save(self, snapshot: Snapshot) -> None:
         store = self._run.child("checkpoints")
-        left = checkpoint.write(store, checkpoint.folder(snapshot.state.step), snapshot)
+        left = checkpoint.write(store, checkpoint.step_name(snapshot.state.step), snapshot)
         self._durable_step = snapshot.state.step  # whatever becomes of the tidying below
         self._metrics.checkpoint_step.set(self._durable_step)
         checkpoint.sweep(store, left)

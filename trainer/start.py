@@ -158,7 +158,7 @@ def _tell(source: Source) -> None:
 
 def _read(run: Storage, step: int) -> Snapshot:
     try:
-        return checkpoint.read(run.child("checkpoints"), checkpoint.folder(step))
+        return checkpoint.read(run.child("checkpoints"), checkpoint.step_name(step))
     except Unusable as error:
         raise ExitError(
             Exit.STORAGE_FAILED, f"{run.uri}: rank 0 goes on from step {step}, which cannot be read here: {error}"

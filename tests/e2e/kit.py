@@ -109,7 +109,7 @@ class Site:
 
     def saved_step(self, name: str) -> int:
         """The step of a run's newest checkpoint; 0 where there is none."""
-        found = checkpoint.folders(self.folder(name).child("checkpoints"))
+        found = checkpoint.step_names(self.folder(name).child("checkpoints"))
         return int(found[0].removeprefix("step-")) if found else 0
 
 

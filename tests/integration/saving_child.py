@@ -38,7 +38,7 @@ def main(uri: str) -> None:
         state = dataclasses.replace(state, step=state.step + 1, best=Best(1, state.step + 1, 0.5, 1.0))
         saved = snapshot(state)
         checkpoint.sweep(run, checkpoint.write(run, "best", saved))
-        left = checkpoint.write(store, checkpoint.folder(state.step), saved)
+        left = checkpoint.write(store, checkpoint.step_name(state.step), saved)
         print(f"durable {state.step}", flush=True)
         checkpoint.sweep(store, left)
         checkpoint.prune(store, KEEP, state.step)

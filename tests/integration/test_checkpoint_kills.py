@@ -65,11 +65,11 @@ def test_killed_fifty_times_while_saving_the_newest_complete_checkpoint_always_l
         if run.stat(f"best/{MANIFEST}") is not None:
             assert is_of_one_step(checkpoint.read(run, "best"))
         complete = {s.name.split("/")[0] for s in store.list("step-") if s.name.endswith(MANIFEST)}
-        incomplete += len(set(checkpoint.folders(store)) - complete)
+        incomplete += len(set(checkpoint.step_names(store)) - complete)
         assert len(complete) <= KEEP + unpruned
     assert durable > KILLS / 5, "the children hardly got to save"
     assert incomplete > 0, "no kill fell into a save"
 
-    last = checkpoint.folders(store)[0]
+    last = checkpoint.step_names(store)[0]
     checkpoint.prune(store, KEEP, int(last.removeprefix("step-")))
-    assert len(set(checkpoint.folders(store)) - {last}) <= KEEP, "what kills left is cleared up by the next save"
+    assert len(set(checkpoint.step_names(store)) - {last}) <= KEEP, "what kills left is cleared up by the next save"

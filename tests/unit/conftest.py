@@ -17,4 +17,4 @@ def _four_exact_cpus() -> None:
     from trainer.config import RunConfig
     from trainer.training.strategy import configure
 
-    configure(RunConfig(deterministic=True, devices=4))
+    configure(RunConfig(deterministic=True, devices=4), {})

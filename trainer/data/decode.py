@@ -5,30 +5,32 @@ image_dataset_from_directory does by default) and rounded. The header is read fi
 `MAX_PIXELS` is refused before it is decoded: a PNG of 1 MB can unfold to gigabytes. EXIF rotation is not applied.
 """
 
+from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+
+from trainer.tensors import Integer, Operation, Tensor
 
 MAX_PIXELS = 64_000_000
 
 Pixels = npt.NDArray[np.uint8]
 
 
-def _big_endian(encoded: Any, at: int) -> Any:
+def _big_endian(encoded: Tensor, at: int) -> Integer:
     four = tf.io.decode_raw(tf.strings.substr(encoded, at, 4), tf.uint8)
     return tf.tensordot(tf.cast(four, tf.int64), tf.constant([1 << 24, 1 << 16, 1 << 8, 1], tf.int64), 1)
 
 
-def _decode_jpeg(encoded: Any) -> Any:
+def _decode_jpeg(encoded: Tensor) -> Tensor:
     shape = tf.cast(tf.io.extract_jpeg_shape(encoded), tf.int64)
     with tf.control_dependencies([_within_limit(shape[0], shape[1])]):
         return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
 
-def _decode_png(encoded: Any) -> Any:
+def _decode_png(encoded: Tensor) -> Tensor:
     complete = tf.debugging.assert_greater_equal(tf.strings.length(encoded), 33, "a PNG without a header")
     with tf.control_dependencies([complete] if complete is not None else []):
         limit = _within_limit(_big_endian(encoded, 20), _big_endian(encoded, 16))
@@ -36,18 +38,18 @@ def _decode_png(encoded: Any) -> Any:
         return tf.io.decode_png(encoded, channels=3)
 
 
-def _within_limit(height: Any, width: Any) -> Any:
+def _within_limit(height: Integer, width: Integer) -> Operation:
     # By division: the product of two 32-bit sides may overflow.
     fits = tf.logical_and(height > 0, tf.logical_and(width > 0, width <= MAX_PIXELS // tf.maximum(height, 1)))
     return tf.debugging.Assert(fits, ["not between 1 and", MAX_PIXELS, "pixels: height", height, "width", width])
 
 
-def _refuse(encoded: Any) -> Any:
+def _refuse(encoded: Tensor) -> Tensor:
     with tf.control_dependencies([tf.debugging.Assert(False, ["neither JPEG nor PNG"])]):
         return tf.zeros([1, 1, 3], tf.uint8)
 
 
-def decode(encoded: Any, size: int) -> Any:
+def decode(encoded: Tensor, size: int) -> Tensor:
     """Decode one picture: string scalar → uint8 [size, size, 3]. A graph function, also inside a SavedModel.
 
     Raises:
@@ -67,11 +69,11 @@ def decode(encoded: Any, size: int) -> Any:
 
 
 @cache
-def decoder(size: int) -> Any:
+def decoder(size: int) -> Callable[[Tensor], Tensor]:
     """`decode` for one size, traced once: bytes → uint8 tensor [size, size, 3]."""
 
     @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-    def decode_one(encoded: Any) -> Any:
+    def decode_one(encoded: Tensor) -> Tensor:
         with tf.device("/cpu:0"):
             return decode(encoded, size)
 

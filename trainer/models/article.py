@@ -1,13 +1,12 @@
 """The plain convnet of the reference article: five 3x3 convolutions, four max pools, one dense layer."""
 
-from typing import Any
-
 from keras import layers
 
 from trainer.models.network import DropoutLayer, Network
+from trainer.tensors import Tensor
 
 
-def article(network: Network, dropout: DropoutLayer) -> Any:
+def article(network: Network, dropout: DropoutLayer) -> Tensor:
     """Features before the output layer: Conv2D 32-64-128-256-256 with relu, 2x2 max pools between, Flatten, dropout.
 
     991,041 parameters with one output at 180x180x3.

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
-DropoutLayer = Callable[[float, str], Any]
+from trainer.tensors import Layer, Tensor
+
+DropoutLayer = Callable[[float, str], Layer]
 
 
 @dataclass(frozen=True)
 class Network:
     """The symbolic input (float32 [n, size, size, 3], 0 to 255) and the rate of dropout before the output."""
 
-    inputs: Any
+    inputs: Tensor
     dropout: float

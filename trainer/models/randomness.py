@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import tensorflow as tf
+
+from trainer.tensors import Integer, Tensor
 
 PHILOX = 1
 _NUMBERS_PER_COUNT = 4  # Philox-4x32 makes four 32-bit numbers for each value of its counter
@@ -21,11 +22,11 @@ _NUMBERS_PER_COUNT = 4  # Philox-4x32 makes four 32-bit numbers for each value o
 
 @dataclass(frozen=True)
 class Draw:
-    """Where a batch stands: run seed, step (int64 scalar) and its first row in the global batch (int64 scalar)."""
+    """Where a batch stands: run seed, step, and the place of its first row in the global batch."""
 
     seed: int
-    step: Any
-    first_row: Any
+    step: Integer
+    first_row: Integer
 
 
 # Keras calls layers with tensors only; a trace runs on one thread, a replica on one each, so this reaches the right
@@ -48,7 +49,7 @@ def layer_key(seed: int, name: str) -> int:
     return int.from_bytes(hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest(), "little") >> 1
 
 
-def uniform_rows(draw: Draw, name: str, rows: int, width: int) -> Any:
+def uniform_rows(draw: Draw, name: str, rows: int, width: int) -> Tensor:
     """Uniform numbers in [0, 1), float32 [rows, width], for the rows from draw.first_row on."""
     counts = math.ceil(width / _NUMBERS_PER_COUNT)
     start = tf.cast(draw.first_row, tf.uint64) * tf.constant(counts, tf.uint64)
@@ -71,7 +72,7 @@ class RowDropout(keras.layers.Layer):
         super().__init__(name=name)
         self.rate = rate
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Inputs [rows, …] of a fixed shape → the same shape and dtype."""
         draw = _draw.get()
         if not training or self.rate == 0 or draw is None:

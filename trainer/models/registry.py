@@ -1,7 +1,6 @@
 """Networks by name, built the same way for training and for export."""
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 from keras import layers
@@ -11,9 +10,10 @@ from trainer.models.article import article
 from trainer.models.network import DropoutLayer, Network
 from trainer.models.randomness import RowDropout
 from trainer.models.small import small
+from trainer.tensors import Layer, Logits, Model, Tensor
 
 # Layers have fixed names: tensors of a checkpoint are named after them. No layer may mix examples of a batch.
-MODELS: dict[str, Callable[[Network, DropoutLayer], Any]] = {"article": article, "small": small}
+MODELS: dict[str, Callable[[Network, DropoutLayer], Tensor]] = {"article": article, "small": small}
 
 
 def outputs_for(classes: int) -> int:
@@ -21,17 +21,17 @@ def outputs_for(classes: int) -> int:
     return 1 if classes == 2 else classes
 
 
-def _keras_dropout(rate: float, name: str) -> Any:
+def _keras_dropout(rate: float, name: str) -> Layer:
     return layers.Dropout(rate, name=name)
 
 
-def build_for_training(model: str, image_size: int, classes: int, dropout: float) -> Any:
+def build_for_training(model: str, image_size: int, classes: int, dropout: float) -> Model:
     """A Keras model, float32 [n, size, size, 3] in 0 … 255 → float32 logits [n, 1 or classes]."""
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
     return keras.Model(inputs, _logits(model, inputs, classes, dropout, RowDropout), name=model)
 
 
-def build_for_export(model: str, image_size: int, classes: int, dropout: float) -> Any:
+def build_for_export(model: str, image_size: int, classes: int, dropout: float) -> Model:
     """The same network of Keras's own layers only, with probabilities as output: float32 [n, classes]."""
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
     logits = _logits(model, inputs, classes, dropout, _keras_dropout)
@@ -44,7 +44,7 @@ def build_for_export(model: str, image_size: int, classes: int, dropout: float) 
     return keras.Model(inputs, probabilities, name=model)
 
 
-def _logits(model: str, inputs: Any, classes: int, rate: float, dropout: DropoutLayer) -> Any:
+def _logits(model: str, inputs: Tensor, classes: int, rate: float, dropout: DropoutLayer) -> Logits:
     if model not in MODELS:
         raise ExitError(Exit.BAD_OPTION, f"--model is {model!r}; it must be one of {', '.join(sorted(MODELS))}")
     features = MODELS[model](Network(inputs, rate), dropout)

@@ -1,13 +1,12 @@
 """A small convnet for small pictures and quick runs."""
 
-from typing import Any
-
 from keras import layers
 
 from trainer.models.network import DropoutLayer, Network
+from trainer.tensors import Tensor
 
 
-def small(network: Network, dropout: DropoutLayer) -> Any:
+def small(network: Network, dropout: DropoutLayer) -> Tensor:
     """Features before the output layer: Conv2D 16-32-64-96 with relu, 2x2 max pools, maximum over the picture.
 
     79,073 parameters with one output. The maximum, not the mean: an ear is what tells, wherever it is.

@@ -1,11 +1,11 @@
 """What all ranks must have the same, checked once with a collective, and the barrier at the end."""
 
 import hashlib
-from typing import Any
 
 import tensorflow as tf
 
 from trainer.exits import Exit, ExitError
+from trainer.tensors import Tensor
 from trainer.training.strategy import Distribution
 
 
@@ -38,8 +38,8 @@ def _gather(distribution: Distribution, number: int) -> list[int]:
     strategy = distribution.strategy
 
     @tf.function(autograph=False)
-    def gathered() -> Any:
-        def one() -> Any:
+    def gathered() -> Tensor:
+        def one() -> Tensor:
             return tf.distribute.get_replica_context().all_gather(tf.constant([number], tf.int64), axis=0)
 
         return strategy.experimental_local_results(strategy.run(one))[0]
@@ -50,7 +50,7 @@ def _gather(distribution: Distribution, number: int) -> list[int]:
         raise blamed(error, distribution) from error
 
 
-def blamed(error: Any, distribution: Distribution) -> ExitError:
+def blamed(error: tf.errors.OpError, distribution: Distribution) -> ExitError:
     """What a failed op means: with other workers in the collective, one of them is the cause; alone, it is a bug."""
     first = error.message.split("\n")[0][:300]
     if len(distribution.local) == distribution.replicas:

@@ -21,6 +21,7 @@ from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
 from trainer.storage.content import Pieces
 from trainer.storage.errors import BadName, PreconditionFailed, StorageMissing
+from trainer.tensors import Array, Arrays, Tensors
 from trainer.training.state import LoopState, from_json, to_json
 
 log = logging.getLogger(__name__)
@@ -37,16 +38,13 @@ DTYPES = {
     "bool": "BOOL",
 }
 
-# Arrays, or what np.asarray makes one of: the loop's snapshots hold TensorFlow's own, copied only when they are saved.
-Tensors = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class Snapshot:
     """All there is to save, as it is between two steps: tensors by group and name, and the loop's state."""
 
     state: LoopState
-    groups: Mapping[str, Tensors]
+    groups: Mapping[str, Tensors]  # the loop's are TensorFlow's, copied to the host only when they are saved
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,8 @@ class Unusable(Exception):
     """This checkpoint cannot be loaded, and why."""
 
 
-def folder(step: int) -> str:
-    """step 1234 → "step-000001234"."""
+def step_name(step: int) -> str:
+    """The name of a step's checkpoint: 1234 → "step-000001234"."""
     return f"step-{step:09d}"
 
 
@@ -106,12 +104,12 @@ def _joined(groups: Mapping[str, Tensors]) -> Tensors:
     return {f"{group}/{name}": array for group, tensors in groups.items() for name, array in tensors.items()}
 
 
-def _grouped(tensors: Tensors) -> dict[str, Tensors]:
-    groups: dict[str, dict[str, Any]] = {}
+def _grouped(tensors: Arrays) -> Mapping[str, Arrays]:
+    groups: dict[str, dict[str, Array]] = {}
     for name, array in tensors.items():
         group, _, rest = name.partition("/")
         groups.setdefault(group, {})[rest] = array
-    return dict(groups)
+    return groups
 
 
 def sealed(manifest: Mapping[str, Any]) -> bytes:
@@ -152,7 +150,7 @@ def read(storage: Storage, prefix: str) -> Snapshot:
     return Snapshot(state, groups)
 
 
-def _read_file(storage: Storage, prefix: str, file: Mapping[str, Any]) -> Tensors:
+def _read_file(storage: Storage, prefix: str, file: Mapping[str, Any]) -> Arrays:
     data = storage.read(f"{prefix}/{file['name']}")
     if len(data) != file["size"]:
         raise Unusable(f"{file['name']} has {len(data)} bytes, the manifest says {file['size']}")
@@ -193,7 +191,7 @@ def crc32c(pieces: Pieces) -> int:
     return crc
 
 
-def decode(data: bytes) -> Tensors:
+def decode(data: bytes) -> Arrays:
     """Raises Unusable when the bytes are not safetensors."""
     try:
         return safetensors.numpy.load(data)
@@ -201,8 +199,8 @@ def decode(data: bytes) -> Tensors:
         raise Unusable(f"not a safetensors file: {error}") from error
 
 
-def folders(storage: Storage) -> list[str]:
-    """Names of step folders, newest first, whether valid or not."""
+def step_names(storage: Storage) -> list[str]:
+    """Names of steps' checkpoints, newest first, whether valid or not."""
     names = {stat.name.split("/", 1)[0] for stat in storage.list("step-")}
     return sorted(names, reverse=True)
 
@@ -215,10 +213,10 @@ def newest(storage: Storage) -> Found:
             may still be mended.
     """
     refused: list[str] = []
-    for name in folders(storage):
+    for name in step_names(storage):
         try:
             found = read(storage, name)
-            if folder(found.state.step) != name:
+            if step_name(found.state.step) != name:
                 raise Unusable(f"it is of step {found.state.step}")
             return Found(found, tuple(refused))
         except Unusable as error:
@@ -244,7 +242,7 @@ def prune(storage: Storage, keep: int, newest_step: int) -> None:
     """
     stats = list(storage.list("step-"))
     complete = sorted((s.name.split("/")[0] for s in stats if s.name.endswith("/" + MANIFEST)), reverse=True)
-    doomed = set([name for name in complete if name <= folder(newest_step)][keep:])
-    doomed |= {name for name in (s.name.split("/")[0] for s in stats) if name < folder(newest_step)} - set(complete)
+    doomed = set([name for name in complete if name <= step_name(newest_step)][keep:])
+    doomed |= {name for name in (s.name.split("/")[0] for s in stats) if name < step_name(newest_step)} - set(complete)
     manifests_first = sorted(stats, key=lambda stat: not stat.name.endswith("/" + MANIFEST))
     sweep(storage, (stat for stat in manifests_first if stat.name.split("/")[0] in doomed))

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.data.cache import PixelCache
+from trainer.tensors import Tensors
 
 BATCH = 64
 _SMALLEST = 1e-7  # probabilities are clipped here before the logarithm, as Keras does
@@ -36,7 +37,7 @@ class Evaluation:
         }
 
 
-def probabilities(serve_pixels: Callable[..., Any], cache: PixelCache) -> npt.NDArray[np.float64]:
+def probabilities(serve_pixels: Callable[..., Tensors], cache: PixelCache) -> npt.NDArray[np.float64]:
     """Probabilities of every picture of a split, float64 [n, classes], by example id."""
     parts = [
         serve_pixels(pixels=tf.constant(cache.pixels[start : start + BATCH]))["probabilities"].numpy()

@@ -1,13 +1,11 @@
 """The model as others use it: rebuilt without a strategy, in float32, with encoded pictures as input."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
-import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.config import RunConfig
@@ -15,32 +13,33 @@ from trainer.data.decode import decode
 from trainer.folder import files
 from trainer.models.registry import build_for_export
 from trainer.storage.base import Storage
+from trainer.tensors import Arrays, Model, Tensor, Tensors
 
 MODEL, SAVED_MODEL, CARD = "model.keras", "saved_model", "MODEL_CARD.md"
 
-Weights = Mapping[str, npt.NDArray[Any]]
+Signature = Callable[..., Tensors]  # takes tensors by name, and gives `probabilities` and `label`
 
 
 class Classifier(tf.Module):
     """The network behind the pixel path of training, with the signatures `serve_bytes` and `serve_pixels`."""
 
-    def __init__(self, model: Any, image_size: int, labels: Sequence[str]) -> None:
+    def __init__(self, model: Model, image_size: int, labels: Sequence[str]) -> None:
         super().__init__()
         self.model = model
         self.image_size = image_size
         self.labels = tf.constant(list(labels))
 
-    def serve_bytes(self, images: Any) -> dict[str, Any]:
+    def serve_bytes(self, images: Tensor) -> Tensors:
         """Encoded JPEG or PNG pictures, string [n] → probabilities float32 [n, classes], label string [n]."""
         spec = tf.TensorSpec([self.image_size, self.image_size, 3], tf.uint8)
         return self.serve_pixels(tf.map_fn(lambda one: decode(one, self.image_size), images, fn_output_signature=spec))
 
-    def serve_pixels(self, pixels: Any) -> dict[str, Any]:
+    def serve_pixels(self, pixels: Tensor) -> Tensors:
         """Decoded pictures, uint8 [n, size, size, 3] → as serve_bytes."""
         probabilities = self.model(tf.cast(pixels, tf.float32), training=False)
         return {"probabilities": probabilities, "label": tf.gather(self.labels, tf.argmax(probabilities, axis=-1))}
 
-    def signatures(self) -> dict[str, Any]:
+    def signatures(self) -> dict[str, Signature]:
         """Both, traced for a SavedModel."""
         size = self.image_size
         encoded = tf.TensorSpec([None], tf.string, "images")
@@ -51,7 +50,7 @@ class Classifier(tf.Module):
         }
 
 
-def rebuild(config: RunConfig, labels: Sequence[str], weights: Weights) -> Any:
+def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
     """The network with these weights (by layer/variable), outside any strategy: float32 pixels → probabilities.
 
     Raises:
@@ -73,7 +72,7 @@ def rebuild(config: RunConfig, labels: Sequence[str], weights: Weights) -> Any:
     return model
 
 
-def export(storage: Storage, model: Any, config: RunConfig, labels: Sequence[str], card: str) -> None:
+def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[str], card: str) -> None:
     """Write model/ of a run folder: model.keras, saved_model/, labels.json, MODEL_CARD.md."""
     with tempfile.TemporaryDirectory(prefix="catdog-export-") as name:
         folder = Path(name)
@@ -92,9 +91,9 @@ class Exported:
 
     labels: tuple[str, ...]
     image_size: int
-    serve_bytes: Any
-    serve_pixels: Any
-    loaded: Any  # owns the variables that the signatures read
+    serve_bytes: Signature
+    serve_pixels: Signature
+    loaded: tf.Module  # owns the variables that the signatures read
 
 
 def load_exported(storage: Storage) -> Exported:

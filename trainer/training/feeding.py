@@ -1,27 +1,39 @@
 """Host feeds → per-replica tensors of the step."""
 
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import tensorflow as tf
 
 from trainer.data.pipeline import Feed
+from trainer.tensors import Integer, Labels, PerReplica, Scalar, Tensor, Vector
 from trainer.training.strategy import Distribution
 
 
-def to_devices(distribution: Distribution, feeds: tuple[Feed, ...], stop: float) -> Any:
-    """Feeds of the local replicas, and this worker's stop request (StopRequest.weight), as the step's argument."""
+class Rows(TypedDict):
+    """Some rows of a global batch, on one replica."""
+
+    pixels: Tensor  # uint8 [n, size, size, 3]
+    transforms: NotRequired[Tensor]  # float32 [n, 8], as of augment.transforms; absent without augmentation
+    labels: Labels
+    weights: Vector  # [n], 0 for what does not count
+    first_row: Integer  # the place of row 0 in the global batch
+    stop: Scalar  # the worker's stop request; 0 on all but one of its replicas
+
+
+def to_devices(distribution: Distribution, feeds: tuple[Feed, ...], stop: float) -> PerReplica:
+    """Feeds of the local replicas, and this worker's stop request (StopRequest.weight), as a step takes them: Rows."""
     first = distribution.local.start
-    tensors = [_tensors(feed, stop if place == 0 else 0.0) for place, feed in enumerate(feeds)]
+    rows = [_rows(feed, stop if place == 0 else 0.0) for place, feed in enumerate(feeds)]
     if distribution.replicas == 1:
-        return tensors[0]
+        return rows[0]
     return distribution.strategy.experimental_distribute_values_from_function(
-        lambda context: tensors[context.replica_id_in_sync_group - first]
+        lambda context: rows[context.replica_id_in_sync_group - first]
     )
 
 
-def _tensors(feed: Feed, stop: float) -> dict[str, Any]:
-    tensors = {
+def _rows(feed: Feed, stop: float) -> Rows:
+    rows: Rows = {
         "pixels": tf.constant(feed.pixels),
         "labels": tf.constant(feed.labels),
         "weights": tf.constant(feed.weights),
@@ -29,5 +41,5 @@ def _tensors(feed: Feed, stop: float) -> dict[str, Any]:
         "stop": tf.constant(stop, tf.float32),
     }
     if feed.transforms is not None:
-        tensors["transforms"] = tf.constant(np.ascontiguousarray(feed.transforms))
-    return tensors
+        rows["transforms"] = tf.constant(np.ascontiguousarray(feed.transforms))
+    return rows

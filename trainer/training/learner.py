@@ -4,19 +4,16 @@ Keras numbers its variables anew in each process (`rm_sprop_1/…`), so tensors 
 weight, slot/layer/variable for what the optimizer keeps of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 import numpy as np
-import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.config import RunConfig
 from trainer.models.registry import build_for_training
-
-Tensors = dict[str, npt.NDArray[Any]]
+from trainer.tensors import Arrays, Model, Optimizer, Strategy, Tensors, Variable, Variables
 
 INITIAL_LOSS_SCALE = 2.0**15
 
@@ -25,12 +22,12 @@ INITIAL_LOSS_SCALE = 2.0**15
 class Learner:
     """Variables by name. `ema` and `loss_scale` are empty unless the configuration uses them."""
 
-    model: Any
-    optimizer: Any
-    weights: Mapping[str, Any]
-    slots: Mapping[str, Any]
-    ema: Mapping[str, Any]
-    loss_scale: Mapping[str, Any]
+    model: Model
+    optimizer: Optimizer
+    weights: Variables
+    slots: Variables
+    ema: Variables
+    loss_scale: Variables
 
     @property
     def parameters(self) -> int:
@@ -38,7 +35,7 @@ class Learner:
         return sum(int(np.prod(variable.shape)) for variable in self.weights.values())
 
 
-def build_learner(config: RunConfig, classes: int, strategy: Any) -> Learner:
+def build_learner(config: RunConfig, classes: int, strategy: Strategy) -> Learner:
     """Build model and optimizer under the strategy, with weights that depend on the seed alone."""
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
@@ -60,7 +57,7 @@ def build_learner(config: RunConfig, classes: int, strategy: Any) -> Learner:
     return Learner(model, optimizer, weights, _slots(model, optimizer), ema, loss_scale)
 
 
-def _optimizer(config: RunConfig) -> Any:
+def _optimizer(config: RunConfig) -> Optimizer:
     # Learning rate, clipping, weight decay, moving average and loss scale are the step's own: Keras applies them
     # replica by replica.
     if config.optimizer == "rmsprop":
@@ -70,7 +67,7 @@ def _optimizer(config: RunConfig) -> Any:
     return keras.optimizers.Adam()
 
 
-def _weight_name(model: Any, variable: Any) -> str:
+def _weight_name(model: Model, variable: Variable) -> str:
     for layer in model.layers:
         for own in layer.trainable_variables:
             if own is variable:
@@ -78,7 +75,7 @@ def _weight_name(model: Any, variable: Any) -> str:
     raise LookupError(f"{variable.path} belongs to no layer of {model.name}")
 
 
-def _slots(model: Any, optimizer: Any) -> dict[str, Any]:
+def _slots(model: Model, optimizer: Optimizer) -> Variables:
     """Optimizer variables by name; Keras names a slot after the path of its weight and the slot."""
     owners = {v.path.replace("/", "_") + "_": _weight_name(model, v) for v in model.trainable_variables}
     named = {}
@@ -95,7 +92,7 @@ def _slots(model: Any, optimizer: Any) -> dict[str, Any]:
     return named
 
 
-def groups(learner: Learner) -> dict[str, Mapping[str, Any]]:
+def groups(learner: Learner) -> Mapping[str, Variables]:
     """All variables, as a checkpoint groups them; empty groups are left out."""
     every = {
         "weights": learner.weights,
@@ -106,23 +103,23 @@ def groups(learner: Learner) -> dict[str, Mapping[str, Any]]:
     return {name: variables for name, variables in every.items() if variables}
 
 
-def snapshot(variables: Mapping[str, Any]) -> Tensors:
+def copy_to_host(variables: Variables) -> Arrays:
     """Copy variables to the host: C-contiguous numpy arrays of their own memory, which `numpy()` already gives."""
-    return {name: np.asarray(_local(variable).numpy(), order="C") for name, variable in variables.items()}
+    return {name: np.asarray(_copies(variable)[0].numpy(), order="C") for name, variable in variables.items()}
 
 
-def hold(variables: Mapping[str, Any]) -> dict[str, Any]:
+def hold(variables: Variables) -> Tensors:
     """Values of variables as they are now, without copying: TensorFlow's tensors do not change, so the next update of a
     variable goes to new memory. Turning them into arrays can be left to another thread."""
-    return {name: _local(variable).read_value() for name, variable in variables.items()}
+    return {name: _copies(variable)[0].read_value() for name, variable in variables.items()}
 
 
-def _local(variable: Any) -> Any:
-    values = getattr(variable, "values", None)
-    return values[0] if values else variable
+def _copies(variable: Variable) -> Sequence[Variable]:
+    """One for each replica of this worker."""
+    return getattr(variable, "values", None) or (variable,)
 
 
-def restore(variables: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
+def restore(variables: Variables, tensors: Tensors) -> None:
     """Assign arrays, or tensors of `hold`, to variables on every replica.
 
     Raises:
@@ -138,10 +135,10 @@ def restore(variables: Mapping[str, Any], tensors: Mapping[str, Any]) -> None:
                 f"tensor {name!r} is {array.dtype}{array.shape}, expected {variable.dtype.name}{tuple(variable.shape)}"
             )
     for name, variable in variables.items():
-        for copy in getattr(variable, "values", None) or (variable,):
+        for copy in _copies(variable):
             copy.assign(tensors[name])
 
 
-def evaluated(learner: Learner) -> Mapping[str, Any]:
+def evaluated(learner: Learner) -> Variables:
     """The weights that are validated, kept as best and exported: the moving average where there is one."""
     return learner.ema or learner.weights

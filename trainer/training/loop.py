@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow as tf
 
@@ -20,10 +19,11 @@ from trainer.data.order import Layout, Schedule
 from trainer.data.pipeline import Feed, evaluation_feeds, prefetched, training_feeds
 from trainer.exits import Exit, ExitError
 from trainer.process.signals import StopRequest, stop_code
+from trainer.tensors import Array, Vector
 from trainer.training.agreement import blamed
 from trainer.training.checkpoint import Snapshot
 from trainer.training.feeding import to_devices
-from trainer.training.learner import Learner, evaluated, groups, hold, restore, snapshot
+from trainer.training.learner import Learner, copy_to_host, evaluated, groups, hold, restore
 from trainer.training.schedule import learning_rate
 from trainer.training.state import Length, LoopState, Sums, after_step, after_validation, finished, validation_due
 from trainer.training.step import (
@@ -31,7 +31,9 @@ from trainer.training.step import (
     LOSS,
     STOP,
     WEIGHT,
+    EvaluationStep,
     StepResult,
+    TrainStep,
     augmentation_of,
     build_evaluation_step,
     build_train_step,
@@ -101,8 +103,8 @@ class Task:
 
 @dataclass(frozen=True)
 class _Compiled:
-    train_step: Callable[[Any, Any, Any], StepResult]
-    evaluation_step: Callable[[Any], Any]
+    train_step: TrainStep
+    evaluation_step: EvaluationStep
     first_step: int  # compiles, so its time says nothing
 
 
@@ -220,8 +222,8 @@ def _steps(
     asked = 0.0  # the first step with a stop request tells, so that all ranks take the same code from it
     for step in range(state.step, until):
         rate = learning_rate(task.config, step, task.length.total_steps)
-        feed = to_devices(task.distribution, next(feeds), stop.weight)
-        pending.append((compiled.train_step(feed, tf.constant(step, tf.int64), tf.constant(rate, tf.float32)), rate))
+        rows = to_devices(task.distribution, next(feeds), stop.weight)
+        pending.append((compiled.train_step(rows, tf.constant(step, tf.int64), tf.constant(rate, tf.float32)), rate))
         # The first step of a process compiles: it is awaited, so that its time is not that of the ones after it.
         now = step + 1 == until or step == compiled.first_step
         while pending and (len(pending) > LAG or asked or now):
@@ -244,7 +246,7 @@ def _steps(
     return state
 
 
-def _settled(task: Task, state: LoopState, sums: Any, applied: bool, seconds: float | None) -> LoopState:
+def _settled(task: Task, state: LoopState, sums: Array, applied: bool, seconds: float | None) -> LoopState:
     """The state after one step's global sums. A loss scale may skip an update; nothing else may."""
     if not math.isfinite(sums[LOSS]) or not (applied or task.learner.loss_scale):
         raise _NotFinite(f"the loss or its gradient is not finite at step {state.step + 1}")
@@ -254,9 +256,9 @@ def _settled(task: Task, state: LoopState, sums: Any, applied: bool, seconds: fl
 def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> LoopState:
     """Evaluate on the validation split, with the moving average where there is one, and record it."""
     learner = task.learner
-    raw = snapshot(learner.weights)
+    raw = copy_to_host(learner.weights)
     if learner.ema:
-        restore(learner.weights, snapshot(learner.ema))
+        restore(learner.weights, copy_to_host(learner.ema))
     try:
         sums = _evaluate(compiled, task, state, stop, hooks)
     finally:
@@ -272,7 +274,7 @@ def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
 
 def _evaluate(compiled: _Compiled, task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Sums:
     batches = -(-len(task.valid) // task.layout.batch_size)
-    pending: deque[Any] = deque()
+    pending: deque[Vector] = deque()
     total = Sums()
     start = time.monotonic()
     feeds = prefetched(evaluation_feeds(task.valid, task.layout, task.distribution.local))

@@ -8,9 +8,8 @@ Fast mode sums with all_reduce. Under --deterministic the batch is cut into fixe
 gathered and added in the order of slices: the same additions in the same order on any number of replicas.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow as tf
 
@@ -18,6 +17,8 @@ from trainer.config import RunConfig
 from trainer.data import augment
 from trainer.data.order import Layout
 from trainer.models.randomness import Draw, drawing
+from trainer.tensors import Flag, Integer, Labels, Logits, Model, PerReplica, Scalar, Strategy, Tensor, Variable, Vector
+from trainer.training.feeding import Rows
 from trainer.training.learner import Learner
 
 # What is summed besides the gradient, by place in the vector.
@@ -27,19 +28,21 @@ SUMS = 4
 LOSS_SCALE_GROWTH_STEPS = 2000.0
 MAX_LOSS_SCALE = 2.0**24
 
-Feed = Mapping[str, Any]
-
 
 @dataclass(frozen=True)
 class StepResult:
-    """Global sums over one batch, on the device: float32 scalars; read them a few steps later."""
+    """Global sums over one batch, on the device; read them a few steps later."""
 
-    sums: Any  # float32 [4]: loss, correct, weight, stop
-    gradient_norm: Any  # of the mean gradient, before clipping
-    finite: Any  # bool: the update was applied
+    sums: Vector  # float32 [4]: loss, correct, weight, stop
+    gradient_norm: Scalar  # of the mean gradient, before clipping
+    finite: Flag  # the update was applied
 
 
-def losses_and_hits(logits: Any, labels: Any) -> tuple[Any, Any]:
+TrainStep = Callable[[PerReplica, Integer, Scalar], StepResult]
+EvaluationStep = Callable[[PerReplica], Vector]
+
+
+def losses_and_hits(logits: Logits, labels: Labels) -> tuple[Vector, Vector]:
     """Cross-entropy and correctness of each row: float32 [n], float32 [n].
 
     One logit is the log-odds of class 1 (binary cross-entropy), more are softmax's.
@@ -53,7 +56,7 @@ def losses_and_hits(logits: Any, labels: Any) -> tuple[Any, Any]:
     return losses, tf.cast(hits, tf.float32)
 
 
-def _weighted(losses: Any, hits: Any, weights: Any) -> list[Any]:
+def _weighted(losses: Vector, hits: Vector, weights: Vector) -> list[Scalar]:
     # A padded row's loss may be anything; where() rather than a product keeps even its nan out.
     real = weights > 0
     zero = tf.zeros_like(losses)
@@ -64,12 +67,8 @@ def _weighted(losses: Any, hits: Any, weights: Any) -> list[Any]:
     ]
 
 
-def part_gradient(learner: Learner, config: RunConfig, part: Feed, step: Any) -> Any:
-    """Gradient of the summed loss of one part, flattened, then the part's sums: float32 [parameters + 4].
-
-    A `part` has pixels uint8 [n,h,w,3], transforms float32 [n,8], labels int32 [n], weights float32 [n] and first_row
-    int64.
-    """
+def part_gradient(learner: Learner, config: RunConfig, part: Rows, step: Integer) -> Vector:
+    """Gradient of the summed loss of one part, flattened, then the part's sums: float32 [parameters + 4]."""
     pixels = tf.cast(part["pixels"], tf.float32)
     if augmentation_of(config).any:
         pixels = augment.apply(pixels, part["transforms"])
@@ -89,24 +88,30 @@ def augmentation_of(config: RunConfig) -> augment.Augmentation:
     return augment.Augmentation(config.flip, config.rotation, config.zoom)
 
 
-def split_parts(feed: Feed, layout: Layout) -> list[dict[str, Any]]:
+def split_parts(rows: Rows, layout: Layout) -> list[Rows]:
     """Cut a replica's rows into its parts; the stop request goes with the first."""
-    rows = layout.rows_per_part
-    parts = []
-    for p in range(layout.parts_per_replica):
-        part = {
-            name: feed[name][p * rows : (p + 1) * rows]
-            for name in ("pixels", "transforms", "labels", "weights")
-            if name in feed
-        }
-        part = {name: tf.ensure_shape(value, [rows, *value.shape[1:]]) for name, value in part.items()}
-        part["first_row"] = feed["first_row"] + p * rows
-        part["stop"] = feed["stop"] if p == 0 else tf.zeros_like(feed["stop"])
-        parts.append(part)
-    return parts
+    return [_part(rows, p, layout.rows_per_part) for p in range(layout.parts_per_replica)]
 
 
-def total(vectors: list[Any], layout: Layout, deterministic: bool) -> Any:
+def _part(rows: Rows, p: int, count: int) -> Rows:
+    first = p * count
+
+    def cut(tensor: Tensor) -> Tensor:
+        return tf.ensure_shape(tensor[first : first + count], [count, *tensor.shape[1:]])
+
+    part: Rows = {
+        "pixels": cut(rows["pixels"]),
+        "labels": cut(rows["labels"]),
+        "weights": cut(rows["weights"]),
+        "first_row": rows["first_row"] + first,
+        "stop": rows["stop"] if p == 0 else tf.zeros_like(rows["stop"]),
+    }
+    if "transforms" in rows:
+        part["transforms"] = cut(rows["transforms"])
+    return part
+
+
+def total(vectors: list[Vector], layout: Layout, deterministic: bool) -> Vector:
     """Add up the parts' vectors over all replicas; the same result on each. Call in replica context."""
     context = tf.distribute.get_replica_context()
     if not deterministic:
@@ -121,16 +126,14 @@ def total(vectors: list[Any], layout: Layout, deterministic: bool) -> Any:
     return summed
 
 
-def build_train_step(
-    strategy: Any, learner: Learner, config: RunConfig, layout: Layout
-) -> Callable[[Any, Any, Any], StepResult]:
-    """The compiled step: (feeds of the local replicas, step int64, learning rate float32) → StepResult."""
+def build_train_step(strategy: Strategy, learner: Learner, config: RunConfig, layout: Layout) -> TrainStep:
+    """The compiled step: (Rows of the local replicas, step, learning rate) → StepResult."""
     parameters = learner.parameters
     shapes = [tuple(v.shape) for v in learner.weights.values()]
     sizes = [int(tf.TensorShape(shape).num_elements() or 1) for shape in shapes]
 
-    def replica_step(feed: Feed, step: Any, rate: Any) -> tuple[Any, Any, Any]:
-        vectors = [part_gradient(learner, config, part, step) for part in split_parts(feed, layout)]
+    def replica_step(rows: Rows, step: Integer, rate: Scalar) -> tuple[Vector, Scalar, Flag]:
+        vectors = [part_gradient(learner, config, part, step) for part in split_parts(rows, layout)]
         summed = total(vectors, layout, config.deterministic)
         sums = summed[parameters:]
         mean = summed[:parameters] / tf.maximum(sums[WEIGHT], 1.0)
@@ -144,30 +147,30 @@ def build_train_step(
         return sums, norm, finite
 
     @tf.function(autograph=False)
-    def train_step(feed: Any, step: Any, rate: Any) -> tuple[Any, Any, Any]:
-        sums, norm, finite = strategy.run(replica_step, args=(feed, step, rate))
+    def train_step(rows: PerReplica, step: Integer, rate: Scalar) -> tuple[Vector, Scalar, Flag]:
+        sums, norm, finite = strategy.run(replica_step, args=(rows, step, rate))
         return _first(strategy, sums), _first(strategy, norm), _first(strategy, finite)
 
-    def run(feed: Any, step: Any, rate: Any) -> StepResult:
-        return StepResult(*train_step(feed, step, rate))
+    def run(rows: PerReplica, step: Integer, rate: Scalar) -> StepResult:
+        return StepResult(*train_step(rows, step, rate))
 
     return run
 
 
-def _first(strategy: Any, value: Any) -> Any:
+def _first(strategy: Strategy, value: PerReplica) -> Tensor:
     """One replica's copy of a value that is the same on all."""
     return strategy.experimental_local_results(value)[0]
 
 
-def _update(learner: Learner, config: RunConfig, gradients: list[Any], rate: Any, finite: Any) -> None:
+def _update(learner: Learner, config: RunConfig, gradients: list[Tensor], rate: Scalar, finite: Flag) -> None:
     """Apply identical gradients on every replica, or nothing at all when they are not finite. Replica context.
 
     `optimizer.apply` would sum over the replicas once more, so the optimizer's update_step is called on each replica's
     own copy, as Keras does itself.
     """
 
-    def one(copy: Any, gradient: Any, average: Any, ok: Any, at: Any) -> Any:
-        def apply() -> Any:
+    def one(copy: Variable, gradient: Tensor, average: Variable | None, ok: Flag, at: Scalar) -> Tensor:
+        def apply() -> Tensor:
             if config.weight_decay and len(copy.shape) > 1:
                 copy.assign_sub(copy * config.weight_decay * at)
             learner.optimizer.update_step(gradient, copy, at)
@@ -177,7 +180,7 @@ def _update(learner: Learner, config: RunConfig, gradients: list[Any], rate: Any
 
         return tf.cond(ok, apply, lambda: tf.constant(0))
 
-    def every(strategy: Any, gradients: list[Any], at: Any, ok: Any) -> None:
+    def every(strategy: Strategy, gradients: list[PerReplica], at: PerReplica, ok: PerReplica) -> None:
         for (name, variable), gradient in zip(learner.weights.items(), gradients, strict=True):
             average = learner.ema.get(name)
             strategy.extended.update(variable, one, args=(gradient, average, ok, at), group=False)
@@ -190,11 +193,11 @@ def _update(learner: Learner, config: RunConfig, gradients: list[Any], rate: Any
     tf.distribute.get_replica_context().merge_call(every, args=(gradients, rate, finite))
 
 
-def _count(copy: Any, ok: Any) -> Any:
+def _count(copy: Variable, ok: Flag) -> Tensor:
     return copy.assign_add(tf.cast(ok, copy.dtype))
 
 
-def _rescale(scale: Any, good_steps: Any, ok: Any) -> Any:
+def _rescale(scale: Variable, good_steps: Variable, ok: Flag) -> Tensor:
     """Dynamic loss scaling (Micikevicius et al. 2018): halve on overflow, double after 2,000 good steps."""
     counted = tf.where(ok, good_steps + 1.0, 0.0)
     grow = counted >= LOSS_SCALE_GROWTH_STEPS
@@ -203,19 +206,19 @@ def _rescale(scale: Any, good_steps: Any, ok: Any) -> Any:
     return scale.assign(tf.clip_by_value(wanted, 1.0, MAX_LOSS_SCALE))
 
 
-def build_evaluation_step(strategy: Any, model: Any, layout: Layout, deterministic: bool) -> Callable[[Any], Any]:
-    """The compiled evaluation step: feeds of the local replicas → global sums, float32 [4]."""
+def build_evaluation_step(strategy: Strategy, model: Model, layout: Layout, deterministic: bool) -> EvaluationStep:
+    """The compiled evaluation step: Rows of the local replicas → global sums, float32 [4]."""
 
-    def replica_step(feed: Feed) -> Any:
+    def replica_step(rows: Rows) -> Vector:
         vectors = []
-        for part in split_parts(feed, layout):
+        for part in split_parts(rows, layout):
             out = model(tf.cast(part["pixels"], tf.float32), training=False)
             losses, hits = losses_and_hits(out, part["labels"])
             vectors.append(tf.stack([*_weighted(losses, hits, part["weights"]), part["stop"]]))
         return total(vectors, layout, deterministic)
 
     @tf.function(autograph=False)
-    def evaluation_step(feed: Any) -> Any:
-        return _first(strategy, strategy.run(replica_step, args=(feed,)))
+    def evaluation_step(rows: PerReplica) -> Vector:
+        return _first(strategy, strategy.run(replica_step, args=(rows,)))
 
     return evaluation_step

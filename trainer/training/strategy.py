@@ -1,11 +1,9 @@
 """Topology and devices → threads, precision and a tf.distribute strategy with its communication chosen explicitly."""
 
 import dataclasses
-import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,6 +11,7 @@ import tensorflow as tf
 from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
 from trainer.process.container import local_workers, processors
+from trainer.tensors import PhysicalDevice, Strategy
 from trainer.workers.topology import Topology, tf_config
 
 
@@ -29,27 +28,27 @@ class Distribution:
     """A strategy, its name, the replicas of all workers together, the global numbers of those on this worker, and its
     devices."""
 
-    strategy: Any
+    strategy: Strategy
     name: str
     replicas: int
     local: range
     devices: tuple[str, ...]
 
 
-def threads_of(config: RunConfig) -> int:
+def threads_of(config: RunConfig, environment: Mapping[str, str]) -> int:
     """Threads within one op. One under --deterministic, so that no sum depends on the machine's cores."""
     if config.deterministic:
         return 1
-    return config.threads or max(1, processors() // local_workers(os.environ))
+    return config.threads or max(1, processors() // local_workers(environment))
 
 
-def configure(config: RunConfig) -> Devices:
+def configure(config: RunConfig, environment: Mapping[str, str]) -> Devices:
     """Set threads, determinism and devices of this process; call once, before any op.
 
     Raises:
         ExitError: 78 when GPUs are asked for and not there; 64 for a count of devices that cannot be had.
     """
-    tf.config.threading.set_intra_op_parallelism_threads(threads_of(config))
+    tf.config.threading.set_intra_op_parallelism_threads(threads_of(config, environment))
     tf.config.threading.set_inter_op_parallelism_threads(config.threads or processors())
     if config.deterministic:
         tf.config.experimental.enable_op_determinism()
@@ -71,7 +70,7 @@ def configure(config: RunConfig) -> Devices:
     return Devices("CPU", tuple(f"/cpu:{i}" for i in range(count)))
 
 
-def _use_gpus(config: RunConfig, gpus: list[Any]) -> Devices:
+def _use_gpus(config: RunConfig, gpus: list[PhysicalDevice]) -> Devices:
     if config.devices > len(gpus):
         raise ExitError(Exit.NO_ACCELERATOR, f"--devices is {config.devices}, but TensorFlow sees {len(gpus)} GPUs")
     chosen = gpus[: config.devices or len(gpus)]
@@ -105,6 +104,9 @@ def _cpu_flags() -> set[str]:
 
 def distribute(topology: Topology, devices: Devices, environment: MutableMapping[str, str]) -> Distribution:
     """The strategy for this topology: none, MirroredStrategy, or MultiWorkerMirroredStrategy.
+
+    Several workers are told of each other in the environment's TF_CONFIG, where TensorFlow looks for it, so that
+    `environment` has to be this process's own.
 
     Collectives are RING on CPUs and NCCL on GPUs: AUTO has been seen to choose differently on two workers and hang
     (tensorflow#120987).

@@ -23,7 +23,8 @@ from trainer.exits import ExitError
 from trainer.training.strategy import configure, distribute
 from trainer.workers.topology import from_environment
 from trainer.training.agreement import agree, leave_together
-distribution = distribute(from_environment(os.environ), configure(RunConfig(accelerator="cpu")), os.environ)
+devices = configure(RunConfig(accelerator="cpu"), os.environ)
+distribution = distribute(from_environment(os.environ), devices, os.environ)
 print("replicas", distribution.replicas, list(distribution.local))
 agree(distribution, "seed", "same")
 print("agreed")

@@ -26,10 +26,10 @@ from trainer.training.checkpoint import (
     Unusable,
     decode,
     encode,
-    folder,
     newest,
     prune,
     read,
+    step_name,
     sweep,
     write,
 )
@@ -68,7 +68,7 @@ def storage(root: Path) -> Storage:
 
 def save(storage: Storage, *steps: int) -> None:
     for step in steps:
-        write(storage, folder(step), snapshot(step))
+        write(storage, step_name(step), snapshot(step))
 
 
 def contents(root: Path) -> dict[str, bytes]:
@@ -243,7 +243,7 @@ def test_of_two_that_save_at_one_place_one_fails_and_the_other_is_whole(storage:
 
 
 def file_of(root: Path, step: int) -> Path:
-    (path,) = (root / folder(step)).glob("*.safetensors")
+    (path,) = (root / step_name(step)).glob("*.safetensors")
     return path
 
 
@@ -277,29 +277,29 @@ def file_of_another_step(root: Path) -> None:
 
 
 def truncate_manifest(root: Path) -> None:
-    path = root / folder(9) / MANIFEST
+    path = root / step_name(9) / MANIFEST
     path.write_bytes(path.read_bytes()[:-40])
 
 
 def empty_manifest(root: Path) -> None:
-    (root / folder(9) / MANIFEST).write_bytes(b"")
+    (root / step_name(9) / MANIFEST).write_bytes(b"")
 
 
 def foreign_manifest(root: Path) -> None:
-    (root / folder(9) / MANIFEST).write_text("[1, 2]")
+    (root / step_name(9) / MANIFEST).write_text("[1, 2]")
 
 
 def manifest_of_another_step(root: Path) -> None:
-    shutil.copy(root / folder(6) / MANIFEST, root / folder(9) / MANIFEST)
+    shutil.copy(root / step_name(6) / MANIFEST, root / step_name(9) / MANIFEST)
 
 
 def folder_of_another_step(root: Path) -> None:
-    shutil.rmtree(root / folder(9))
-    shutil.copytree(root / folder(3), root / folder(9))
+    shutil.rmtree(root / step_name(9))
+    shutil.copytree(root / step_name(3), root / step_name(9))
 
 
 def later_schema(root: Path) -> None:
-    path = root / folder(9) / MANIFEST
+    path = root / step_name(9) / MANIFEST
     path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
 
 
@@ -319,7 +319,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_taken(
     found = newest(storage)
     assert found.snapshot is not None
     assert same(found.snapshot, snapshot(6))
-    assert found.refused == (folder(9),)
+    assert found.refused == (step_name(9),)
     assert f"checkpoint {storage.uri}/step-000000009 refused: " in caplog.text
 
 
@@ -342,7 +342,7 @@ def test_when_none_is_left_it_is_74_and_nothing_is_overwritten(
 
 def test_every_flipped_bit_of_a_manifest_is_noticed(storage: Storage) -> None:
     save(storage, 9)
-    good = storage.read(f"{folder(9)}/{MANIFEST}")
+    good = storage.read(f"{step_name(9)}/{MANIFEST}")
     original, unnoticed = json.loads(good), []
 
     class Flipped(Recorder):
@@ -357,7 +357,7 @@ def test_every_flipped_bit_of_a_manifest_is_noticed(storage: Storage) -> None:
         data[bit // 8] ^= 1 << bit % 8
         flipped.text = bytes(data)
         try:
-            read(flipped, folder(9))
+            read(flipped, step_name(9))
         except Unusable:
             continue
         if json.loads(flipped.text) != original:  # in white space it does not matter
@@ -368,12 +368,12 @@ def test_every_flipped_bit_of_a_manifest_is_noticed(storage: Storage) -> None:
 @pytest.mark.parametrize("name", ["../step-000000003/x", "/etc/passwd", "a\nb", ""])
 def test_a_manifest_that_points_elsewhere_is_unusable(storage: Storage, root: Path, name: str) -> None:
     save(storage, 9)
-    path = root / folder(9) / MANIFEST
+    path = root / step_name(9) / MANIFEST
     manifest = json.loads(path.read_text())
     manifest["files"][0]["name"] = name
     path.write_bytes(checkpoint.sealed(manifest))
     with pytest.raises(Unusable):
-        read(storage, folder(9))
+        read(storage, step_name(9))
 
 
 def test_no_checkpoint_at_all_is_none(storage: Storage) -> None:
@@ -385,7 +385,7 @@ def test_a_folder_that_was_never_completed_is_passed_over(
 ) -> None:
     caplog.set_level("INFO")
     save(storage, 9)
-    (root / folder(9) / MANIFEST).unlink()
+    (root / step_name(9) / MANIFEST).unlink()
     assert newest(storage).snapshot is None
     save(storage, 6)
     found = newest(storage).snapshot
@@ -398,7 +398,7 @@ def test_a_folder_that_was_never_completed_is_passed_over(
 def test_a_save_that_fails_leaves_nothing_to_restore(storage: Storage, fail_at: int) -> None:
     save(storage, 6)
     with pytest.raises(StorageFailed):
-        write(Recorder(storage, fail_at), folder(9), snapshot(9))
+        write(Recorder(storage, fail_at), step_name(9), snapshot(9))
     found = newest(storage).snapshot
     assert found is not None
     assert found.state.step == 6
@@ -423,8 +423,8 @@ def test_storage_that_is_away_is_not_taken_for_no_checkpoint(storage: Storage) -
 
 
 def test_folders_are_named_so_that_they_sort() -> None:
-    assert folder(1234) == "step-000001234"
-    assert sorted(map(folder, [10**8, 9, 10, 0])) == list(map(folder, [0, 9, 10, 10**8]))
+    assert step_name(1234) == "step-000001234"
+    assert sorted(map(step_name, [10**8, 9, 10, 0])) == list(map(step_name, [0, 9, 10, 10**8]))
 
 
 def steps(root: Path) -> list[int]:
@@ -435,12 +435,12 @@ def test_pruning_keeps_the_newest(storage: Storage, root: Path) -> None:
     save(storage, 1, 2, 3, 4, 5)
     prune(storage, 2, newest_step=5)
     assert steps(root) == [4, 5]
-    assert same(read(storage, folder(4)), snapshot(4))
+    assert same(read(storage, step_name(4)), snapshot(4))
 
 
 def test_pruning_does_not_count_what_was_never_completed(storage: Storage, root: Path) -> None:
     save(storage, 1, 2, 3, 4)
-    (root / folder(4) / MANIFEST).unlink()
+    (root / step_name(4) / MANIFEST).unlink()
     prune(storage, 2, newest_step=4)
     assert steps(root) == [2, 3, 4]
 
@@ -465,8 +465,8 @@ def test_pruning_spares_what_another_writer_has_replaced(storage: Storage) -> No
     class Late(Recorder):
         def delete(self, name: str, *, if_generation: str | None = None) -> None:
             if not self.deleted:
-                write(storage, folder(1), dataclasses.replace(snapshot(1, seed=5)))
+                write(storage, step_name(1), dataclasses.replace(snapshot(1, seed=5)))
             super().delete(name, if_generation=if_generation)
 
     prune(Late(storage), 1, newest_step=2)
-    assert same(read(storage, folder(1)), snapshot(1, seed=5))
+    assert same(read(storage, step_name(1)), snapshot(1, seed=5))

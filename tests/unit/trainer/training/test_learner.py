@@ -5,14 +5,14 @@ import pytest
 import tensorflow as tf
 
 from trainer.config import RunConfig
-from trainer.training.learner import build_learner, evaluated, groups, restore, snapshot
+from trainer.training.learner import build_learner, copy_to_host, evaluated, groups, restore
 
 SMALL = RunConfig(model="small", image_size=32, optimizer="adam", ema=0.9, precision="float32")
 
 
-def test_a_snapshot_does_not_change_with_the_variables_it_was_taken_of() -> None:
+def test_a_copy_does_not_change_with_the_variables_it_was_taken_of() -> None:
     variable = tf.Variable(np.arange(6.0, dtype=np.float32).reshape(2, 3))
-    taken = snapshot({"v": variable})
+    taken = copy_to_host({"v": variable})
     variable.assign_add(tf.ones([2, 3]))
     np.testing.assert_array_equal(taken["v"], np.arange(6.0).reshape(2, 3))
     assert taken["v"].flags.c_contiguous
@@ -32,7 +32,7 @@ def test_tensors_are_named_by_layer_and_slot_and_not_by_keras_numbers() -> None:
 def test_first_weights_depend_on_the_seed_alone() -> None:
     def weights(seed: int) -> bytes:
         learner = build_learner(RunConfig(model="small", image_size=32, seed=seed), 2, tf.distribute.get_strategy())
-        return b"".join(array.tobytes() for array in snapshot(learner.weights).values())
+        return b"".join(array.tobytes() for array in copy_to_host(learner.weights).values())
 
     assert weights(1) == weights(1)
     assert weights(1) != weights(2)

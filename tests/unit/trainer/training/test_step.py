@@ -17,7 +17,7 @@ from trainer.data.pipeline import Feed
 from trainer.models import registry
 from trainer.models.network import DropoutLayer, Network
 from trainer.training.feeding import to_devices
-from trainer.training.learner import Learner, build_learner, restore, snapshot
+from trainer.training.learner import Learner, build_learner, copy_to_host, restore
 from trainer.training.loop import lay_out
 from trainer.training.step import CORRECT, LOSS, WEIGHT, build_evaluation_step, build_train_step
 from trainer.training.strategy import Devices, Distribution, distribute, set_precision
@@ -127,12 +127,12 @@ def one_step(
     distribution = on(replicas)
     learner = build_learner(config, 2, distribution.strategy)
     if scale is not None:
-        restore(learner.loss_scale, {**snapshot(learner.loss_scale), "scale": np.array(scale, np.float32)})
+        restore(learner.loss_scale, {**copy_to_host(learner.loss_scale), "scale": np.array(scale, np.float32)})
     if poison is not None:
-        restore(learner.weights, {**snapshot(learner.weights), "logits/bias": np.array([poison], np.float32)})
+        restore(learner.weights, {**copy_to_host(learner.weights), "logits/bias": np.array([poison], np.float32)})
     layout = lay_out(dataclasses.replace(config, batch_size=max(given.real, config.batch_size)), replicas)
     step = build_train_step(distribution.strategy, learner, config, layout)
-    before = snapshot(learner.weights)
+    before = copy_to_host(learner.weights)
     result = step(to_devices(distribution, feeds(given, layout), 0.0), tf.constant(5, tf.int64), tf.constant(1.0))
     copies = {
         name: [copy.numpy().tobytes() for copy in (getattr(v, "values", None) or (v,))]
@@ -143,7 +143,7 @@ def one_step(
         bool(result.finite.numpy()),
         float(result.gradient_norm.numpy()),
         before,
-        snapshot(learner.weights),
+        copy_to_host(learner.weights),
         copies,
         learner,
     )
@@ -234,7 +234,7 @@ def test_overflow_on_one_replica_skips_the_update_on_all(replicas: int) -> None:
         assert set(copies) == {outcome.before[name].tobytes()}, f"{name} changed on some replica"
     scale = outcome.learner.loss_scale["scale"]
     assert [float(copy.numpy()) for copy in scale.values] == [2.0**23] * replicas
-    assert int(snapshot({"n": outcome.learner.slots["iterations"]})["n"]) == 0
+    assert int(copy_to_host({"n": outcome.learner.slots["iterations"]})["n"]) == 0
 
 
 def test_loss_scale_does_not_change_the_gradient() -> None:
@@ -253,12 +253,12 @@ def test_a_step_that_is_not_finite_is_not_applied(replicas: int) -> None:
     outcome = one_step(config, replicas, batch(config, 32, 32), poison=float("nan"))
     assert not outcome.applied
     assert {n: a.tobytes() for n, a in outcome.after.items()} == {n: a.tobytes() for n, a in outcome.before.items()}
-    assert int(snapshot({"n": outcome.learner.slots["iterations"]})["n"]) == 0
+    assert int(copy_to_host({"n": outcome.learner.slots["iterations"]})["n"]) == 0
 
 
 def test_iterations_count_applied_updates() -> None:
     outcome = one_step(asked(optimizer="adam"), 2, batch(asked(), 32, 32))
-    assert int(snapshot({"n": outcome.learner.slots["iterations"]})["n"]) == 1
+    assert int(copy_to_host({"n": outcome.learner.slots["iterations"]})["n"]) == 1
 
 
 def test_weight_decay_is_decoupled_and_leaves_biases() -> None:
@@ -272,7 +272,7 @@ def test_weight_decay_is_decoupled_and_leaves_biases() -> None:
 def test_moving_average_follows_the_weights() -> None:
     config = asked(ema=0.9)
     outcome = one_step(config, 2, batch(config, 32, 32))
-    average = snapshot(outcome.learner.ema)
+    average = copy_to_host(outcome.learner.ema)
     for name in outcome.before:
         np.testing.assert_allclose(
             average[name], 0.9 * outcome.before[name] + 0.1 * outcome.after[name], rtol=1e-4, atol=1e-6

@@ -1,0 +1,36 @@
+"""What TensorFlow's and Keras's objects are called in signatures, with dtype and shape where they are fixed.
+
+To mypy all of them are Any: TensorFlow has no complete types, and following its sources takes minutes. So the names are
+for readers, and nothing checks them.
+"""
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy.typing as npt
+
+Tensor: TypeAlias = Any  # any dtype and shape; in Keras's functional API the symbolic ones too
+Scalar: TypeAlias = Tensor  # float32 []
+Integer: TypeAlias = Tensor  # int64 []
+Flag: TypeAlias = Tensor  # bool []
+Vector: TypeAlias = Tensor  # float32 [n]
+Logits: TypeAlias = Tensor  # float32 [n, 1 or classes]
+Labels: TypeAlias = Tensor  # int32 [n]
+
+# A variable, or the mirrored copies of one. In the functions that `extended.update` calls: the copy of one replica.
+Variable: TypeAlias = Any
+PerReplica: TypeAlias = Any  # a value a replica of this worker; where there is one replica in all, the value itself
+
+Operation: TypeAlias = Any  # tf.Operation, that others can be made to wait for
+Layer: TypeAlias = Any  # keras.layers.Layer
+Model: TypeAlias = Any  # keras.Model
+Optimizer: TypeAlias = Any  # keras.optimizers.Optimizer
+Strategy: TypeAlias = Any  # tf.distribute.Strategy
+PhysicalDevice: TypeAlias = Any  # tf.config.PhysicalDevice
+
+Array: TypeAlias = npt.NDArray[Any]  # on the host
+
+# By name.
+Variables: TypeAlias = Mapping[str, Variable]
+Tensors: TypeAlias = Mapping[str, Tensor]  # arrays too, where what takes them reads np.asarray of each
+Arrays: TypeAlias = Mapping[str, Array]
