@@ -32,14 +32,14 @@ def import_data(request: DataImportRequest) -> int:
     """Split the pictures of an archive, a folder per class or a split, check them and store them.
 
     Raises:
-        ExitError: 64, 65 and 66 as `prepare.recognise`, `prepare.plan` and `prepare.import_pictures`; 74 and 77 from
-            storage.
+        ExitError: 64, 65 and 66 as `prepare.recognise`, `prepare.plan_import` and `prepare.import_pictures`; 74 and 77
+            from storage.
     """
     target = open_storage(request.target, concurrency=CONCURRENCY)
     asked = {split: getattr(request, split) for split in SPLITS}
     with open_contents(request.source, CONCURRENCY) as contents:
         found = prepare.recognise(contents.uri, contents.sizes)
-        wanted = prepare.plan(contents.uri, found, asked, request.order, request.seed)
+        wanted = prepare.plan_import(contents.uri, found, asked, request.order, request.seed)
         quiet.import_tensorflow()
         from trainer.data.picture import check
 

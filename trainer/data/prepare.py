@@ -61,7 +61,7 @@ class Planned:
 
 
 @dataclass(frozen=True)
-class Plan:
+class ImportPlan:
     """Pictures in order of split, then path; `left_over` pictures of the source are not asked for."""
 
     pictures: tuple[Planned, ...]
@@ -119,7 +119,7 @@ def _folder_per_class(pictures: Sequence[str]) -> list[Found]:
     return [Found(name, *name.split("/", 1)) for name in pictures if "/" in name]
 
 
-def plan(uri: str, found: Sequence[Found], asked: Mapping[str, str], order: str, seed: int) -> Plan:
+def plan_import(uri: str, found: Sequence[Found], asked: Mapping[str, str], order: str, seed: int) -> ImportPlan:
     """Which picture goes where; disjoint by name, and the same for the same arguments on any machine.
 
     Args:
@@ -154,7 +154,7 @@ def plan(uri: str, found: Sequence[Found], asked: Mapping[str, str], order: str,
             raise ExitError(
                 Exit.BAD_DATA, f"{uri}: {first.name!r} and {second.name!r} would both be stored as {first.path!r}"
             )
-    return Plan(tuple(pictures), len(found) - len(pictures))
+    return ImportPlan(tuple(pictures), len(found) - len(pictures))
 
 
 def share(split: str, text: str) -> Fraction | int:
@@ -212,7 +212,7 @@ def _shown(size: Fraction | int) -> str:
 
 
 def import_pictures(
-    contents: Contents, wanted: Plan, target: Storage, check: Check, on_done: Callable[[], None]
+    contents: Contents, wanted: ImportPlan, target: Storage, check: Check, on_done: Callable[[], None]
 ) -> Imported:
     """Checks and stores the planned pictures, many at a time, and the index last; what is there already stays.
 
@@ -305,7 +305,7 @@ def is_stored(target: Storage, stat: Stat | None, size: int, checksum: int) -> b
     return known == checksum
 
 
-def _require_own(target: Storage, there: Iterable[str], wanted: Plan) -> None:
+def _require_own(target: Storage, there: Iterable[str], wanted: ImportPlan) -> None:
     """The target may hold what this import stores, and files that are no pictures of a split."""
     own = {picture.path for picture in wanted.pictures}
     other = sorted(name for name in there if name not in own and (name.startswith(SHARDS) or is_in_a_split(name)))
@@ -327,7 +327,7 @@ def _require_sound(
     uri: str,
     target: Storage,
     there: Mapping[str, Stat],
-    wanted: Plan,
+    wanted: ImportPlan,
     dropped: Sequence[tuple[str, str]],
     rejected: Sequence[tuple[str, str]],
 ) -> None:

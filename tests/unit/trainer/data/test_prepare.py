@@ -11,7 +11,7 @@ from tests.pictures import archive, jpeg, kaggle_archive, kaggle_pictures, write
 from trainer.data.contents import open_contents
 from trainer.data.index import decode
 from trainer.data.picture import check
-from trainer.data.prepare import Found, Imported, Plan, import_pictures, plan, recognise, share
+from trainer.data.prepare import Found, Imported, ImportPlan, import_pictures, plan_import, recognise, share
 from trainer.data.split import SPLITS, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
@@ -28,7 +28,7 @@ def imported(
     on_done: Callable[[], None] = lambda: None,
 ) -> Imported:
     with open_contents(str(source), 8) as contents:
-        wanted = plan(contents.uri, recognise(contents.uri, contents.sizes), asked, order, seed)
+        wanted = plan_import(contents.uri, recognise(contents.uri, contents.sizes), asked, order, seed)
         return import_pictures(contents, wanted, open_storage(str(target)), check, on_done)
 
 
@@ -50,7 +50,7 @@ def found(number: int) -> list[Found]:
     ]
 
 
-def paths(made: Plan, split: str, label: str = "cats") -> list[str]:
+def paths(made: ImportPlan, split: str, label: str = "cats") -> list[str]:
     return [one.path for one in made.pictures if one.path.startswith(f"{split}/{label}/")]
 
 
@@ -61,10 +61,10 @@ def test_counts_are_kept_and_splits_are_disjoint_and_the_order_of_the_listing_do
     total = sum(asked) + more
     wanted = dict(zip(SPLITS, map(str, asked), strict=True))
     listed = found(total)
-    made = plan("x", listed, wanted, order, seed)
+    made = plan_import("x", listed, wanted, order, seed)
     shuffled = list(listed)
     shuffle.shuffle(shuffled)  # type: ignore[attr-defined]
-    assert plan("x", shuffled, wanted, order, seed) == made
+    assert plan_import("x", shuffled, wanted, order, seed) == made
     for label in ("cats", "dogs"):
         assert [len(paths(made, split, label)) for split in SPLITS] == list(asked)
     assert len({one.name for one in made.pictures}) == len(made.pictures) == 2 * sum(asked)
@@ -74,7 +74,7 @@ def test_counts_are_kept_and_splits_are_disjoint_and_the_order_of_the_listing_do
 @given(fractions, st.integers(40, 400))
 def test_shares_come_out_within_one_picture_and_never_overlap(shares: list[str], total: int) -> None:
     assume(min(float(one) for one in shares) * total >= 1)
-    made = plan("x", found(total), dict(zip(SPLITS, shares, strict=True)), "name", 0)
+    made = plan_import("x", found(total), dict(zip(SPLITS, shares, strict=True)), "name", 0)
     for split, part in zip(SPLITS, shares, strict=True):
         assert abs(len(paths(made, split)) - float(part) * total) <= 1
     assert len({one.name for one in made.pictures}) == len(made.pictures)
@@ -82,32 +82,32 @@ def test_shares_come_out_within_one_picture_and_never_overlap(shares: list[str],
 
 def test_a_share_that_gives_no_picture_is_told() -> None:
     with pytest.raises(ExitError, match=r"class 'cats' has 10 pictures: none is left for test") as raised:
-        plan("x", found(10), {"train": "0.9", "valid": "0.06", "test": "0.01"}, "name", 0)
+        plan_import("x", found(10), {"train": "0.9", "valid": "0.06", "test": "0.01"}, "name", 0)
     assert raised.value.code == Exit.BAD_DATA
 
 
 @pytest.mark.parametrize("total", [10, 101, 999])
 def test_shares_of_a_whole_leave_nothing_over(total: int) -> None:
-    assert plan("x", found(total), {"train": "0.8", "valid": "0.1", "test": "0.1"}, "name", 0).left_over == 0
+    assert plan_import("x", found(total), {"train": "0.8", "valid": "0.1", "test": "0.1"}, "name", 0).left_over == 0
 
 
 def test_kaggles_names_are_taken_in_order_of_their_numbers() -> None:
-    made = plan("x", found(12), {"train": "10", "valid": "1", "test": "1"}, "name", 0)
+    made = plan_import("x", found(12), {"train": "10", "valid": "1", "test": "1"}, "name", 0)
     assert {one.rpartition(".")[0] for one in paths(made, "train")} == {f"train/cats/cat.{i}" for i in range(10)}
     assert paths(made, "valid") == ["valid/cats/cat.10.jpg"]
     assert paths(made, "test") == ["test/cats/cat.11.jpg"]
 
 
 def test_the_articles_numbers_are_the_default() -> None:
-    made = plan("x", found(2500), {}, "name", 0)
+    made = plan_import("x", found(2500), {}, "name", 0)
     assert [len(paths(made, split)) for split in SPLITS] == [1000, 500, 500]
     assert made.left_over == 1000
 
 
 def test_a_random_order_is_another_with_another_seed_and_moves_nobody_when_one_is_added() -> None:
-    first = plan("x", found(50), {"train": "20", "valid": "5", "test": "5"}, "random", 1)
-    assert paths(first, "train") != paths(plan("x", found(50), ASK, "random", 2), "train")
-    more = plan("x", found(51), {"train": "20", "valid": "5", "test": "5"}, "random", 1)
+    first = plan_import("x", found(50), {"train": "20", "valid": "5", "test": "5"}, "random", 1)
+    assert paths(first, "train") != paths(plan_import("x", found(50), ASK, "random", 2), "train")
+    more = plan_import("x", found(51), {"train": "20", "valid": "5", "test": "5"}, "random", 1)
     assert len(set(paths(first, "train")) - set(paths(more, "train"))) <= 1
 
 
@@ -120,7 +120,7 @@ def test_a_size_that_cannot_be_names_its_flag(text: str) -> None:
 
 def test_a_class_with_too_few_pictures_is_told_with_what_to_do() -> None:
     with pytest.raises(ExitError, match=r"class 'cats' has 4 pictures.*--train 3, --valid 1, --test 1") as raised:
-        plan("x", found(4), ASK, "name", 0)
+        plan_import("x", found(4), ASK, "name", 0)
     assert raised.value.code == Exit.BAD_DATA
 
 
@@ -158,7 +158,7 @@ def test_what_is_no_source_is_told(listed: list[str], code: Exit, words: str) ->
 def test_two_pictures_for_one_path_are_refused() -> None:
     twice = [*found(5), Found("cat.1.jpg", "cats", "cat.1.jpg")]
     with pytest.raises(ExitError, match=r"would both be stored as 'train/cats/cat\.1\.jpg'"):
-        plan("x", twice, ASK, "name", 0)
+        plan_import("x", twice, ASK, "name", 0)
 
 
 # --- archives --------------------------------------------------------------------------------------------------------
