@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.config import RunConfig
+from trainer.contract import MANIFEST
 from trainer.data.demo import DemoSize, write_demo
 from trainer.recipes import RECIPES
 from trainer.requests import SCHEMA, to_json
@@ -123,7 +124,7 @@ def await_checkpoint(run: Path | str) -> None:
 def durable_step(run: Path | str) -> int:
     """Step of the newest complete checkpoint, 0 without one; also of a run that goes on and deletes older ones."""
     listed = open_storage(str(run)).child("checkpoints").list("step-")
-    complete = [stat.name.split("/")[0] for stat in listed if stat.name.endswith(f"/{checkpoint.MANIFEST}")]
+    complete = [stat.name.split("/")[0] for stat in listed if stat.name.endswith(f"/{MANIFEST}")]
     return max((int(name.removeprefix("step-")) for name in complete), default=0)
 
 

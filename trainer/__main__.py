@@ -15,7 +15,8 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from trainer.config import RunConfig
-from trainer.exits import PEER_LOST_WAIT, Exit, ExitError
+from trainer.contract import ENV_PEER_LOST_WAIT
+from trainer.exits import Exit, ExitError
 from trainer.folder.attempt import write_termination_message
 from trainer.process import orphan, signals
 from trainer.requests import (
@@ -87,9 +88,9 @@ def _train(verb: Verb, config: RunConfig, text: str) -> int:
 
 def _patience(environment: Mapping[str, str]) -> float:
     """Seconds that a worker which lost a peer leaves the peer to be seen first: its end says what the restart costs."""
-    text = environment.get(PEER_LOST_WAIT) or "0"
+    text = environment.get(ENV_PEER_LOST_WAIT) or "0"
     if not text.isdecimal():
-        raise ExitError(Exit.BAD_OPTION, f"{PEER_LOST_WAIT} is {text!r}; it must be whole seconds")
+        raise ExitError(Exit.BAD_OPTION, f"{ENV_PEER_LOST_WAIT} is {text!r}; it must be whole seconds")
     return float(text)
 
 

@@ -6,9 +6,6 @@ from `NEVER_RETRIED`.
 
 from enum import IntEnum
 
-PEER_LOST_WAIT = "CATDOG_PEER_LOST_WAIT"
-"""Environment variable: seconds that a worker which ends with 75 waits before it does, or until a SIGTERM."""
-
 
 class Exit(IntEnum):
     """Exit codes of the trainer and of the commands that start it."""

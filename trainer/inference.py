@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from trainer.contract import CONFIG
 from trainer.data.index import INDEX
 from trainer.data.reading import reader
 from trainer.data.split import Example, list_data_set, list_folder_per_class
@@ -149,8 +150,8 @@ def report(request: ReportRequest) -> int:
         ExitError: 66 when it is no run folder.
     """
     run = open_storage(request.run)
-    if run.stat(files.CONFIG) is None:
-        raise ExitError(Exit.INPUT_MISSING, f"{request.run}: no run folder (no config.json)")
+    if run.stat(CONFIG) is None:
+        raise ExitError(Exit.INPUT_MISSING, f"{request.run}: no run folder (no {CONFIG})")
     # here, so that the other verbs are spared matplotlib
     from trainer.telemetry.run_report import write_report
 

@@ -5,6 +5,7 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING
 
 from trainer.config import RunConfig
+from trainer.contract import REPORT, State
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
@@ -39,7 +40,7 @@ def train(asked: RunConfig, stop: StopRequest, environment: MutableMapping[str, 
     # Who is here, what to train on, where to go on from: all that can be wrong with the input is found here.
     start = begin(asked, topology, run, environment, metrics.count_retry)
     if start.finished:
-        log.info("%s is finished; its report is %s/%s", asked.run, run.uri, files.REPORT)
+        log.info("%s is finished; its report is %s/%s", asked.run, run.uri, REPORT)
         return Exit.DONE
 
     metrics.restarts.set(start.restarts)
@@ -66,7 +67,7 @@ def _train_from(
     from trainer.training.resume import first_state
     from trainer.training.strategy import configure, describe, distribute, resolve_precision, set_precision, threads_of
 
-    running = RunState("running", total_steps=start.length.total_steps, restarts=start.restarts)
+    running = RunState(State.RUNNING, total_steps=start.length.total_steps, restarts=start.restarts)
     with (
         Attempt(run, topology.rank, start.lease, running) as attempt,
         serve(metrics, start.config, topology.rank) as scrapes,

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from trainer.contract import BEST, CHECKPOINTS
 from trainer.exits import Exit
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
@@ -93,10 +94,10 @@ class Observers:
             self._uploads.submit("checkpoint", lambda: self._timed("checkpoint", lambda: self._save(snapshot)))
 
     def _save_best(self, best: Snapshot) -> None:
-        checkpoint.sweep(self._run, checkpoint.write(self._run, "best", best))
+        checkpoint.sweep(self._run, checkpoint.write(self._run, BEST, best))
 
     def _save(self, snapshot: Snapshot) -> None:
-        store = self._run.child("checkpoints")
+        store = self._run.child(CHECKPOINTS)
         left = checkpoint.write(store, checkpoint.step_name(snapshot.state.step), snapshot)
         self._durable_step = snapshot.state.step  # whatever becomes of the tidying below
         self._metrics.checkpoint_step.set(self._durable_step)

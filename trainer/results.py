@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from trainer import contract
 from trainer.config import RunConfig, fingerprint
 from trainer.data import augment
 from trainer.data.augment import transforms
@@ -71,20 +72,20 @@ def finish(
     """
     labels, config = source.data.classes, record.config
     try:
-        best = checkpoint.read(run, "best")
+        best = checkpoint.read(run, contract.BEST)
     except Unusable as error:
-        raise ExitError(Exit.STORAGE_FAILED, f"{run.uri}/best cannot be read back: {error}") from error
+        raise ExitError(Exit.STORAGE_FAILED, f"{run.uri}/{contract.BEST} cannot be read back: {error}") from error
     model = export.rebuild(config, labels, best.groups["weights"])
     test = evaluate(
         probabilities(export.Classifier(model, config.image_size, labels).serve_pixels, pixels["test"]), pixels["test"]
     )
     export.export(run, model, config, labels, model_card(record, labels, test, source.demo))
-    files.write_json(run, files.SUMMARY, summary(record, source, pixels, task, state, test))
+    files.write_json(run, contract.SUMMARY, summary(record, source, pixels, task, state, test))
     write_figures(run, pixels, [one.name for one in source.data.splits["test"]], labels, config, test)
     files.write_metrics(run, state.history)
-    report = write_report(run, ended="succeeded")
+    report = write_report(run, ended=contract.State.SUCCEEDED)
     log.info("finished: test accuracy %.1f %% on %d pictures", 100 * test.accuracy, test.examples)
-    log.info("model: %s/model  report: %s", run.uri, report)
+    log.info("model: %s/%s  report: %s", run.uri, contract.MODEL, report)
 
 
 def summary(

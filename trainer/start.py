@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.config import RunConfig, fingerprint
+from trainer.contract import CHECKPOINTS, State
 from trainer.data.source import Source, open_source
 from trainer.data.split import describe
 from trainer.exits import Exit, ExitError
@@ -73,7 +74,7 @@ def begin(
         meet(topology, hello, config.rendezvous_timeout, _message(start))
     except ExitError as error:
         if start.lease is not None:
-            state = RunState("failed", error.message, int(error.code), 0, restarts=start.restarts)
+            state = RunState(State.FAILED, error.message, int(error.code), 0, restarts=start.restarts)
             files.write_state(run, state)
             leases.release(run, start.lease)
         raise
@@ -112,12 +113,12 @@ def claim(
     lease = leases.acquire(run, leases.myself(environment))
     try:
         previous = files.read_state(run)
-        found = checkpoint.newest(run.child("checkpoints"))
+        found = checkpoint.newest(run.child(CHECKPOINTS))
         snapshot = found.snapshot
         if found.refused:
             log.warning("%d checkpoints were refused: %s", len(found.refused), ", ".join(found.refused))
         done = snapshot is not None and finished(snapshot.state, length)
-        succeeded = previous is not None and previous.state == "succeeded"
+        succeeded = previous is not None and previous.state == State.SUCCEEDED
         restarts = 0 if previous is None else previous.restarts + (not succeeded)
         if done and succeeded:
             leases.release(run, lease)
@@ -158,7 +159,7 @@ def _tell(source: Source) -> None:
 
 def _read(run: Storage, step: int) -> Snapshot:
     try:
-        return checkpoint.read(run.child("checkpoints"), checkpoint.step_name(step))
+        return checkpoint.read(run.child(CHECKPOINTS), checkpoint.step_name(step))
     except Unusable as error:
         raise ExitError(
             Exit.STORAGE_FAILED, f"{run.uri}: rank 0 goes on from step {step}, which cannot be read here: {error}"

@@ -10,13 +10,13 @@ from typing import Any
 
 from k8s.exits import missing, usage
 from trainer.config import RunConfig, from_mapping
+from trainer.contract import CONFIG, STATE, State
 from trainer.exits import ExitError
 from trainer.storage.base import Storage
 from trainer.storage.errors import PreconditionFailed, StorageDenied, StorageFailed, StorageMissing
 from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryPolicy
 
-CONFIG, STATE, SUMMARY, REPORT = "config.json", "state.json", "summary.json", "report.html"
 # People wait for these answers: give up sooner than a training would.
 _READERS = 16
 _PATIENCE = RetryPolicy(total=15.0, attempt=10.0)
@@ -131,9 +131,9 @@ def mark_cancelled(uri: str) -> str:
         if stat is None:
             return ""
         state = json.loads(storage.read(STATE))
-        if state.get("state") not in ("running", "preempted"):
+        if state.get("state") not in (State.RUNNING, State.PREEMPTED):
             return ""
-        changed = {**state, "state": "cancelled", "reason": state.get("reason") or "cancelled by catdog cancel"}
+        changed = {**state, "state": State.CANCELLED, "reason": state.get("reason") or "cancelled by catdog cancel"}
         storage.write(STATE, json.dumps(changed, indent=1).encode() + b"\n", if_generation=stat.generation)
     except PreconditionFailed:
         return f"{uri}/{STATE} was just written by somebody else: the run may still be alive"

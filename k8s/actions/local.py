@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from trainer.process.orphan import PARENT
+from trainer.contract import ENV_PARENT
 from trainer.requests import Request, to_json
 
 CANNOT = 3  # a prerequisite is missing
@@ -23,7 +23,7 @@ def run(verb: str, request: Request) -> int:
         return CANNOT
     child = subprocess.Popen(
         [sys.executable, "-m", "trainer", verb, "--config", "-"],
-        env={**os.environ, PARENT: str(os.getpid())},
+        env={**os.environ, ENV_PARENT: str(os.getpid())},
         stdin=subprocess.PIPE,
         text=True,
         process_group=0,

@@ -14,6 +14,7 @@ from k8s.explain.observation import Object, Observation, of_folder
 from k8s.manifest.objects import INSTANCE_LABEL, NAME_LABEL, QUEUE_LABEL, RUN_ANNOTATION, Served
 from k8s.planning.capacity import NodeSpace, matching, spaces
 from k8s.settings import platform as platforms
+from trainer.contract import STATE
 
 T = TypeVar("T")
 ALL = f"{NAME_LABEL}=catdog,app.kubernetes.io/managed-by=catdog-submit"
@@ -126,7 +127,7 @@ def observe(cluster: Cluster, name: str, run_uri: str = "", *, deep: bool = Fals
     if top is not None and top["kind"] == "JobSet":
         jobs = api.items(cluster, api.path_of(cluster, "Job"), "list jobs", f"{of_run},{NAME_LABEL}=catdog")
     uri = run_uri_of(top) or run_uri
-    state, trouble = folders.read(uri, folders.STATE) if uri else (None, "")
+    state, trouble = folders.read(uri, STATE) if uri else (None, "")
     if trouble:
         notes.append(trouble)
     events: list[Object] = []

@@ -9,6 +9,7 @@ from k8s.actions import folders, observe
 from k8s.actions.installation import open_installation
 from k8s.exits import Cli, CliError, missing
 from k8s.explain.observation import Observation, of_folder
+from trainer.contract import CONFIG, STATE
 from trainer.exits import Exit, ExitError
 
 
@@ -41,7 +42,7 @@ def target(run: str, runs_uri: str) -> Target:
 
 def is_folder(run: str) -> bool:
     """Whether RUN means a path or URI rather than a name."""
-    return "/" in run or (Path(run) / folders.CONFIG).is_file()
+    return "/" in run or (Path(run) / CONFIG).is_file()
 
 
 def look_of(run: str, namespace: str, context: str) -> Look:
@@ -71,7 +72,7 @@ def look_at(run: str, namespace: str, context: str, *, deep: bool = False) -> Se
 
 
 def _look_into(folder: str) -> Seen:
-    state, trouble = folders.read(folder, folders.STATE)
+    state, trouble = folders.read(folder, STATE)
     if trouble:
         raise CliError(Cli.PREREQUISITE, trouble, transient=True)
     return Seen(of_folder(folder, state, datetime.now(UTC)), folder)

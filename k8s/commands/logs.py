@@ -17,6 +17,7 @@ from k8s.terminal.follow import follow as follow_run
 from k8s.terminal.launch import until_interrupted
 from k8s.terminal.lines import note, say
 from k8s.terminal.logs import prefixed
+from trainer.contract import SUMMARY
 
 
 def command(
@@ -54,7 +55,7 @@ def _follow(cluster: Cluster, look: Observe, workers: int) -> Cli:
     """Lines as they come, until the run ends; return its result."""
     last = follow_run(cluster, look, say, workers, narrate=False)
     uri = observe.run_uri_of(last.top)
-    code, text = ending(last, folders.read(uri, folders.SUMMARY)[0] if uri else None)
+    code, text = ending(last, folders.read(uri, SUMMARY)[0] if uri else None)
     for line in text.splitlines():
         note(line)
     return code

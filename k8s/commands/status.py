@@ -5,6 +5,7 @@ from k8s.actions.targets import look_at, no_such
 from k8s.commands.arguments import Context, Namespace, Output, Run
 from k8s.terminal import show
 from k8s.terminal.lines import say
+from trainer.contract import SUMMARY
 
 
 def command(run: Run, output: Output = "text", namespace: Namespace = "", context: Context = "") -> None:
@@ -13,7 +14,7 @@ def command(run: Run, output: Output = "text", namespace: Namespace = "", contex
     Example: catdog status baseline-20261123-221301
     """
     found = look_at(run, namespace, context)
-    summary = folders.read(found.uri, folders.SUMMARY)[0] if found.uri else None
+    summary = folders.read(found.uri, SUMMARY)[0] if found.uri else None
     facts = show.status(found.observation, found.uri, summary)
     say(show.as_json(facts) if output == "json" else show.status_text(found.uri, facts))
     if facts["phase"] is None:

@@ -12,6 +12,7 @@ from k8s.terminal import show
 from k8s.terminal.follow import ending, follow
 from k8s.terminal.launch import until_interrupted
 from k8s.terminal.lines import note, say
+from trainer.contract import SUMMARY
 
 
 def command(
@@ -31,7 +32,7 @@ def command(
 
     def end() -> Cli:
         seen = follow(None, observe, note, show.workers(first.observation), logs=False, timeout=timeout)
-        summary = folders.read(first.uri, folders.SUMMARY)[0] if first.uri else None
+        summary = folders.read(first.uri, SUMMARY)[0] if first.uri else None
         code, text = ending(seen, summary)
         answer = {"name": seen.name, "run": first.uri, **show.outcome(seen, summary)}
         say(show.as_json(answer) if output == "json" else text)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from k8s.explain import observation
 from k8s.explain.cause import Cause, Rule
 from k8s.explain.observation import Object, Observation, condition, terminated, who
+from trainer.contract import STATE, State
 from trainer.exits import MEANING, NEVER_RETRIED, Exit
 
 _DISRUPTIONS = {
@@ -172,7 +173,7 @@ def _job_failed(seen: Observation) -> list[Cause]:
 
 def _state_failed(seen: Observation) -> list[Cause]:
     state = seen.state or {}
-    if state.get("state") != "failed" or state.get("exit_code") is None:
+    if state.get("state") != State.FAILED or state.get("exit_code") is None:
         return []
     if seen.top is not None and not observation.failed(seen.top):
         return []  # of an attempt before this one
@@ -181,14 +182,14 @@ def _state_failed(seen: Observation) -> list[Cause]:
             seen,
             int(state["exit_code"]),
             str(state.get("reason", "")),
-            f"state.json, rank {state.get('rank', 0)}, {state.get('updated', '')}",
+            f"{STATE}, rank {state.get('rank', 0)}, {state.get('updated', '')}",
         )
     ]
 
 
 def _state_reason(seen: Observation) -> str:
     state = seen.state or {}
-    return str(state.get("reason", "")) if state.get("state") == "failed" else ""
+    return str(state.get("reason", "")) if state.get("state") == State.FAILED else ""
 
 
 def _because(seen: Observation) -> str:

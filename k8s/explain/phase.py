@@ -7,6 +7,7 @@ from typing import Any
 
 from k8s.explain import observation
 from k8s.explain.observation import Observation, instant
+from trainer.contract import State
 
 STALE_SECONDS = 90.0
 """state.json is a heartbeat of at most 30 s; three missed ones are a silence."""
@@ -18,21 +19,16 @@ class Phase(StrEnum):
     QUEUED = "queued"
     PENDING = "pending"
     STARTING = "starting"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    PREEMPTED = "preempted"
-    CANCELLED = "cancelled"
+    RUNNING = State.RUNNING
+    SUCCEEDED = State.SUCCEEDED
+    FAILED = State.FAILED
+    PREEMPTED = State.PREEMPTED
+    CANCELLED = State.CANCELLED
     LOST = "lost"
 
 
 ENDED = (Phase.SUCCEEDED, Phase.FAILED, Phase.PREEMPTED, Phase.CANCELLED, Phase.LOST)
-_OF_STATE = {
-    "succeeded": Phase.SUCCEEDED,
-    "failed": Phase.FAILED,
-    "preempted": Phase.PREEMPTED,
-    "cancelled": Phase.CANCELLED,
-}
+_OF_STATE = {str(state): Phase(state) for state in State if state is not State.RUNNING}
 
 
 def phase_of(seen: Observation) -> Phase | None:
@@ -78,7 +74,7 @@ def _heard(state: Mapping[str, Any] | None, pods: list[observation.Object]) -> b
 
     A container outlives its "succeeded", for a last scrape, and its pod outlives the container for a moment.
     """
-    if state is None or state.get("state") not in ("running", "succeeded"):
+    if state is None or state.get("state") not in (State.RUNNING, State.SUCCEEDED):
         return False
     updated = instant(str(state.get("updated")))
     states = [observation.container(pod).get("state") or {} for pod in pods]

@@ -8,6 +8,7 @@ from k8s.explain import ended, waiting
 from k8s.explain.cause import Cause, Rule
 from k8s.explain.observation import Observation
 from k8s.explain.phase import Phase, phase_of, progress
+from trainer.contract import STATE
 
 _RULES: tuple[Rule, ...] = (*waiting.RULES, *ended.RULES, waiting.pulling)
 _VAGUE = ("failed", "peer-lost")  # least telling first
@@ -32,7 +33,7 @@ def _calm(seen: Observation) -> Cause:
         Phase.PENDING: "nothing is known yet: the pods are being made",
         Phase.CANCELLED: "it was cancelled",
         Phase.PREEMPTED: "it was stopped by SIGTERM, with its state saved",
-        Phase.LOST: "state.json says that it runs, but there is no pod, and no heartbeat",
+        Phase.LOST: f"{STATE} says that it runs, but there is no pod, and no heartbeat",
     }.get(phase, str(phase))
     command = f"catdog resume {seen.name}" if phase in (Phase.CANCELLED, Phase.PREEMPTED, Phase.LOST) else ""
     return Cause(str(phase or "unknown"), words, (), command)

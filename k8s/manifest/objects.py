@@ -20,8 +20,9 @@ from k8s.exits import missing, usage
 from k8s.planning import quantity
 from k8s.planning.capacity import Amounts
 from k8s.settings.platform import Platform, Resources
+from trainer import contract
 from trainer.config import RunConfig
-from trainer.exits import NEVER_RETRIED, PEER_LOST_WAIT, Exit
+from trainer.exits import NEVER_RETRIED, Exit
 from trainer.requests import to_json
 
 Object = dict[str, Any]
@@ -392,7 +393,7 @@ def _environment(spec: RunSpec, platform: Platform, *, jobset: bool) -> list[Obj
             _from_field("CATDOG_RUN_UID", "metadata.labels['jobset.sigs.k8s.io/jobset-uid']"),
             _from_field("CATDOG_ATTEMPT", "metadata.labels['jobset.sigs.k8s.io/restart-attempt']"),
             # The first failure decides what the restart costs, and ends the other workers: theirs must not be first.
-            {"name": PEER_LOST_WAIT, "value": str(math.ceil(spec.config.grace_period) + CAUSE_SECONDS)},
+            {"name": contract.ENV_PEER_LOST_WAIT, "value": str(math.ceil(spec.config.grace_period) + CAUSE_SECONDS)},
         ]
     else:
         made += [

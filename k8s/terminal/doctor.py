@@ -19,6 +19,7 @@ from k8s.explain.cause import as_text
 from k8s.explain.observation import Observation
 from k8s.explain.why import explain
 from k8s.settings import platform
+from trainer.contract import CONFIG, STATE, SUMMARY
 from trainer.process.versions import catdog_version
 
 HIDDEN = "(hidden)"
@@ -122,7 +123,7 @@ def gather(cluster: Cluster, checks: Sequence[Check], seen: Observation | None, 
             "nodes": [_node(node) for node in seen.nodes or ()],
             "notes": seen.notes,
         }
-        for name in (folders.STATE, folders.CONFIG, folders.SUMMARY) if uri else ():
+        for name in (STATE, CONFIG, SUMMARY) if uri else ():
             found, trouble = folders.read(uri, name)
             files[f"folder/{name}"] = found if found is not None else trouble or "not there"
         for pod in seen.pods:

@@ -14,6 +14,7 @@ from k8s.manifest.objects import to_json_list, to_yaml
 from k8s.terminal import show
 from k8s.terminal.follow import ending, follow
 from k8s.terminal.lines import note, say
+from trainer.contract import SUMMARY
 
 Output = Literal["text", "yaml", "json"]
 
@@ -70,7 +71,7 @@ def launch(cluster: Cluster, prepared: Prepared, stay: Stay) -> Cli:
 
     def end() -> Cli:
         seen = follow(cluster, look, tell, prepared.spec.workers, logs=stay.shows_logs, timeout=stay.timeout)
-        summary = folders.read(uri, folders.SUMMARY)[0]
+        summary = folders.read(uri, SUMMARY)[0]
         code, text = ending(seen, summary)
         tell(text)
         _answer({**facts(cluster, prepared), **show.outcome(seen, summary)}, stay.output)

@@ -12,9 +12,10 @@ import pytest
 
 from tests.integration.saving_child import KEEP, SHAPES
 from tests.servers import FaultProxy, Faults
+from trainer.contract import MANIFEST
 from trainer.storage.opening import open_storage
 from trainer.training import checkpoint
-from trainer.training.checkpoint import MANIFEST, Snapshot
+from trainer.training.checkpoint import Snapshot
 
 KILLS = 50
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from trainer.config import RunConfig
+from trainer.contract import REJECTED
 from trainer.data import cache
 from trainer.data.cache import PixelCache
 from trainer.data.source import Source
@@ -47,11 +48,11 @@ def load_splits(config: RunConfig, source: Source, run: Storage | None) -> dict[
 def _list_rejected(run: Storage, loaded: Mapping[str, PixelCache]) -> None:
     rejected = [dataclasses.asdict(one) for split in loaded.values() for one in split.rejected]
     if rejected:
-        files.write_json(run, files.REJECTED, rejected)
+        files.write_json(run, REJECTED, rejected)
     for one in rejected[:SHOWN]:
         log.warning("rejected %s: %s", one["path"], one["reason"])
     if len(rejected) > SHOWN:
-        log.warning("… and %d more, all in %s/%s", len(rejected) - SHOWN, run.uri, files.REJECTED)
+        log.warning("… and %d more, all in %s/%s", len(rejected) - SHOWN, run.uri, REJECTED)
 
 
 def _check(config: RunConfig, uri: str, name: str, split: PixelCache) -> None:
@@ -61,5 +62,5 @@ def _check(config: RunConfig, uri: str, name: str, split: PixelCache) -> None:
             Exit.BAD_DATA,
             f"{uri}: {len(split.rejected)} of {len(split)} pictures of {name} cannot be used, more than "
             f"{config.max_rejected:.1%}; the first is {first.path}: {first.reason} "
-            f"(all are in {files.REJECTED}; mend or remove them, or raise --max-rejected)",
+            f"(all are in {REJECTED}; mend or remove them, or raise --max-rejected)",
         )

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
+from trainer.contract import ENV_TERMINATION_LOG, TERMINATION_LOG, State
 from trainer.exits import MEANING, Exit, ExitError
 from trainer.folder import lease as leases
 from trainer.folder.files import RunState, read_state, write_state
@@ -23,12 +24,12 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 10.0
 LAST_WORDS_SECONDS = 10.0
 
-_ENDINGS = {Exit.DONE: "succeeded", Exit.TERMINATED: "preempted", Exit.INTERRUPTED: "cancelled"}
+_ENDINGS = {Exit.DONE: State.SUCCEEDED, Exit.TERMINATED: State.PREEMPTED, Exit.INTERRUPTED: State.CANCELLED}
 
 
 def write_termination_message(text: str) -> None:
     """Tell Kubernetes why (`terminationMessagePath`), where there is such a file."""
-    path = Path(os.environ.get("CATDOG_TERMINATION_LOG", "/dev/termination-log"))
+    path = Path(os.environ.get(ENV_TERMINATION_LOG, TERMINATION_LOG))
     if path.exists() and os.access(path, os.W_OK):
         path.write_text(text[:4096])
 
@@ -80,7 +81,7 @@ class Attempt:
         write_termination_message(f"{int(code)} {MEANING.get(code, code.name)}: {reason}" if code else "done")
         with self._guard:
             if self._may_tell(code):
-                ending = _ENDINGS.get(code, "failed")
+                ending = _ENDINGS.get(code, State.FAILED)
                 write_state(
                     self.run,
                     dataclasses.replace(self._state, state=ending, reason=reason, exit_code=int(code), rank=self.rank),
@@ -102,7 +103,7 @@ class Attempt:
             return True
         told = read_state(self.run)
         if self.rank == 0:
-            return told is None or told.state != "failed" or told.rank == 0
+            return told is None or told.state != State.FAILED or told.rank == 0
         if told is not None:
             self._state = told
         return code not in _ENDINGS and code != Exit.PEER_LOST

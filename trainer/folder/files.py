@@ -1,4 +1,4 @@
-"""The run folder: what its files are called and what is in them. Other tools read these names; they do not change."""
+"""The run folder: what is in its files. What they are called is in trainer.contract."""
 
 import dataclasses
 import json
@@ -8,28 +8,19 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trainer.config import RunConfig, differences, fingerprint, from_mapping
+from trainer.contract import CONFIG, LABELS, METRICS, STATE
 from trainer.exits import Exit, ExitError
 from trainer.fields import flag
 from trainer.requests import SCHEMA
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageMissing
 
-CONFIG, STATE, METRICS, SUMMARY, REJECTED = (
-    "config.json",
-    "state.json",
-    "metrics.jsonl",
-    "summary.json",
-    "rejected.json",
-)
-REPORT = "report.html"
-LABELS = "model/labels.json"
-
 
 @dataclass(frozen=True)
 class RunState:
     """state.json: where the run stands, for people and for `catdog status`. `updated` is a heartbeat."""
 
-    state: str  # running | succeeded | failed | preempted | cancelled
+    state: str  # a contract.State
     reason: str = ""
     exit_code: int | None = None
     rank: int = 0

@@ -17,12 +17,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.contract import ENV_ATTEMPT, ENV_ATTEMPT_UNCOUNTED, ENV_RUN_UID, LEASE
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Storage
 from trainer.storage.errors import PreconditionFailed, StorageMissing
 from trainer.words import ago
 
-LEASE = "lease.json"
 STALE_SECONDS = 90.0
 LOOK_SECONDS = 5.0
 
@@ -59,8 +59,8 @@ def myself(environment: Mapping[str, str]) -> Holder:
     """
     return Holder(
         uid=uuid.uuid4().hex,
-        run_uid=environment.get("CATDOG_RUN_UID", ""),
-        attempt=sum(int(environment.get(name) or 0) for name in ("CATDOG_ATTEMPT", "CATDOG_ATTEMPT_UNCOUNTED")),
+        run_uid=environment.get(ENV_RUN_UID, ""),
+        attempt=sum(int(environment.get(name) or 0) for name in (ENV_ATTEMPT, ENV_ATTEMPT_UNCOUNTED)),
         host=socket.gethostname(),
         boot=_boot(),
         pid=os.getpid(),

@@ -4,6 +4,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from trainer.contract import ENV_DISK_LIMIT, ENV_LOCAL_WORKERS
+
 Read = Callable[[str], str | None]
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -57,7 +59,7 @@ def processors() -> int:
 
 def local_workers(environment: Mapping[str, str]) -> int:
     """Workers of one run that share this machine or container: more than one under `catdog train --workers N`."""
-    return int(environment.get("CATDOG_LOCAL_WORKERS", "1"))
+    return int(environment.get(ENV_LOCAL_WORKERS, "1"))
 
 
 def free_memory() -> int:
@@ -75,5 +77,5 @@ def disk_limit(environment: Mapping[str, str]) -> int | None:
 
     No file system and no cgroup tells; the manifest does, in CATDOG_DISK_LIMIT.
     """
-    text = environment.get("CATDOG_DISK_LIMIT", "")
+    text = environment.get(ENV_DISK_LIMIT, "")
     return int(text) if text else None

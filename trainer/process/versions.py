@@ -6,6 +6,8 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from trainer.contract import ENV_REVISION
+
 # The name that pip knows this project by: `catdog` on PyPI is somebody else's. What is recorded stays `catdog`.
 DISTRIBUTION = "catdog-trainer"
 PACKAGES = ("keras", "numpy", "safetensors")
@@ -36,7 +38,7 @@ def revision() -> str:
 
     Empty where there is none.
     """
-    told = os.environ.get("CATDOG_REVISION")
+    told = os.environ.get(ENV_REVISION)
     if told is not None:
         return told
     try:

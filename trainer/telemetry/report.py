@@ -15,6 +15,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from trainer.contract import State
 from trainer.telemetry import confusion, facts
 from trainer.telemetry.configuration import options
 from trainer.telemetry.curves import best_epoch, curves_in_words, rows
@@ -24,12 +25,12 @@ from trainer.words import decimal, duration, percent
 MOST_REJECTED_SHOWN = 200
 MOST_ROWS_OPEN = 15
 
-_STATES = {
-    "running": "Running",
-    "succeeded": "Succeeded",
-    "failed": "Failed",
-    "preempted": "Preempted",
-    "cancelled": "Cancelled",
+_STATES: dict[str, str] = {
+    State.RUNNING: "Running",
+    State.SUCCEEDED: "Succeeded",
+    State.FAILED: "Failed",
+    State.PREEMPTED: "Preempted",
+    State.CANCELLED: "Cancelled",
 }
 
 

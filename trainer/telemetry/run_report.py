@@ -5,14 +5,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from trainer.contract import CONFIG, FIGURES, REJECTED, REPORT, STATE, SUMMARY
 from trainer.folder import files
 from trainer.recipes import RECIPES
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageMissing
 from trainer.telemetry.figures.curves import curves_png
 from trainer.telemetry.report import ReportInput, render
-
-FIGURES = ("curves", "augmentation", "confusion", "mistakes")
 
 
 def write_report(run: Storage, ended: str | None = None) -> str:
@@ -23,9 +22,9 @@ def write_report(run: Storage, ended: str | None = None) -> str:
     Raises:
         StorageMissing: this is no run folder.
     """
-    config = json.loads(run.read(files.CONFIG))
+    config = json.loads(run.read(CONFIG))
     history = files.read_metrics(run)
-    state = files.read_json(run, files.STATE)
+    state = files.read_json(run, STATE)
     if ended is not None:
         state = {**(state or {}), "state": ended}
     if history:
@@ -35,23 +34,19 @@ def write_report(run: Storage, ended: str | None = None) -> str:
             config=_for_people(config),
             state=state,
             history=history,
-            summary=files.read_json(run, files.SUMMARY),
+            summary=files.read_json(run, SUMMARY),
             figures=_read_figures(run),
-            rejected=files.read_json(run, files.REJECTED) or [],
+            rejected=files.read_json(run, REJECTED) or [],
             defaults=_defaults(config["config"].get("recipe", "")),
         )
     )
-    run.write(files.REPORT, page.encode())
-    return f"{run.uri}/{files.REPORT}"
+    run.write(REPORT, page.encode())
+    return f"{run.uri}/{REPORT}"
 
 
 def write_figure(run: Storage, name: str, png: bytes) -> None:
     """Write one of FIGURES into the run folder."""
-    run.write(_figure(name), png)
-
-
-def _figure(name: str) -> str:
-    return f"figures/{name}.png"
+    run.write(FIGURES[name], png)
 
 
 def _for_people(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,9 +64,9 @@ def _defaults(recipe: str) -> dict[str, Any] | None:
 
 def _read_figures(run: Storage) -> dict[str, bytes]:
     found = {}
-    for name in FIGURES:
+    for name, file in FIGURES.items():
         try:
-            found[name] = run.read(_figure(name))
+            found[name] = run.read(file)
         except StorageMissing:
             continue
     return found

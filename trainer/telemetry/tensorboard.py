@@ -5,6 +5,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from trainer.contract import TENSORBOARD
 from trainer.storage.base import Storage
 from trainer.training.state import LoopState
 
@@ -31,7 +32,7 @@ class TensorBoard:
     def copy(self) -> None:
         """Bring the run folder's tensorboard/ up to date."""
         for path in Path(self._folder.name).iterdir():
-            self._run.write(f"tensorboard/{path.name}", path)
+            self._run.write(f"{TENSORBOARD}/{path.name}", path)
 
     def close(self) -> None:
         """Remove the temporary folder; what was copied stays."""

@@ -17,6 +17,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from trainer.contract import MANIFEST
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
 from trainer.storage.content import Pieces
@@ -26,7 +27,6 @@ from trainer.training.state import LoopState, from_json, to_json
 
 log = logging.getLogger(__name__)
 
-MANIFEST = "MANIFEST.json"
 SCHEMA = 2
 _CRC_BYTES = 1 << 20
 

@@ -9,13 +9,12 @@ import keras
 import tensorflow as tf
 
 from trainer.config import RunConfig
+from trainer.contract import KERAS_MODEL, MODEL, MODEL_CARD, SAVED_MODEL
 from trainer.data.decode import decode
 from trainer.folder import files
 from trainer.models.registry import build_for_export
 from trainer.storage.base import Storage
 from trainer.tensors import Arrays, Model, Tensor, Tensors
-
-MODEL, SAVED_MODEL, CARD = "model.keras", "saved_model", "MODEL_CARD.md"
 
 Signature = Callable[..., Tensors]  # takes tensors by name, and gives `probabilities` and `label`
 
@@ -76,12 +75,13 @@ def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[s
     """Write model/ of a run folder: model.keras, saved_model/, labels.json, MODEL_CARD.md."""
     with tempfile.TemporaryDirectory(prefix="catdog-export-") as name:
         folder = Path(name)
-        model.save(folder / MODEL)
+        (folder / MODEL).mkdir()
+        model.save(folder / KERAS_MODEL)
         classifier = Classifier(model, config.image_size, labels)
         tf.saved_model.save(classifier, str(folder / SAVED_MODEL), signatures=classifier.signatures())
-        (folder / CARD).write_text(card)
+        (folder / MODEL_CARD).write_text(card)
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-            storage.write("model/" + path.relative_to(folder).as_posix(), path)
+            storage.write(path.relative_to(folder).as_posix(), path)
     files.write_labels(storage, labels)  # last: a model with labels is whole
 
 
@@ -105,11 +105,11 @@ def load_exported(storage: Storage) -> Exported:
     labels = files.read_labels(storage)
     with tempfile.TemporaryDirectory(prefix="catdog-model-") as name:
         folder = Path(name)
-        for stat in storage.list(f"model/{SAVED_MODEL}/"):
+        for stat in storage.list(f"{SAVED_MODEL}/"):
             path = folder / stat.name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(storage.read(stat.name))
-        loaded = tf.saved_model.load(str(folder / "model" / SAVED_MODEL))
+        loaded = tf.saved_model.load(str(folder / SAVED_MODEL))
     pixels = loaded.signatures["serve_pixels"]
     size = pixels.structured_input_signature[1]["pixels"].shape[1]
     return Exported(labels, size, loaded.signatures["serve_bytes"], pixels, loaded)

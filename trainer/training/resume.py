@@ -2,6 +2,7 @@
 
 import time
 
+from trainer.contract import BEST
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 from trainer.training import checkpoint, loop
@@ -32,7 +33,7 @@ def first_state(task: Task, snapshot: Snapshot | None) -> LoopState:
 
 def _init_from(uri: str, learner: Learner) -> None:
     try:
-        weights = checkpoint.read(open_storage(uri), "best").groups["weights"]
+        weights = checkpoint.read(open_storage(uri), BEST).groups["weights"]
         restore(learner.weights, weights)
         if learner.ema:
             restore(learner.ema, weights)

@@ -9,10 +9,10 @@ import threading
 import time
 from contextlib import ExitStack
 
+from trainer.contract import ENV_HOSTS, ENV_LOCAL_WORKERS, ENV_PARENT, ENV_RANK
 from trainer.exits import Exit
-from trainer.process.orphan import PARENT, stop_with_parent
+from trainer.process.orphan import stop_with_parent
 from trainer.process.signals import STOP_SIGNALS
-from trainer.workers.topology import HOSTS, RANK
 
 GRACE_SECONDS = 60.0  # for the others, once one has failed
 POLL_SECONDS = 0.05
@@ -24,7 +24,7 @@ def run(workers: int, config: str) -> int:
     `config` goes to each worker's standard input.
     """
     hosts = ",".join(f"127.0.0.1:{port}" for port in _ports(workers))
-    environment = {**os.environ, HOSTS: hosts, "CATDOG_LOCAL_WORKERS": str(workers), PARENT: str(os.getpid())}
+    environment = {**os.environ, ENV_HOSTS: hosts, ENV_LOCAL_WORKERS: str(workers), ENV_PARENT: str(os.getpid())}
     gang = [_start(rank, environment, config) for rank in range(workers)]
     forwarded = threading.Event()
 
@@ -45,7 +45,7 @@ def _start(rank: int, environment: dict[str, str], config: str) -> "subprocess.P
     # A process group of its own: Ctrl-C in a terminal then reaches the parent alone, which forwards it.
     worker = subprocess.Popen(
         [sys.executable, "-m", "trainer", "train", "--config", "-"],
-        env={**environment, RANK: str(rank)},
+        env={**environment, ENV_RANK: str(rank)},
         stdin=subprocess.PIPE,
         text=True,
         process_group=0,

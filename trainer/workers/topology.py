@@ -4,12 +4,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from trainer.contract import ENV_HOST_TEMPLATE, ENV_HOSTS, ENV_RANK, ENV_WORKERS, HOST_INDEX
 from trainer.exits import Exit, ExitError
 
-RANK, HOSTS = "CATDOG_RANK", "CATDOG_HOSTS"
-TEMPLATE, WORKERS = "CATDOG_HOST_TEMPLATE", "CATDOG_WORKERS"
 COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
-INDEX = "{index}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ def from_environment(environment: Mapping[str, str]) -> Topology:
     if not text.isdecimal() or int(text) >= len(hosts):
         raise ExitError(
             Exit.BAD_OPTION,
-            f"{RANK} is {text!r}; with {len(hosts)} workers in {source} it must be 0 to {len(hosts) - 1}",
+            f"{ENV_RANK} is {text!r}; with {len(hosts)} workers in {source} it must be 0 to {len(hosts) - 1}",
         )
     for host in hosts:
         name, _, port = host.rpartition(":")
@@ -63,26 +61,28 @@ def from_environment(environment: Mapping[str, str]) -> Topology:
 
 def rank_text(environment: Mapping[str, str]) -> str:
     """This worker's rank as the environment has it, empty where it has none."""
-    return environment.get(RANK) or environment.get(COMPLETION_INDEX, "")
+    return environment.get(ENV_RANK) or environment.get(COMPLETION_INDEX, "")
 
 
 def is_member(environment: Mapping[str, str]) -> bool:
     """Whether this process is one of a gang that somebody else starts, rather than one that starts its own."""
-    return HOSTS in environment or TEMPLATE in environment
+    return ENV_HOSTS in environment or ENV_HOST_TEMPLATE in environment
 
 
 def _hosts(environment: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
     """The variable that names the hosts, and the hosts by rank."""
-    listed = environment.get(HOSTS, "")
-    template = environment.get(TEMPLATE, "")
+    listed = environment.get(ENV_HOSTS, "")
+    template = environment.get(ENV_HOST_TEMPLATE, "")
     if listed or not template:
-        return HOSTS, tuple(host for host in listed.split(",") if host)
-    workers = environment.get(WORKERS, "")
+        return ENV_HOSTS, tuple(host for host in listed.split(",") if host)
+    workers = environment.get(ENV_WORKERS, "")
     if not workers.isdecimal() or int(workers) < 1:
-        raise ExitError(Exit.BAD_OPTION, f"{WORKERS} is {workers!r}; with {TEMPLATE} it must be a number above 0")
-    if INDEX not in template:
-        raise ExitError(Exit.BAD_OPTION, f"{TEMPLATE} is {template!r}; it must hold {INDEX}")
-    return TEMPLATE, tuple(template.replace(INDEX, str(index)) for index in range(int(workers)))
+        raise ExitError(
+            Exit.BAD_OPTION, f"{ENV_WORKERS} is {workers!r}; with {ENV_HOST_TEMPLATE} it must be a number above 0"
+        )
+    if HOST_INDEX not in template:
+        raise ExitError(Exit.BAD_OPTION, f"{ENV_HOST_TEMPLATE} is {template!r}; it must hold {HOST_INDEX}")
+    return ENV_HOST_TEMPLATE, tuple(template.replace(HOST_INDEX, str(index)) for index in range(int(workers)))
 
 
 def tf_config(topology: Topology) -> str:

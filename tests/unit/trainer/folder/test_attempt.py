@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from trainer.contract import LEASE
 from trainer.exits import Exit, ExitError
 from trainer.folder import attempt as module
 from trainer.folder import files
 from trainer.folder import lease as leases
 from trainer.folder.attempt import Attempt, write_termination_message
 from trainer.folder.files import RunState
-from trainer.folder.lease import LEASE, Lease
+from trainer.folder.lease import Lease
 from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage
 

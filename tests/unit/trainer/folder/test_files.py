@@ -27,11 +27,6 @@ def asked(**changes: Any) -> RunConfig:
     return dataclasses.replace(CONFIG, **changes)
 
 
-def test_names_are_those_of_the_contract() -> None:
-    names = files.CONFIG, files.STATE, files.METRICS, files.SUMMARY, files.REPORT
-    assert names == ("config.json", "state.json", "metrics.jsonl", "summary.json", "report.html")
-
-
 def test_a_record_is_read_as_it_was_written(storage: Storage) -> None:
     files.write_record(storage, RECORD)
     assert files.read_record(storage) == RECORD

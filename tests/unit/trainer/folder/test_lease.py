@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from trainer.contract import LEASE
 from trainer.exits import Exit, ExitError
-from trainer.folder.lease import LEASE, STALE_SECONDS, Holder, acquire, holds, myself, release, renew, taken_over
+from trainer.folder.lease import STALE_SECONDS, Holder, acquire, holds, myself, release, renew, taken_over
 from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage
 

@@ -5,7 +5,8 @@ import sys
 import time
 from pathlib import Path
 
-from trainer.process.orphan import PARENT, stop_with_parent
+from trainer.contract import ENV_PARENT
+from trainer.process.orphan import stop_with_parent
 
 REPOSITORY = Path(__file__).parents[4]
 LIMIT = 30.0
@@ -45,7 +46,7 @@ def test_a_parent_that_was_gone_already_is_noticed() -> None:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=REPOSITORY,
-        env={**os.environ, PARENT: "1" if os.getpid() != 1 else "2"},
+        env={**os.environ, ENV_PARENT: "1" if os.getpid() != 1 else "2"},
         capture_output=True,
         text=True,
         timeout=LIMIT,

@@ -15,13 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from trainer.contract import MANIFEST
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
 from trainer.storage.errors import PreconditionFailed, StorageFailed
 from trainer.storage.opening import open_storage
 from trainer.training import checkpoint
 from trainer.training.checkpoint import (
-    MANIFEST,
     Snapshot,
     Unusable,
     decode,
