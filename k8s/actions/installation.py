@@ -8,7 +8,7 @@ from typing import Any
 
 from k8s.actions import observe
 from k8s.api.client import Cluster, connect
-from k8s.manifest.objects import Served
+from k8s.manifest.spec import Served
 from k8s.settings import platform
 from k8s.settings.platform import Platform
 

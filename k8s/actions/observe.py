@@ -11,14 +11,26 @@ from k8s.api.client import CORE, KUEUE, KUEUE_VISIBILITY, Cluster
 from k8s.api.errors import ApiError
 from k8s.exits import missing
 from k8s.explain.observation import Object, Observation, of_folder
-from k8s.manifest.objects import INSTANCE_LABEL, NAME_LABEL, QUEUE_LABEL, RUN_ANNOTATION, Served
+from k8s.labels import (
+    APP,
+    COMPONENT_LABEL,
+    CONFIG_MAP,
+    INSTANCE_LABEL,
+    MANAGER,
+    MANAGER_LABEL,
+    NAME_LABEL,
+    QUEUE_LABEL,
+    RUN_ANNOTATION,
+    WORKER,
+)
+from k8s.manifest.spec import Served
 from k8s.planning.capacity import NodeSpace, matching, spaces
 from k8s.settings import platform as platforms
 from trainer.contract import STATE
 
 T = TypeVar("T")
-ALL = f"{NAME_LABEL}=catdog,app.kubernetes.io/managed-by=catdog-submit"
-WORKERS = f"{NAME_LABEL}=catdog,app.kubernetes.io/component=worker"
+ALL = f"{NAME_LABEL}={APP},{MANAGER_LABEL}={MANAGER}"
+WORKERS = f"{NAME_LABEL}={APP},{COMPONENT_LABEL}={WORKER}"
 
 
 def platform_settings(cluster: Cluster) -> platforms.Yaml:
@@ -27,9 +39,9 @@ def platform_settings(cluster: Cluster) -> platforms.Yaml:
     Raises:
         CliError: 3 when the chart is not installed there.
     """
-    where = f"ConfigMap {platforms.CONFIG_MAP} in namespace {cluster.namespace}"
-    path = api.namespaced(cluster, CORE, "configmaps", platforms.CONFIG_MAP)
-    found = api.find(cluster, path, f"read ConfigMap {platforms.CONFIG_MAP}")
+    where = f"ConfigMap {CONFIG_MAP} in namespace {cluster.namespace}"
+    path = api.namespaced(cluster, CORE, "configmaps", CONFIG_MAP)
+    found = api.find(cluster, path, f"read ConfigMap {CONFIG_MAP}")
     if found is None:
         raise missing(f"no {where}: install the chart there (helm install catdog …), or name another --namespace")
     return platforms.of_config_map(found, where)
@@ -44,7 +56,7 @@ def find_top(cluster: Cluster, name: str) -> Object | None:
     """The run's JobSet or Job; None where there is neither."""
     for kind in ("JobSet", "Job"):
         found = api.find(cluster, api.path_of(cluster, kind, name), f"read {kind} {name}")
-        if found is not None and (found["metadata"].get("labels") or {}).get(NAME_LABEL) == "catdog":
+        if found is not None and (found["metadata"].get("labels") or {}).get(NAME_LABEL) == APP:
             return found
     return None
 

@@ -14,8 +14,12 @@ from k8s.api.client import Cluster
 from k8s.api.errors import UNREACHABLE, ApiError
 from k8s.exits import missing, usage
 from k8s.explain.observation import Object
-from k8s.manifest import objects as manifest
-from k8s.manifest.objects import CONFIG_ANNOTATION, RunSpec, Served
+from k8s.labels import CONFIG_ANNOTATION
+from k8s.manifest import resources
+from k8s.manifest import spec as specs
+from k8s.manifest.render import render, shape_note
+from k8s.manifest.spec import RunSpec, Served
+from k8s.manifest.volumes import mounted
 from k8s.planning import plan
 from k8s.planning.capacity import NodeSpace
 from k8s.planning.plan import Plan
@@ -44,7 +48,7 @@ class Prepared:
     """A run that can be created: its objects, and what to tell about them."""
 
     spec: RunSpec
-    objects: list[manifest.Object]
+    objects: list[specs.Object]
     notes: tuple[str, ...]
 
 
@@ -59,20 +63,20 @@ def prepare(asked: Asked, platform: Platform, served: Served, nodes: Nodes, now:
     base = resolve(asked.values)
     name = asked.name or default_name(base.recipe, now)
     # One worker is enough to know which nodes match: all workers are equal.
-    found, looked = nodes(manifest.selector_of(platform, asked.gpus), manifest.tolerations_of(platform, asked.gpus))
+    found, looked = nodes(resources.selector_of(platform, asked.gpus), resources.tolerations_of(platform, asked.gpus))
     chosen = plan.plan(
         asked.gpus,
-        lambda gpus: manifest.need(platform, gpus),
+        lambda gpus: resources.need(platform, gpus),
         found,
         platform.gpus_per_node,
         workers=asked.workers,
         gpus_per_worker=asked.gpus_per_node,
     )
-    manifest.check_memory(platform, chosen.gpus)
+    resources.check_memory(platform, chosen.gpus)
     config = configure(asked.values, base, platform, chosen, name)
     spec = RunSpec(name, config, chosen.gpus)
-    objects = manifest.render(spec, platform, served)
-    notes = [*looked, chosen.note, manifest.shape_note(spec, platform, served)]
+    objects = render(spec, platform, served)
+    notes = [*looked, chosen.note, shape_note(spec, platform, served)]
     if not config.data:
         notes.append("no --data, and none in the platform: the drawn demo set (cartoons, not photographs)")
     return Prepared(spec, objects, tuple(notes))
@@ -139,7 +143,7 @@ def check_visible(platform: Platform, flag: str, uri: str) -> None:
     if not uri or uri.startswith("gs://"):
         return
     path = uri.removeprefix("file://")
-    if not path.startswith("/") or not manifest.mounted(platform, path):
+    if not path.startswith("/") or not mounted(platform, path):
         raise usage(f"{flag} {uri}: pods cannot see that folder; use gs://…, or a folder below a mount of extraVolumes")
 
 
@@ -189,7 +193,7 @@ def create(cluster: Cluster, prepared: Prepared) -> Object:
     return top
 
 
-def _create_top(cluster: Cluster, one: manifest.Object) -> Object:
+def _create_top(cluster: Cluster, one: specs.Object) -> Object:
     try:
         return api.create(cluster, one)[0]
     except ApiError as error:

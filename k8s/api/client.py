@@ -14,11 +14,12 @@ from urllib.parse import urlencode
 
 from k8s.api.errors import ApiError, of_answer, unreachable
 from k8s.exits import missing
+from k8s.labels import BATCH_API, JOBSET_API, KUEUE_API, KUEUE_VISIBILITY_API
 
 Object = Mapping[str, Any]
 
-JOBS, JOB_SETS = "/apis/batch/v1", "/apis/jobset.x-k8s.io/v1alpha2"
-KUEUE, KUEUE_VISIBILITY = "/apis/kueue.x-k8s.io/v1beta2", "/apis/visibility.kueue.x-k8s.io/v1beta2"
+JOBS, JOB_SETS = f"/apis/{BATCH_API}", f"/apis/{JOBSET_API}"
+KUEUE, KUEUE_VISIBILITY = f"/apis/{KUEUE_API}", f"/apis/{KUEUE_VISIBILITY_API}"
 CORE = "/api/v1"
 
 LOG_SILENCE_SECONDS = 300.0

@@ -10,7 +10,8 @@ from k8s.actions.installation import offline_platform, open_installation
 from k8s.actions.submit import Asked, prepare, prepare_in
 from k8s.commands.arguments import Context, Follow, Made, Namespace, PerNode, Timeout, Wait
 from k8s.exits import usage
-from k8s.manifest.objects import Served
+from k8s.labels import CONFIG_MAP
+from k8s.manifest.spec import Served
 from k8s.settings.flags import flags_of
 from k8s.settings.platform import Platform
 from k8s.terminal.launch import Output, Stay, launch, print_objects
@@ -33,7 +34,7 @@ def command(
     ] = False,
     platform: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --dry-run: the ConfigMap catdog-platform; needs no cluster."),
+        typer.Option(metavar="FILE", help=f"With --dry-run: the ConfigMap {CONFIG_MAP}; needs no cluster."),
     ] = None,
     output: Made = "text",
     namespace: Namespace = "",

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from k8s.labels import INDEX_LABEL
 from k8s.planning.capacity import NodeSpace
 
 Object = Mapping[str, Any]
-INDEX_LABELS = ("batch.kubernetes.io/job-completion-index",)
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def suspended(top: Object | None) -> bool:
 
 def rank(pod: Object) -> int | None:
     """The pod's completion index."""
-    text = (pod["metadata"].get("labels") or {}).get(INDEX_LABELS[0], "")
+    text = (pod["metadata"].get("labels") or {}).get(INDEX_LABEL, "")
     return int(text) if text.isdecimal() else None
 
 

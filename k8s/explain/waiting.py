@@ -5,13 +5,14 @@ import re
 from k8s.explain import observation
 from k8s.explain.cause import Cause, Rule
 from k8s.explain.observation import Object, Observation, about, condition, instant, is_true, waiting, who
+from k8s.labels import CONFIG_MAP, OUT_OF_SERVICE_TAINT, QUEUE_LABEL
 from k8s.planning import quantity
 from k8s.planning.capacity import requests
 
 NEAR_NODES = 3
 TERMINATING_SLACK_SECONDS = 30.0
 _GO_ON = """'{"spec":{"suspend":false}}'"""
-_OUT_OF_SERVICE = "node.kubernetes.io/out-of-service=nodeshutdown:NoExecute"
+_OUT_OF_SERVICE = f"{OUT_OF_SERVICE_TAINT}=nodeshutdown:NoExecute"
 
 
 def _queue(seen: Observation) -> list[Cause]:
@@ -19,7 +20,7 @@ def _queue(seen: Observation) -> list[Cause]:
     if seen.top is None or not observation.suspended(seen.top) or _ended(seen):
         return []
     labels = seen.top["metadata"].get("labels") or {}
-    queue = labels.get("kueue.x-k8s.io/queue-name", "")
+    queue = labels.get(QUEUE_LABEL, "")
     if seen.workload is None:
         if not queue:
             return [
@@ -250,7 +251,7 @@ def _not_created(seen: Observation) -> list[Cause]:
                     "mount",
                     f"a volume cannot be mounted on {(pod.get('spec') or {}).get('nodeName', 'the node')}",
                     (f"{who(pod)}: {_last(event)}",),
-                    "check extraVolumes of the platform: kubectl get configmap catdog-platform -o yaml",
+                    f"check extraVolumes of the platform: kubectl get configmap {CONFIG_MAP} -o yaml",
                 )
             ]
         for event in _events(seen, "Pod", ("FailedCreatePodSandBox", "NetworkNotReady"), pod):

@@ -13,11 +13,11 @@ from typing import Any
 import yaml
 
 from k8s.exits import missing, usage
+from k8s.labels import CONFIG_MAP, CONFIG_MAP_KEY
 from k8s.planning import quantity
 from trainer import fields
 from trainer.fields import Naming, Refused, declare
 
-CONFIG_MAP, KEY = "catdog-platform", "platform.yaml"
 SCHEMA = 1
 SHAPES = ("auto", "jobset", "job")
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
@@ -106,10 +106,12 @@ def of_config_map(config_map: Yaml, where: str) -> Yaml:
     Raises:
         CliError: 3 when it is not the chart's.
     """
-    text = (config_map.get("data") or {}).get(KEY)
+    text = (config_map.get("data") or {}).get(CONFIG_MAP_KEY)
     if not isinstance(text, str):
-        raise missing(f"{where}: it has no {KEY!r}; it must be the ConfigMap {CONFIG_MAP} that the chart makes")
-    return _mapping(_parse_yaml(text, f"{where}, {KEY}"), f"{where}, {KEY}")
+        raise missing(
+            f"{where}: it has no {CONFIG_MAP_KEY!r}; it must be the ConfigMap {CONFIG_MAP} that the chart makes"
+        )
+    return _mapping(_parse_yaml(text, f"{where}, {CONFIG_MAP_KEY}"), f"{where}, {CONFIG_MAP_KEY}")
 
 
 def of_file(path: Path) -> Yaml:

@@ -18,6 +18,7 @@ from k8s.exits import CliError
 from k8s.explain.cause import as_text
 from k8s.explain.observation import Observation
 from k8s.explain.why import explain
+from k8s.labels import JOBSET_GROUP
 from k8s.settings import platform
 from trainer.contract import CONFIG, STATE, SUMMARY
 from trainer.process.versions import catdog_version
@@ -36,7 +37,7 @@ _IN_TEXT = (
 # What a submitter does, for the check: verb, group, resource, subresource.
 RIGHTS: tuple[tuple[str, str, str, str], ...] = (
     *((verb, "batch", "jobs", "") for verb in ("create", "delete", "get", "list")),
-    *((verb, "jobset.x-k8s.io", "jobsets", "") for verb in ("create", "delete", "get", "list")),
+    *((verb, JOBSET_GROUP, "jobsets", "") for verb in ("create", "delete", "get", "list")),
     ("create", "", "services", ""),
     ("list", "", "pods", ""),
     ("get", "", "pods", "log"),

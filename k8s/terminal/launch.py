@@ -10,7 +10,7 @@ from k8s.actions.submit import Prepared, check_on_server, create
 from k8s.api.client import Cluster
 from k8s.exits import Cli
 from k8s.explain.observation import Observation
-from k8s.manifest.objects import to_json_list, to_yaml
+from k8s.manifest.text import to_json_list, to_yaml
 from k8s.terminal import show
 from k8s.terminal.follow import ending, follow
 from k8s.terminal.lines import note, say

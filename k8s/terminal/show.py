@@ -9,7 +9,7 @@ from k8s.explain.cause import as_facts, as_text, of_facts
 from k8s.explain.observation import Observation, instant
 from k8s.explain.phase import Phase, phase_of, progress
 from k8s.explain.why import explain
-from k8s.manifest.objects import RECIPE_LABEL
+from k8s.labels import RECIPE_LABEL
 from trainer.words import age, ago
 
 COLUMNS = ("name", "phase", "recipe", "workers", "progress", "age", "where")

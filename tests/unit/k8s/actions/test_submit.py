@@ -12,7 +12,8 @@ from k8s.api import client as api
 from k8s.api.client import Cluster
 from k8s.api.errors import ApiError
 from k8s.exits import Cli, CliError
-from k8s.manifest import objects
+from k8s.manifest.spec import Served
+from k8s.manifest.text import to_yaml
 from k8s.settings.platform import Platform
 from tests.unit.k8s.api.api_server import Api, serve
 from tests.unit.k8s.manifest.cases import EVERYTHING, JOBSET, NEITHER, PLATFORM
@@ -29,7 +30,7 @@ def unseen(selector: Any, tolerations: Any) -> tuple[None, list[str]]:
 
 
 def prepared(
-    gpus: int = 4, platform: Platform = PLATFORM, name: str = "r", served: objects.Served = JOBSET, **values: Any
+    gpus: int = 4, platform: Platform = PLATFORM, name: str = "r", served: Served = JOBSET, **values: Any
 ) -> Prepared:
     return prepare(Asked(values, gpus, values.pop("workers", None), name=name), platform, served, unseen, NOW)
 
@@ -71,7 +72,7 @@ def test_the_name_is_recipe_and_time() -> None:
 
 
 def test_same_input_same_bytes() -> None:
-    assert objects.to_yaml(prepared().objects) == objects.to_yaml(prepared().objects)
+    assert to_yaml(prepared().objects) == to_yaml(prepared().objects)
 
 
 @pytest.mark.parametrize(

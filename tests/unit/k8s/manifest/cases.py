@@ -2,8 +2,11 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-from k8s.manifest.objects import RunSpec, Served, render, to_yaml
+from k8s.manifest.render import render
+from k8s.manifest.spec import RunSpec, Served
+from k8s.manifest.text import to_yaml
 from k8s.settings.platform import Gpu, Platform, Resources
 from trainer.config import RunConfig
 from trainer.recipes import RECIPES
@@ -76,6 +79,14 @@ CASES: dict[str, tuple[RunSpec, Platform, Served]] = {
 
 def rendered(name: str) -> str:
     return to_yaml(render(*CASES[name]))
+
+
+def pod_of(objects: list[dict[str, Any]]) -> dict[str, Any]:
+    job = objects[0]["spec"]
+    if "replicatedJobs" in job:
+        job = job["replicatedJobs"][0]["template"]["spec"]
+    template: dict[str, Any] = job["template"]
+    return template
 
 
 if __name__ == "__main__":

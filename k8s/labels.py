@@ -1,0 +1,38 @@
+"""Labels, annotations and names in Kubernetes, each typed here and nowhere else; the chart's templates have them too.
+
+Those of others were read in the source of Kubernetes 1.37, JobSet 0.12 and Kueue 0.19.
+"""
+
+# On every object and every pod of a run; INSTANCE_LABEL is the run's name.
+NAME_LABEL, APP = "app.kubernetes.io/name", "catdog"
+INSTANCE_LABEL = "app.kubernetes.io/instance"
+COMPONENT_LABEL, RUN, WORKER = "app.kubernetes.io/component", "run", "worker"
+MANAGER_LABEL, MANAGER = "app.kubernetes.io/managed-by", "catdog-submit"
+RECIPE_LABEL = "catdog.dev/recipe"
+
+# The configuration is on the pod template; run folder and data set are on the object that owns the others.
+CONFIG_ANNOTATION, RUN_ANNOTATION, DATA_ANNOTATION = "catdog.dev/config", "catdog.dev/run", "catdog.dev/data"
+
+CONTAINER, REPLICATED_JOB = "trainer", "w"
+METRICS_PORT, TENSORFLOW_PORT, RENDEZVOUS_PORT = "metrics", "tensorflow", "rendezvous"
+
+# What the chart leaves in the namespace, and the key in it.
+CONFIG_MAP, CONFIG_MAP_KEY = "catdog-platform", "platform.yaml"
+
+# Kubernetes. The annotations count a pod's predecessors with its index; neither is there before the first.
+BATCH_API = "batch/v1"
+JOB_UID_LABEL, INDEX_LABEL = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-completion-index"
+FAILURES_ANNOTATION = "batch.kubernetes.io/job-index-failure-count"
+IGNORED_FAILURES_ANNOTATION = "batch.kubernetes.io/job-index-ignored-failure-count"
+HOSTNAME_LABEL = "kubernetes.io/hostname"
+NOT_READY_TAINT, UNREACHABLE_TAINT = "node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"
+OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service"
+
+# JobSet.
+JOBSET_GROUP = "jobset.x-k8s.io"
+JOBSET_API = f"{JOBSET_GROUP}/v1alpha2"
+JOBSET_UID_LABEL, JOBSET_ATTEMPT_LABEL = "jobset.sigs.k8s.io/jobset-uid", "jobset.sigs.k8s.io/restart-attempt"
+
+# Kueue.
+KUEUE_API, KUEUE_VISIBILITY_API = "kueue.x-k8s.io/v1beta2", "visibility.kueue.x-k8s.io/v1beta2"
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
