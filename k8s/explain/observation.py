@@ -64,6 +64,11 @@ def failed(top: Object | None) -> bool:
     return is_true(top, "Failed")
 
 
+def has_ended(seen: Observation) -> bool:
+    """Whether the run's Job or JobSet has ended, well or badly."""
+    return succeeded(seen.top) or failed(seen.top)
+
+
 def suspended(top: Object | None) -> bool:
     """Whether a Job or JobSet is held back."""
     return bool(((top or {}).get("spec") or {}).get("suspend"))
@@ -135,3 +140,19 @@ def event_time(event: Object) -> str:
         or event["metadata"].get("creationTimestamp")
         or ""
     )
+
+
+def events_of(seen: Observation, kind: str, reasons: tuple[str, ...], pod: Object | None = None) -> list[Object]:
+    """Events of these reasons, newest first; about one pod where it is given."""
+    name = None if pod is None else f"Pod/{pod['metadata']['name']}"
+    found = [
+        event
+        for event in seen.events
+        if event.get("reason") in reasons and about(event).startswith(kind) and (name is None or about(event) == name)
+    ]
+    return sorted(found, key=event_time, reverse=True)
+
+
+def in_words(event: Object) -> str:
+    """An event's reason and message."""
+    return f"{event.get('reason')}: {event.get('message', '')}".strip()

@@ -1,10 +1,23 @@
-"""Rules for a run whose workers do not work yet, or cannot be replaced: queue, placement, image, node. Pure."""
+"""Rules for a run whose workers do not work yet, or cannot be replaced: queue, placement, container, node. Pure."""
 
 import re
 
 from k8s.explain import observation
 from k8s.explain.cause import Cause, Rule
-from k8s.explain.observation import Object, Observation, about, condition, instant, is_true, waiting, who
+from k8s.explain.images import not_pulled
+from k8s.explain.observation import (
+    Object,
+    Observation,
+    condition,
+    events_of,
+    has_ended,
+    in_words,
+    instant,
+    is_true,
+    waiting,
+    who,
+)
+from k8s.explain.refused import refused
 from k8s.labels import CONFIG_MAP, OUT_OF_SERVICE_TAINT, QUEUE_LABEL
 from k8s.planning import quantity
 from k8s.planning.capacity import requests
@@ -17,7 +30,7 @@ _OUT_OF_SERVICE = f"{OUT_OF_SERVICE_TAINT}=nodeshutdown:NoExecute"
 
 def _queue(seen: Observation) -> list[Cause]:
     """Held by Kueue, or suspended with no Kueue to let it go."""
-    if seen.top is None or not observation.suspended(seen.top) or _ended(seen):
+    if seen.top is None or not observation.suspended(seen.top) or has_ended(seen):
         return []
     labels = seen.top["metadata"].get("labels") or {}
     queue = labels.get(QUEUE_LABEL, "")
@@ -80,7 +93,8 @@ def _unschedulable(seen: Observation) -> list[Cause]:
         cause = f"{len(stuck)} of {_workers(seen)} pods cannot be placed: {'; '.join(other) or 'no node fits'}"
     evidence = [f"{who(stuck[0][0])}: {stuck[0][1]}", *_near_nodes(seen, stuck[0][0])]
     preemptor = [
-        f"{_last(event)}" for event in _events(seen, "Pod", ("NotTriggerScaleUp", "TriggeredScaleUp", "FailedScaleUp"))
+        f"{in_words(event)}"
+        for event in events_of(seen, "Pod", ("NotTriggerScaleUp", "TriggeredScaleUp", "FailedScaleUp"))
     ]
     command = (
         f"catdog cancel {seen.name}, then catdog resume {seen.name} with fewer --gpus"
@@ -132,103 +146,6 @@ def _gated(seen: Observation) -> list[Cause]:
     ]
 
 
-def _refused(seen: Observation) -> list[Cause]:
-    """The controller may not create the pods, or the API refuses them."""
-    if seen.pods or _ended(seen):
-        return []
-    for event in _events(
-        seen,
-        "",
-        (
-            "FailedCreate",
-            "JobCreationFailed",
-            "PodCreationFailed",
-            "ReplicatedJobsCreationFailed",
-            "HeadlessServiceCreationFailed",
-        ),
-    ):
-        message = str(event.get("message", ""))
-        for pattern, kind, cause, command in _REFUSALS:
-            if re.search(pattern, message):
-                return [Cause(kind, cause, (_last(event),), command)]
-        return [Cause("create-failed", "the pods cannot be created", (_last(event),), f"catdog doctor {seen.name}")]
-    return []
-
-
-_REFUSALS = (
-    (r"exceeded quota", "quota", "a ResourceQuota of the namespace is used up", "kubectl describe resourcequota"),
-    (
-        r"must specify .* for",
-        "quota",
-        "a ResourceQuota wants requests that the pods do not have",
-        "kubectl describe resourcequota",
-    ),
-    (
-        r"violates PodSecurity",
-        "policy",
-        "the namespace's Pod Security level refuses the pods: see extraVolumes of the platform",
-        "kubectl get namespace --show-labels",
-    ),
-    (
-        r"admission webhook .* denied|denied the request|ValidatingAdmissionPolicy",
-        "policy",
-        "a policy of the cluster refuses the pods",
-        "ask the cluster's administrators about the policy named here",
-    ),
-    (
-        r"(?i)serviceaccount .*not found|error looking up service account",
-        "service-account",
-        "the ServiceAccount of the workers is not there",
-        "helm upgrade --install catdog …, or --service-account NAME",
-    ),
-    (
-        r"no PriorityClass|PriorityClass .*not found",
-        "priority-class",
-        "the PriorityClass is not there",
-        "kubectl get priorityclass",
-    ),
-    (
-        r"forbidden",
-        "policy",
-        "the cluster refuses the pods",
-        "ask the cluster's administrators about the refusal named here",
-    ),
-)
-
-
-def _image(seen: Observation) -> list[Cause]:
-    for pod in seen.pods:
-        reason = str(waiting(pod).get("reason", ""))
-        if reason not in (
-            "ErrImagePull",
-            "ImagePullBackOff",
-            "InvalidImageName",
-            "ErrImageNeverPull",
-            "ImageInspectError",
-            "RegistryUnavailable",
-        ):
-            continue
-        image = _image_of(pod)
-        evidence = [f"{who(pod)}: {reason}: {waiting(pod).get('message', '')}".rstrip(": ")]
-        evidence += [_last(event) for event in _events(seen, "Pod", ("Failed",), pod)[:1]]
-        text = " ".join(evidence)
-        if re.search(r"(?i)not found|manifest unknown|name unknown|does not exist", text):
-            why, command = "there is no such image", "--image REPOSITORY:TAG with a tag that was pushed"
-        elif re.search(r"(?i)unauthorized|denied|forbidden|authentication|401|403", text):
-            why, command = "the registry refuses the node", "helm upgrade catdog … --set 'imagePullSecrets={NAME}'"
-        elif reason == "InvalidImageName":
-            why, command = "that is no image name", "--image REPOSITORY:TAG"
-        elif reason == "ErrImageNeverPull":
-            why, command = (
-                "the node does not have it, and imagePullPolicy is Never",
-                "load it onto the node, or helm upgrade catdog … --set imagePullPolicy=IfNotPresent",
-            )
-        else:
-            why, command = "the pull fails", f"kubectl describe pod {pod['metadata']['name']}"
-        return [Cause("image", f"image {image} cannot be pulled: {why}", tuple(evidence), command)]
-    return []
-
-
 def _not_created(seen: Observation) -> list[Cause]:
     """Placed, but the container cannot be made: volumes, secrets, sandbox."""
     for pod in seen.pods:
@@ -245,37 +162,24 @@ def _not_created(seen: Observation) -> list[Cause]:
             ]
         if observation.started(pod):
             continue
-        for event in _events(seen, "Pod", ("FailedMount", "FailedAttachVolume", "FailedMapVolume"), pod):
+        for event in events_of(seen, "Pod", ("FailedMount", "FailedAttachVolume", "FailedMapVolume"), pod):
             return [
                 Cause(
                     "mount",
                     f"a volume cannot be mounted on {(pod.get('spec') or {}).get('nodeName', 'the node')}",
-                    (f"{who(pod)}: {_last(event)}",),
+                    (f"{who(pod)}: {in_words(event)}",),
                     f"check extraVolumes of the platform: kubectl get configmap {CONFIG_MAP} -o yaml",
                 )
             ]
-        for event in _events(seen, "Pod", ("FailedCreatePodSandBox", "NetworkNotReady"), pod):
+        for event in events_of(seen, "Pod", ("FailedCreatePodSandBox", "NetworkNotReady"), pod):
             return [
                 Cause(
                     "sandbox",
                     f"node {(pod.get('spec') or {}).get('nodeName', '')} cannot set up the pod's network",
-                    (f"{who(pod)}: {_last(event)}",),
+                    (f"{who(pod)}: {in_words(event)}",),
                     f"kubectl describe node {(pod.get('spec') or {}).get('nodeName', '')}",
                 )
             ]
-    return []
-
-
-def pulling(seen: Observation) -> list[Cause]:
-    """The image is on its way: said only where nothing worse is seen."""
-    for pod in seen.pods:
-        if waiting(pod).get("reason") == "ContainerCreating":
-            events = _events(seen, "Pod", ("Pulling",), pod)
-            pulled = _events(seen, "Pod", ("Pulled",), pod)
-            if events and not pulled:
-                return [
-                    Cause("pulling", f"image {_image_of(pod)} is being pulled", (f"{who(pod)}: {_last(events[0])}",))
-                ]
     return []
 
 
@@ -322,30 +226,11 @@ def _silent(seen: Observation, node: str) -> str:
     return ""
 
 
-RULES: tuple[Rule, ...] = (_queue, _refused, _unschedulable, _gated, _image, _not_created, _node_lost)
-
-
-def _ended(seen: Observation) -> bool:
-    return observation.succeeded(seen.top) or observation.failed(seen.top)
+RULES: tuple[Rule, ...] = (_queue, refused, _unschedulable, _gated, not_pulled, _not_created, _node_lost)
 
 
 def _workers(seen: Observation) -> int:
     return max(len(seen.pods), 1)
-
-
-def _events(seen: Observation, kind: str, reasons: tuple[str, ...], pod: Object | None = None) -> list[Object]:
-    """Events of these reasons, newest first; about one pod where it is given."""
-    name = None if pod is None else f"Pod/{pod['metadata']['name']}"
-    found = [
-        event
-        for event in seen.events
-        if event.get("reason") in reasons and about(event).startswith(kind) and (name is None or about(event) == name)
-    ]
-    return sorted(found, key=observation.event_time, reverse=True)
-
-
-def _last(event: Object) -> str:
-    return f"{event.get('reason')}: {event.get('message', '')}".strip()
 
 
 def _messages(one: Object, *kinds: str) -> tuple[str, ...]:
@@ -353,7 +238,3 @@ def _messages(one: Object, *kinds: str) -> tuple[str, ...]:
     return tuple(
         f"{c['type']} {c['status']}, {c.get('reason', '')}: {c.get('message', '')}".rstrip(": ") for c in found if c
     )
-
-
-def _image_of(pod: Object) -> str:
-    return str((pod.get("spec") or {}).get("containers", [{}])[0].get("image", ""))

@@ -4,13 +4,13 @@
 comes first. A lost peer (75), and a failure that only the objects report, are told where no better cause is known.
 """
 
-from k8s.explain import ended, waiting
+from k8s.explain import ended, images, waiting
 from k8s.explain.cause import Cause, Rule
 from k8s.explain.observation import Observation
 from k8s.explain.phase import Phase, phase_of, progress
 from trainer.contract import STATE
 
-_RULES: tuple[Rule, ...] = (*waiting.RULES, *ended.RULES, waiting.pulling)
+_RULES: tuple[Rule, ...] = (*waiting.RULES, *ended.RULES, images.pulling)
 _VAGUE = ("failed", "peer-lost")  # least telling first
 
 
