@@ -18,7 +18,7 @@ from tests.cluster import api
 from tests.e2e.kit import LONG, REPOSITORY, Site, set_flags, values_of
 from tests.pictures import real_split
 from trainer.storage.opening import open_storage
-from trainer.training.checkpoint import Observation
+from trainer.training.checkpoint import Snapshot
 
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "catdog" / "e2e"
 
@@ -118,7 +118,7 @@ def data(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, st
 
 
 @pytest.fixture(scope="session")
-def undisturbed(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Observation:
+def undisturbed(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     """What the run that tests interrupt ends with in one process, here, when nothing happens to it."""
     run = tmp_path_factory.mktemp("undisturbed") / "run"
     runs.command("train", *LONG, "--data", data[0], "--run", run)

@@ -101,7 +101,7 @@ def test_a_name_that_is_taken(site: Site) -> None:
 
 
 def test_a_run_that_does_not_exist(site: Site) -> None:
-    for command in ("status", "logs", "why", "cancel", "delete", "resume"):
+    for command in ("status", "logs", "wait", "why", "cancel", "delete", "resume"):
         words = ("--gpus", 0) if command == "resume" else ()
         clear(site.catdog(command, "never-was", *words, code=3), "never-was")
 

@@ -12,7 +12,7 @@ import pytest
 from tests import runs
 from tests.cluster import api
 from tests.e2e.kit import LONG, Site, until
-from trainer.training.checkpoint import Observation
+from trainer.training.checkpoint import Snapshot
 
 pytestmark = pytest.mark.timeout(1200, func_only=True)  # setting up may build for minutes
 
@@ -93,7 +93,7 @@ def charge(site: Site, name: str, shape: str) -> Charge:
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("fault", list(FAULTS))
 def test_the_gang_restarts_and_goes_on(
-    site: Site, data: tuple[Path, str], undisturbed: Observation, fault: str, victim: int
+    site: Site, data: tuple[Path, str], undisturbed: Snapshot, fault: str, victim: int
 ) -> None:
     names = {shape: f"{fault.split()[0]}-{victim}-{shape}" for shape in SHAPES}
     for shape, name in names.items():
@@ -118,7 +118,7 @@ def ended(site: Site, name: str) -> dict[str, Any] | None:
 
 
 def test_a_node_that_is_cut_off_costs_one_restart_and_why_says_what_is_waited_for(
-    site: Site, data: tuple[Path, str], undisturbed: Observation
+    site: Site, data: tuple[Path, str], undisturbed: Snapshot
 ) -> None:
     # Both are charged for the survivor's 75: a node that is gone says nothing that could be told from it in time.
     names = {shape: f"cut-{shape}" for shape in SHAPES}

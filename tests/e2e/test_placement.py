@@ -58,6 +58,8 @@ def test_four_gpus_go_to_the_fewest_nodes_and_workers_without_a_device_stop_with
     assert (status["phase"], status["state"]["exit_code"], status["restarts"]) == ("failed", 78, 0), status
     assert len(site.pods(name)) <= shape[0], "a failure that a retry cannot mend was retried"
     assert "78" in site.catdog("why", name, code=None).out
+    assert "78" in site.catdog("wait", name, code=1).out
+    assert "78" in site.catdog("logs", name, "--follow", code=1).err
 
 
 def test_a_node_that_has_four_but_not_free_is_passed_over(site: Site, data: tuple[Path, str], gpus: Any) -> None:

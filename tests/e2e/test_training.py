@@ -14,7 +14,7 @@ from tests.cluster import api
 from tests.e2e.kit import Site, until
 from trainer.config import RunConfig
 from trainer.requests import from_json
-from trainer.training.checkpoint import Observation
+from trainer.training.checkpoint import Snapshot
 
 pytestmark = pytest.mark.timeout(900, func_only=True)  # setting up may build for minutes
 
@@ -29,7 +29,7 @@ def test_the_charts_own_test_trains_ten_steps(site: Site) -> None:
 
 
 @pytest.fixture(scope="module")
-def alone(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Observation:
+def alone(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
     """What the same options give in one process, here, from a folder."""
     folder = tmp_path_factory.mktemp("alone")
     runs.command("train", *SMALL, "--data", data[0], "--run", folder / "run")
@@ -38,7 +38,7 @@ def alone(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> O
 
 @pytest.mark.parametrize("shape", ["jobset", "job"])
 def test_two_pods_train_as_one_and_give_the_bits_of_one_process_and_of_two_here(
-    site: Site, data: tuple[Path, str], alone: Observation, tmp_path: Path, shape: str
+    site: Site, data: tuple[Path, str], alone: Snapshot, tmp_path: Path, shape: str
 ) -> None:
     name = f"pair-{shape}"
     done = site.submit(

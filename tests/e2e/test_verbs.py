@@ -1,6 +1,9 @@
 """The life of a run by its commands: cancel, resume on fewer workers, list, status, logs, doctor, delete."""
 
 import json
+import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import pytest
 
 from tests import runs
 from tests.e2e.kit import LONG, Site, until
-from trainer.training.checkpoint import Observation
+from trainer.training.checkpoint import Snapshot
 
 pytestmark = pytest.mark.timeout(600, func_only=True)  # setting up may build for minutes
 
@@ -25,8 +28,35 @@ def listed(site: Site) -> dict[str, str]:
     return {str(row["name"]): str(row["phase"]) for row in site.answer("list")}
 
 
+COUNTED = """
+import sys
+from k8s.api import client
+from k8s.cli import main
+asked, send = [], client._open
+client._open = lambda *given, **named: asked.append(given) or send(*given, **named)
+sys.argv = ["catdog", "list", "--namespace", sys.argv[1]]
+try:
+    main()
+finally:
+    print(len(asked), file=sys.stderr)
+"""
+
+
+def requests_of_a_listing(site: Site) -> int:
+    """How many requests to the API server `catdog list` makes."""
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTED, site.namespace],
+        env={**os.environ, **site.environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    return int(done.stderr.split()[-1])
+
+
 def test_a_cancelled_run_goes_on_with_fewer_workers_and_is_deleted_when_asked(
-    site: Site, data: tuple[Path, str], undisturbed: Observation, tmp_path: Path
+    site: Site, data: tuple[Path, str], undisturbed: Snapshot, tmp_path: Path
 ) -> None:
     site.submit(NAME, "--gpus", 0, "--workers", 2, "--data", data[1], *LONG, "--no-follow")
     until("a checkpoint is there", lambda: site.saved_step(NAME) >= 20)
@@ -43,6 +73,8 @@ def test_a_cancelled_run_goes_on_with_fewer_workers_and_is_deleted_when_asked(
     assert f"step {state['step']}" in said, "it did not say where it goes on:\n" + said
     until("the run has succeeded", lambda: site.status(NAME)["phase"] == "succeeded")
     assert listed(site)[NAME] == "succeeded"
+    assert json.loads(site.catdog("wait", NAME, "-o", "json").out)["phase"] == "succeeded"
+    assert requests_of_a_listing(site) <= 6
     assert runs.differing(runs.last(site.folder(NAME).uri), undisturbed) == []
 
     by_name = site.answer("evaluate", NAME, "--data", data[0])
