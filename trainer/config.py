@@ -20,6 +20,8 @@ NETWORKS = {"article": 78, "small": 16}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("rmsprop", "adam", "sgd")
 SCHEDULES = ("constant", "cosine")
+NO_WEIGHTS, BALANCED = CLASS_WEIGHTS = ("none", "balanced")
+"""What --class-weights may be besides a file."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +133,12 @@ class RunConfig:
         group="Hardware",
     )
 
+    class_weights: str = declare(
+        NO_WEIGHTS,
+        'What a class counts in the training loss: balanced, none, or a file: JSON {"class": number}, or CSV.',
+        identity=True,
+        group="Data",
+    )
     max_rejected: float = declare(
         0.01, "Share of pictures of a split that may be unreadable.", low=0, high=1, unit="fraction", group="Data"
     )
@@ -216,6 +224,10 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
 def fingerprint(config: RunConfig) -> str:
     """16 hex digits over the identity fields: equal for two configurations that train the same weights."""
     identity = {name: getattr(config, name) for name in IDENTITY}
+    if config.class_weights == NO_WEIGHTS:
+        del identity[
+            "class_weights"
+        ]  # the fingerprints of runs from before there was such an option stay what they were
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 

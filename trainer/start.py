@@ -3,10 +3,12 @@
 import dataclasses
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.class_weights import advice, inlined, resolve
 from trainer.config import RunConfig, fingerprint
 from trainer.contract import CHECKPOINTS, State
 from trainer.data.source import Source, open_source
@@ -33,7 +35,7 @@ REFUSAL_SECONDS = 15.0
 @dataclass(frozen=True)
 class Start:
     """What an attempt begins with. `snapshot` is None for a fresh run; `lease`, and the names of the checkpoints that
-    were `refused`, are rank 0's."""
+    were `refused`, are rank 0's. `class_weights` is by class, None without weights."""
 
     config: RunConfig
     source: Source
@@ -43,6 +45,7 @@ class Start:
     restarts: int
     lease: Lease | None
     refused: tuple[str, ...] = ()
+    class_weights: Mapping[str, float] | None = None
 
     @property
     def step(self) -> int:
@@ -84,6 +87,7 @@ def begin(
 def _message(start: Start) -> dict[str, Any]:
     return {
         "precision": start.config.precision,
+        "class_weights": start.config.class_weights,
         "data_fingerprint": start.source.data.fingerprint,
         "step": None if start.snapshot is None else start.snapshot.state.step,
         "finished": start.finished,
@@ -105,9 +109,12 @@ def claim(
             when no checkpoint can be read. A refused command leaves no trace in a folder that is not its own.
     """
     record = files.read_record(run)
+    known = {} if record is None else {"known": record.config.class_weights}
+    config = dataclasses.replace(config, class_weights=inlined(config.class_weights, **known))
     config = files.settle(config, record)
     source = open_source(config.data, cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry)
     _tell(source)
+    weights = _weights(config, source, log.warning)
     files.check_data(config, record, source.data.fingerprint)
     length = length_of(config, len(source.data.splits["train"]))
     lease = leases.acquire(run, leases.myself(environment))
@@ -123,7 +130,7 @@ def claim(
         if done and succeeded:
             leases.release(run, lease)
             return Start(config, source, length, snapshot, True, restarts, None)
-        return Start(config, source, length, snapshot, False, restarts, lease, found.refused)
+        return Start(config, source, length, snapshot, False, restarts, lease, found.refused, weights)
     except BaseException:
         leases.release(run, lease)
         raise
@@ -137,7 +144,7 @@ def follow(
     Raises:
         ExitError: 65 when this rank sees other pictures than rank 0; 74 when it cannot read the checkpoint.
     """
-    config = dataclasses.replace(config, precision=message["precision"])
+    config = dataclasses.replace(config, precision=message["precision"], class_weights=message["class_weights"])
     source = open_source(config.data, cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry)
     if message["data_fingerprint"] != source.data.fingerprint:
         raise ExitError(
@@ -147,7 +154,10 @@ def follow(
         )
     snapshot = None if message["step"] is None else _read(run, message["step"])
     length = length_of(config, len(source.data.splits["train"]))
-    return Start(config, source, length, snapshot, message["finished"], message["restarts"], None)
+    weights = _weights(config, source)
+    return Start(
+        config, source, length, snapshot, message["finished"], message["restarts"], None, class_weights=weights
+    )
 
 
 def _tell(source: Source) -> None:
@@ -155,6 +165,16 @@ def _tell(source: Source) -> None:
         log.info("no --data: this is the drawn demo set (cartoons, not photographs) in %s", source.data.uri)
     for line in describe(source.data):
         log.info("%s", line)
+
+
+def _weights(config: RunConfig, source: Source, say: Callable[[str], None] = lambda _: None) -> dict[str, float] | None:
+    """The weight of each class, None without weights; where they are missed, that is said."""
+    counted = Counter(example.label for example in source.data.splits["train"])
+    classes = source.data.classes
+    counts = [counted[label] for label in range(len(classes))]
+    if line := advice(config.class_weights, classes, counts):
+        say(line)
+    return resolve(config.class_weights, classes, counts)
 
 
 def _read(run: Storage, step: int) -> Snapshot:

@@ -25,6 +25,7 @@ from k8s.planning.capacity import NodeSpace
 from k8s.planning.plan import Plan
 from k8s.settings.flags import resolve
 from k8s.settings.platform import Platform, require_image
+from trainer.class_weights import inlined
 from trainer.config import RunConfig
 from trainer.requests import from_json
 
@@ -127,6 +128,7 @@ def configure(values: Mapping[str, Any], base: RunConfig, platform: Platform, ch
         check_visible(platform, flag, uri)
     return dataclasses.replace(
         base,
+        class_weights=inlined(base.class_weights),
         data=data,
         run=run,
         init_from=init_from,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from trainer import config, fields
-from trainer.config import RunConfig
+from trainer.config import CLASS_WEIGHTS, RunConfig
 from trainer.exits import Exit, ExitError
 from trainer.fields import Option, Refused, bounds, flag, options
 from trainer.recipes import RECIPES
@@ -16,7 +16,10 @@ from trainer.recipes import RECIPES
 Command = Callable[..., None]
 
 # Values to offer for a field that takes others too: a run folder may name a recipe of another version.
-_OFFERED: Mapping[str, tuple[str, ...]] = {"recipe": tuple(sorted(RECIPES))}
+_OFFERED: Mapping[str, tuple[str, ...]] = {
+    "recipe": tuple(sorted(RECIPES)),
+    "class_weights": (*CLASS_WEIGHTS, "FILE"),
+}
 
 
 def flags_of(kind: type[Any], *, into: str) -> Callable[[Command], Command]:

@@ -6,7 +6,7 @@ article's size), and its position is the step's number, which a DistributedItera
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -24,8 +24,9 @@ T = TypeVar("T")
 class Feed:
     """What one replica gets of one global batch, padded to a fixed number of rows n.
 
-    pixels uint8 [n, size, size, 3]; transforms float32 [n, 8] or None; labels int32 [n]; weights float32 [n]; ids int64
-    [n]; first_row: the place of row 0 in the global batch.
+    pixels uint8 [n, size, size, 3]; transforms float32 [n, 8] or None; labels int32 [n]; weights float32 [n], 0 for
+    what does not count; ids int64 [n]; first_row: the place of row 0 in the global batch; loss_weights float32 [n], of
+    each row's class in the loss, or None.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -34,6 +35,7 @@ class Feed:
     weights: npt.NDArray[np.float32]
     ids: Ids
     first_row: int
+    loss_weights: npt.NDArray[np.float32] | None = None
 
 
 def training_feeds(
@@ -45,8 +47,10 @@ def training_feeds(
     seed: int,
     first_step: int,
     last_step: int,
+    class_weights: Sequence[float] | None = None,
 ) -> Iterator[tuple[Feed, ...]]:
-    """Feeds of the local replicas for steps first_step … last_step-1."""
+    """Feeds of the local replicas for steps first_step … last_step-1; `class_weights`, by label, are of the loss."""
+    by_label = None if class_weights is None else np.array(class_weights, np.float32)
     order, ordered = epoch_order(seed, 0, 0), -1
     for step in range(first_step, last_step):
         epoch = schedule.epoch_of(step)
@@ -57,7 +61,7 @@ def training_feeds(
         def drawn(part: Ids, epoch: int = epoch) -> npt.NDArray[np.float32] | None:
             return transforms(augmentation, seed, epoch, part, cache.pixels.shape[1]) if augmentation.any else None
 
-        yield tuple(_feed(cache, layout, replica, ids, drawn) for replica in replicas)
+        yield tuple(_feed(cache, layout, replica, ids, drawn, by_label) for replica in replicas)
 
 
 def evaluation_feeds(cache: PixelCache, layout: Layout, replicas: range) -> Iterator[tuple[Feed, ...]]:
@@ -74,11 +78,13 @@ def _feed(
     replica: int,
     ids: Ids,
     drawn: Callable[[Ids], npt.NDArray[np.float32] | None],
+    by_label: npt.NDArray[np.float32] | None = None,
 ) -> Feed:
     rows = layout.rows_of(replica)
     part = ids[rows]
     pixels, labels, weights = cache.rows(part)
-    return Feed(pixels, drawn(part), labels, weights, part, rows.start)
+    loss_weights = None if by_label is None else by_label[labels]
+    return Feed(pixels, drawn(part), labels, weights, part, rows.start, loss_weights)
 
 
 def prefetched(items: Iterator[T], ahead: int = 2) -> Generator[T, None, None]:

@@ -15,6 +15,9 @@ from trainer.requests import SCHEMA
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageMissing
 
+LONGEST_SHOWN = 80
+"""Characters of a value in a message."""
+
 
 @dataclass(frozen=True)
 class RunState:
@@ -40,6 +43,7 @@ class Record:
     versions: Mapping[str, str]
     revision: str
     threads: int
+    class_weights: Mapping[str, float] | None = None  # by class; None without weights
 
 
 def write_json(storage: Storage, name: str, value: Any) -> None:
@@ -76,6 +80,7 @@ def write_record(storage: Storage, record: Record) -> None:
             "versions": dict(record.versions),
             "revision": record.revision,
             "threads": record.threads,
+            **({} if record.class_weights is None else {"class_weights": dict(record.class_weights)}),
         },
     )
 
@@ -96,6 +101,7 @@ def read_record(storage: Storage) -> Record | None:
             document["versions"],
             document["revision"],
             document["threads"],
+            document.get("class_weights"),
         )
     except (KeyError, TypeError, ExitError) as error:
         raise ExitError(
@@ -115,12 +121,19 @@ def settle(asked: RunConfig, record: Record | None) -> RunConfig:
     settled = dataclasses.replace(asked, precision=record.config.precision) if asked.precision == "auto" else asked
     differing = differences(record.config, settled)
     if differing and not asked.force_resume:
-        words = ", ".join(f"{flag(name)} {before} there, {now} here" for name, (before, now) in differing.items())
+        words = ", ".join(
+            f"{flag(name)} {_short(before)} there, {_short(now)} here" for name, (before, now) in differing.items()
+        )
         raise ExitError(
             Exit.RUN_REFUSED,
             f"{asked.run}: this run folder is of another configuration ({words}); use another --run, or --force-resume",
         )
     return settled
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
 def check_data(config: RunConfig, record: Record | None, data_fingerprint: str) -> None:

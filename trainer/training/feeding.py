@@ -17,6 +17,7 @@ class Rows(TypedDict):
     transforms: NotRequired[Tensor]  # float32 [n, 8], as of augment.transforms; absent without augmentation
     labels: Labels
     weights: Vector  # [n], 0 for what does not count
+    loss_weights: NotRequired[Vector]  # [n], of the row's class in the loss; absent without class weights
     first_row: Integer  # the place of row 0 in the global batch
     stop: Scalar  # the worker's stop request; 0 on all but one of its replicas
 
@@ -42,4 +43,6 @@ def _rows(feed: Feed, stop: float) -> Rows:
     }
     if feed.transforms is not None:
         rows["transforms"] = tf.constant(np.ascontiguousarray(feed.transforms))
+    if feed.loss_weights is not None:
+        rows["loss_weights"] = tf.constant(feed.loss_weights)
     return rows

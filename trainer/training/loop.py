@@ -29,6 +29,7 @@ from trainer.training.state import Length, LoopState, Sums, after_step, after_va
 from trainer.training.step import (
     CORRECT,
     LOSS,
+    LOSS_WEIGHT,
     STOP,
     WEIGHT,
     EvaluationStep,
@@ -99,6 +100,7 @@ class Task:
     valid: PixelCache
     length: Length
     layout: Layout
+    class_weights: tuple[float, ...] | None = None  # in the training loss, by label; None: all the same
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,7 @@ def _feeds_from(task: Task, step: int) -> Generator[tuple[Feed, ...], None, None
             task.config.seed,
             step,
             task.length.total_steps,
+            task.class_weights,
         )
     )
 
@@ -238,7 +241,12 @@ def _steps(
             hooks.on_step(
                 state,
                 StepNumbers(
-                    float(sums[LOSS]) / count, float(sums[CORRECT]) / count, float(sums[WEIGHT]), norm, rate, seconds
+                    float(sums[LOSS]) / (_loss_weight(sums) or count),
+                    float(sums[CORRECT]) / count,
+                    float(sums[WEIGHT]),
+                    norm,
+                    rate,
+                    seconds,
                 ),
             )
         if asked:
@@ -250,7 +258,12 @@ def _settled(task: Task, state: LoopState, sums: Array, applied: bool, seconds: 
     """The state after one step's global sums. A loss scale may skip an update; nothing else may."""
     if not math.isfinite(sums[LOSS]) or not (applied or task.learner.loss_scale):
         raise _NotFinite(f"the loss or its gradient is not finite at step {state.step + 1}")
-    return after_step(state, float(sums[LOSS]), float(sums[CORRECT]), float(sums[WEIGHT]), seconds)
+    return after_step(state, float(sums[LOSS]), float(sums[CORRECT]), float(sums[WEIGHT]), seconds, _loss_weight(sums))
+
+
+def _loss_weight(sums: Array) -> float | None:
+    """The summed weight of the loss, where classes have weights."""
+    return float(sums[LOSS_WEIGHT]) if len(sums) > LOSS_WEIGHT else None
 
 
 def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> LoopState:

@@ -18,16 +18,21 @@ class Sums:
     weight: float = 0.0
     seconds: float = 0.0
     timed_weight: float = 0.0  # of the batches that `seconds` covers: those that a compilation delayed are left out
+    loss_weight: float | None = None  # what `loss` is to be divided by, where classes have weights; None: `weight`
 
-    def add(self, loss: float, correct: float, weight: float, seconds: float | None) -> "Sums":
+    def add(
+        self, loss: float, correct: float, weight: float, seconds: float | None, loss_weight: float | None = None
+    ) -> "Sums":
         """One batch more; `seconds` is None when its time says nothing."""
         timed = (0.0, 0.0) if seconds is None else (seconds, weight)
+        before = self.weight if self.loss_weight is None else self.loss_weight
         return Sums(
             self.loss + loss,
             self.correct + correct,
             self.weight + weight,
             self.seconds + timed[0],
             self.timed_weight + timed[1],
+            None if loss_weight is None else before + loss_weight,
         )
 
     @property
@@ -39,7 +44,8 @@ class Sums:
     def means(self) -> dict[str, float]:
         """Mean loss and accuracy, as metrics.jsonl has them."""
         count = max(self.weight, 1.0)
-        return {"loss": self.loss / count, "accuracy": self.correct / count}
+        divisor = count if self.loss_weight is None else self.loss_weight or 1.0
+        return {"loss": self.loss / divisor, "accuracy": self.correct / count}
 
 
 @dataclass(frozen=True)
@@ -89,12 +95,19 @@ class LoopState:
     rollbacks: int = 0
 
 
-def after_step(state: LoopState, loss: float, correct: float, weight: float, seconds: float | None) -> LoopState:
+def after_step(
+    state: LoopState,
+    loss: float,
+    correct: float,
+    weight: float,
+    seconds: float | None,
+    loss_weight: float | None = None,
+) -> LoopState:
     """One step more, with its global sums and the time it took."""
     return dataclasses.replace(
         state,
         step=state.step + 1,
-        sums=state.sums.add(loss, correct, weight, seconds),
+        sums=state.sums.add(loss, correct, weight, seconds, loss_weight),
         productive_seconds=state.productive_seconds + (seconds or 0.0),
     )
 
@@ -147,7 +160,10 @@ def goodput(state: LoopState, now: float) -> float:
 
 def to_json(state: LoopState) -> dict[str, Any]:
     """Plain values, as a checkpoint's manifest has them."""
-    return dataclasses.asdict(state)
+    values = dataclasses.asdict(state)
+    if state.sums.loss_weight is None:
+        del values["sums"]["loss_weight"]
+    return values
 
 
 def from_json(values: Mapping[str, Any]) -> LoopState:

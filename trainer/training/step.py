@@ -21,9 +21,8 @@ from trainer.tensors import Flag, Integer, Labels, Logits, Model, PerReplica, Sc
 from trainer.training.feeding import Rows
 from trainer.training.learner import Learner
 
-# What is summed besides the gradient, by place in the vector.
-LOSS, CORRECT, WEIGHT, STOP = range(4)
-SUMS = 4
+# What is summed besides the gradient, by place in the vector; the last only where classes have weights in the loss.
+LOSS, CORRECT, WEIGHT, STOP, LOSS_WEIGHT = range(5)
 
 LOSS_SCALE_GROWTH_STEPS = 2000.0
 MAX_LOSS_SCALE = 2.0**24
@@ -33,7 +32,7 @@ MAX_LOSS_SCALE = 2.0**24
 class StepResult:
     """Global sums over one batch, on the device; read them a few steps later."""
 
-    sums: Vector  # float32 [4]: loss, correct, weight, stop
+    sums: Vector  # float32 [4]: loss, correct, weight, stop; [5] with the weight of the loss
     gradient_norm: Scalar  # of the mean gradient, before clipping
     finite: Flag  # the update was applied
 
@@ -56,19 +55,24 @@ def losses_and_hits(logits: Logits, labels: Labels) -> tuple[Vector, Vector]:
     return losses, tf.cast(hits, tf.float32)
 
 
-def _weighted(losses: Vector, hits: Vector, weights: Vector) -> list[Scalar]:
+def _weighted(losses: Vector, hits: Vector, part: Rows) -> list[Scalar]:
+    """The part's sums. Whether a row counts is one thing, and what its class weighs in the loss another."""
     # A padded row's loss may be anything; where() rather than a product keeps even its nan out.
+    weights = part["weights"]
     real = weights > 0
     zero = tf.zeros_like(losses)
-    return [
-        tf.reduce_sum(tf.where(real, losses * weights, zero)),
+    in_loss = weights * part["loss_weights"] if "loss_weights" in part else weights
+    sums = [
+        tf.reduce_sum(tf.where(real, losses * in_loss, zero)),
         tf.reduce_sum(tf.where(real, hits * weights, zero)),
         tf.reduce_sum(weights),
+        part["stop"],
     ]
+    return [*sums, tf.reduce_sum(in_loss)] if "loss_weights" in part else sums
 
 
 def part_gradient(learner: Learner, config: RunConfig, part: Rows, step: Integer) -> Vector:
-    """Gradient of the summed loss of one part, flattened, then the part's sums: float32 [parameters + 4]."""
+    """Gradient of the summed loss of one part, flattened, then the part's sums: float32 [parameters + 4 or 5]."""
     pixels = tf.cast(part["pixels"], tf.float32)
     if augmentation_of(config).any:
         pixels = augment.apply(pixels, part["transforms"])
@@ -76,11 +80,11 @@ def part_gradient(learner: Learner, config: RunConfig, part: Rows, step: Integer
     with tf.GradientTape() as tape, drawing(Draw(config.seed, step, part["first_row"])):
         logits = learner.model(pixels, training=True)
         losses, hits = losses_and_hits(logits, part["labels"])
-        sums = _weighted(losses, hits, part["weights"])
+        sums = _weighted(losses, hits, part)
         target = sums[LOSS] * scale
     gradients = tape.gradient(target, [v.value for v in learner.model.trainable_variables])
     flat = [tf.reshape(g, [-1]) / scale for g in gradients]
-    return tf.concat([*flat, tf.stack([*sums, part["stop"]])], axis=0)
+    return tf.concat([*flat, tf.stack(sums)], axis=0)
 
 
 def augmentation_of(config: RunConfig) -> augment.Augmentation:
@@ -108,6 +112,8 @@ def _part(rows: Rows, p: int, count: int) -> Rows:
     }
     if "transforms" in rows:
         part["transforms"] = cut(rows["transforms"])
+    if "loss_weights" in rows:
+        part["loss_weights"] = cut(rows["loss_weights"])
     return part
 
 
@@ -136,7 +142,7 @@ def build_train_step(strategy: Strategy, learner: Learner, config: RunConfig, la
         vectors = [part_gradient(learner, config, part, step) for part in split_parts(rows, layout)]
         summed = total(vectors, layout, config.deterministic)
         sums = summed[parameters:]
-        mean = summed[:parameters] / tf.maximum(sums[WEIGHT], 1.0)
+        mean = summed[:parameters] / _divisor(sums, "loss_weights" in rows)
         norm = tf.sqrt(tf.reduce_sum(tf.square(mean)))
         finite = tf.logical_and(tf.math.is_finite(norm), tf.math.is_finite(sums[LOSS]))
         if config.clip_norm:
@@ -155,6 +161,13 @@ def build_train_step(strategy: Strategy, learner: Learner, config: RunConfig, la
         return StepResult(*train_step(rows, step, rate))
 
     return run
+
+
+def _divisor(sums: Vector, weighted: bool) -> Scalar:
+    """What the summed gradient is divided by: the pictures, or what their classes weigh; 1 where nothing counts."""
+    if not weighted:
+        return tf.maximum(sums[WEIGHT], 1.0)
+    return tf.where(sums[LOSS_WEIGHT] > 0, sums[LOSS_WEIGHT], 1.0)
 
 
 def _first(strategy: Strategy, value: PerReplica) -> Tensor:
@@ -214,7 +227,7 @@ def build_evaluation_step(strategy: Strategy, model: Model, layout: Layout, dete
         for part in split_parts(rows, layout):
             out = model(tf.cast(part["pixels"], tf.float32), training=False)
             losses, hits = losses_and_hits(out, part["labels"])
-            vectors.append(tf.stack([*_weighted(losses, hits, part["weights"]), part["stop"]]))
+            vectors.append(tf.stack(_weighted(losses, hits, part)))
         return total(vectors, layout, deterministic)
 
     @tf.function(autograph=False)

@@ -108,6 +108,22 @@ def test_without_augmentation_there_are_no_transforms() -> None:
     assert all(feed.transforms is None for step in feeds(20, 8, 2, 0, 6, augmentation=NONE) for feed in step)
 
 
+def test_a_row_has_the_weight_of_its_class_beside_whether_it_counts() -> None:
+    weights = (0.5, 1.0, 4.0)
+    schedule, layout = Schedule(50, 16), Layout(16, 3, 3)
+    steps = training_feeds(cache(50), schedule, layout, range(3), NONE, 5, 0, schedule.steps_per_epoch, weights)
+    for feed in (feed for step in steps for feed in step):
+        assert feed.loss_weights is not None
+        assert feed.loss_weights.dtype == np.float32
+        assert feed.loss_weights.tolist() == [weights[label] for label in feed.labels]
+        assert set(feed.weights.tolist()) <= {0.0, 1.0}
+
+
+def test_without_class_weights_and_in_evaluation_there_is_no_second_number() -> None:
+    evaluated = evaluation_feeds(cache(20), Layout(8, 2, 2), range(2))
+    assert all(feed.loss_weights is None for step in [*feeds(20, 8, 2, 0, 3), *evaluated] for feed in step)
+
+
 def test_an_epoch_shows_every_usable_example_once() -> None:
     counted = [int(one) for step in feeds(50, 16, 3, 0, 4) for feed in step for one in feed.ids[feed.weights > 0]]
     assert sorted(counted) == [i for i in range(50) if i % 7 != 6]

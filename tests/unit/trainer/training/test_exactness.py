@@ -49,6 +49,20 @@ def test_same_bits_on_any_number_of_replicas(
     assert runs.results(snapshot) == runs.results(reference)
 
 
+def test_same_bits_with_class_weights_through_a_resume_on_two_workers(data: Path, tmp_path: Path) -> None:
+    """On small pictures: 165 and 165 in batches of 32, the last one of 10, and a loss in which classes differ."""
+    small: dict[str, object] = {"model": "small", "image_size": 32, "class_weights": '{"cats": 0.4, "dogs": 2.5}'}
+    for name, changes in {"one": {}, "four": {"devices": 4}, "two": {"workers": 2, "steps": 5}}.items():
+        runs.train(exact(data, tmp_path / name, **small, **changes))
+    runs.train(exact(data, tmp_path / "two", **small))
+    reference = runs.last(tmp_path / "one")
+    assert reference.state.step == STEPS
+    for name in ("four", "two"):
+        snapshot = runs.last(tmp_path / name)
+        assert runs.differing(snapshot, reference) == [], name
+        assert runs.results(snapshot) == runs.results(reference)
+
+
 def test_another_seed_ends_elsewhere(data: Path, reference: Snapshot, tmp_path: Path) -> None:
     runs.train(exact(data, tmp_path / "run", seed=1, steps=2))
     assert runs.differing(runs.last(tmp_path / "run"), reference)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -50,3 +52,10 @@ def test_a_worker_asks_to_stop_once_whatever_its_replicas(replicas: int, stop: f
 
 def test_without_augmentation_there_are_no_transforms() -> None:
     assert "transforms" not in to_devices(on(1), (feed(0, transforms=False),), 0.0)
+
+
+def test_class_weights_come_beside_the_others_or_not_at_all() -> None:
+    weighted = dataclasses.replace(feed(0), loss_weights=np.array([2.5, 0.5], np.float32))
+    rows = to_devices(on(1), (weighted,), 0.0)
+    assert (rows["weights"].numpy().tolist(), rows["loss_weights"].numpy().tolist()) == ([1, 0], [2.5, 0.5])
+    assert "loss_weights" not in to_devices(on(1), (feed(0),), 0.0)

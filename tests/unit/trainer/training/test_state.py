@@ -62,6 +62,21 @@ def test_means_are_over_weights_not_batches() -> None:
     assert sums.means == {"loss": 33 / 34, "accuracy": 18 / 34}
 
 
+def test_a_weighted_loss_is_divided_by_its_own_weight_and_accuracy_is_not() -> None:
+    sums = Sums().add(6.0, 3, 4, 1.0, 2.0).add(1.0, 1, 2, 1.0, 0.5)
+    assert sums.means == {"loss": 7 / 2.5, "accuracy": 4 / 6}
+    assert Sums().add(0.01, 1, 2, None, 0.02).means["loss"] == 0.5  # also where all weights together are below 1
+
+
+def test_sums_that_turn_to_weights_in_mid_epoch_keep_what_they_had() -> None:
+    assert Sums().add(8.0, 1, 4, None).add(6.0, 1, 4, None, 3.0).means["loss"] == 14 / 7
+
+
+def test_a_manifest_without_class_weights_is_that_of_before_there_were_any() -> None:
+    assert "loss_weight" not in to_json(LoopState())["sums"]
+    assert to_json(LoopState(sums=Sums(loss_weight=2.0)))["sums"]["loss_weight"] == 2.0
+
+
 def test_means_of_nothing_are_zero() -> None:
     assert Sums().means == {"loss": 0.0, "accuracy": 0.0}
     assert Sums().examples_per_second == 0.0
@@ -188,7 +203,7 @@ def test_goodput_is_the_share_of_time_that_counts() -> None:
 
 @given(
     st.integers(0, 10**9),
-    st.builds(Sums, finite, finite, finite, finite, finite),
+    st.builds(Sums, finite, finite, finite, finite, finite, st.none() | finite),
     st.none() | st.builds(Best, st.integers(1, 99), st.integers(1, 99), finite, finite),
     st.integers(0, 9),
 )

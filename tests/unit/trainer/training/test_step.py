@@ -1,6 +1,7 @@
 """One step, in fast and in deterministic mode, on one device and on several in one process."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,15 @@ from trainer.models.network import DropoutLayer, Network
 from trainer.training.feeding import to_devices
 from trainer.training.learner import Learner, build_learner, copy_to_host, restore
 from trainer.training.loop import lay_out
-from trainer.training.step import CORRECT, LOSS, WEIGHT, build_evaluation_step, build_train_step
+from trainer.training.step import (
+    CORRECT,
+    LOSS,
+    LOSS_WEIGHT,
+    WEIGHT,
+    build_evaluation_step,
+    build_train_step,
+    part_gradient,
+)
 from trainer.training.strategy import Devices, Distribution, distribute, set_precision
 from trainer.workers.topology import ALONE
 
@@ -64,6 +73,7 @@ class Batch:
     labels: npt.NDArray[np.int32]
     transforms: npt.NDArray[np.float32]
     real: int  # rows after these are padding
+    class_weights: tuple[float, float] | None = None
 
 
 def batch(config: RunConfig, rows: int, real: int, seed: int = 0) -> Batch:
@@ -87,6 +97,7 @@ def feeds(batch: Batch, layout: Layout) -> tuple[Feed, ...]:
     weights = (np.arange(total) < batch.real).astype(np.float32)
     ids = np.where(weights > 0, np.arange(total), PADDING)
     rows = [layout.rows_of(r) for r in range(layout.replicas)]
+    by_label = None if batch.class_weights is None else np.array(batch.class_weights, np.float32)
     return tuple(
         Feed(
             padded(batch.pixels)[at],
@@ -95,6 +106,7 @@ def feeds(batch: Batch, layout: Layout) -> tuple[Feed, ...]:
             weights[at],
             ids[at],
             at.start,
+            None if by_label is None else by_label[padded(batch.labels)[at]],
         )
         for at in rows
     )
@@ -305,3 +317,78 @@ def test_a_stop_request_reaches_every_replica_once() -> None:
         to_devices(distribution, feeds(batch(config, 32, 32), layout), 1.0), tf.constant(0, tf.int64), tf.constant(0.0)
     )
     assert result.sums.numpy()[3] == 1.0
+
+
+def weighted(given: Batch, cats: float, dogs: float) -> Batch:
+    return dataclasses.replace(given, class_weights=(cats, dogs))
+
+
+def dogs_thrice(given: Batch) -> Batch:
+    times = np.where(given.labels == 1, 3, 1)
+    real = int(times[: given.real].sum())
+    every = (np.repeat(array, times, axis=0) for array in (given.pixels, given.labels, given.transforms))
+    return Batch(*every, real)
+
+
+@pytest.mark.parametrize(("replicas", "deterministic", "scale"), [(1, False, 1.0), (2, True, 0.001), (3, False, 0.001)])
+def test_a_class_of_weight_3_counts_like_three_of_each_of_its_pictures_in_the_loss_alone(
+    replicas: int, deterministic: bool, scale: float
+) -> None:
+    config = asked(deterministic=deterministic, dropout=0.0, flip=False, rotation=0.0, zoom=0.0)
+    given = batch(config, 12, 11)
+    one, repeated = (
+        one_step(config, replicas, weighted(given, scale, 3 * scale)),
+        one_step(config, replicas, dogs_thrice(given)),
+    )
+    assert len(set(given.labels[:11])) == 2
+    np.testing.assert_allclose(one.sums[LOSS_WEIGHT], scale * repeated.sums[WEIGHT], rtol=1e-6)
+    np.testing.assert_allclose(one.sums[LOSS], scale * repeated.sums[LOSS], rtol=1e-5)
+    np.testing.assert_allclose(one.norm, repeated.norm, rtol=1e-4)
+    assert np.abs(one.gradient - repeated.gradient).max() <= 1e-4 * np.abs(repeated.gradient).max()
+    plain = one_step(config, replicas, given)
+    assert one.sums[WEIGHT] == 11
+    assert one.sums[CORRECT] == plain.sums[CORRECT]
+    assert np.abs(one.gradient - plain.gradient).max() > 0.01 * np.abs(plain.gradient).max()
+
+
+@pytest.mark.parametrize(("replicas", "real"), [(2, 29), (4, 5)])
+def test_weighted_steps_have_the_same_bits_on_any_replicas(replicas: int, real: int) -> None:
+    config = asked(deterministic=True, clip_norm=0.5)
+    given = weighted(batch(config, 32, real), 0.6, 2.7)
+    one, many = one_step(config, 1, given), one_step(config, replicas, given)
+    assert many.sums.tobytes() == one.sums.tobytes()
+    assert many.norm == one.norm
+    assert {n: a.tobytes() for n, a in many.after.items()} == {n: a.tobytes() for n, a in one.after.items()}
+
+
+def test_the_weights_of_padded_rows_are_not_seen() -> None:
+    config = asked()
+    plain = batch(config, 32, 29)
+    other = dataclasses.replace(plain, labels=np.where(np.arange(32) < 29, plain.labels, 1 - plain.labels))
+    one, two = (one_step(config, 1, weighted(given, 0.5, 100.0)) for given in (plain, other))
+    assert two.sums.tobytes() == one.sums.tobytes()
+    assert {n: a.tobytes() for n, a in two.after.items()} == {n: a.tobytes() for n, a in one.after.items()}
+
+
+def test_clipping_goes_by_the_norm_of_the_weighted_mean() -> None:
+    given = weighted(batch(asked(), 32, 29), 0.5, 4.0)
+    free = one_step(asked(), 2, given)
+    clipped = one_step(asked(clip_norm=free.norm / 2), 2, given)
+    np.testing.assert_allclose(np.linalg.norm(clipped.gradient), free.norm / 2, rtol=1e-4)
+
+
+def test_without_class_weights_the_step_sums_what_it_always_did() -> None:
+    config, distribution = asked(), on(1)
+    learner = build_learner(config, 2, distribution.strategy)
+    layout = lay_out(config, 1)
+    plain = batch(config, 32, 29)
+    rows = [to_devices(distribution, feeds(given, layout), 0.0) for given in (plain, weighted(plain, 1.0, 2.0))]
+    step = tf.function(lambda part: part_gradient(learner, config, part, tf.constant(0, tf.int64)), autograph=False)
+    off, on_ = (step.get_concrete_function(one) for one in rows)
+    assert (off.output_shapes[0], on_.output_shapes[0]) == (learner.parameters + 4, learner.parameters + 5)
+    kinds = [Counter(op.type for op in one.graph.get_operations()) for one in (off, on_)]
+    # One placeholder, one product with the weights and one sum of them; the gradient of the loss goes over the product.
+    more = kinds[1] - kinds[0]
+    assert not kinds[0] - kinds[1]
+    assert more["Placeholder"] == 1
+    assert set(more) <= {"Placeholder", "Mul", "Sum", "Const"}
