@@ -117,7 +117,7 @@ def _train_from(
             observers.flush()
 
         if code == Exit.DONE and topology.rank == 0:
-            results.finish(run, record, start.source, pixels, task, state)
+            results.finish(run, record, start.source, pixels, task, state, metrics)
         attempt.end(code, "" if code == Exit.DONE else f"stopped by a signal at step {state.step}, state saved")
         _leave(distribution, attempt)
         if code == Exit.DONE:

@@ -22,8 +22,9 @@ from trainer.folder.files import Record
 from trainer.storage.base import Storage
 from trainer.telemetry.figures.confusion import confusion_png
 from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
+from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.run_report import write_figure, write_report
-from trainer.training import checkpoint, export
+from trainer.training import checkpoint, export, scores
 from trainer.training.checkpoint import Unusable
 from trainer.training.evaluation import Evaluation, evaluate, probabilities
 from trainer.training.loop import Task
@@ -63,9 +64,15 @@ picture too.
 
 
 def finish(
-    run: Storage, record: Record, source: Source, pixels: Mapping[str, PixelCache], task: Task, state: LoopState
+    run: Storage,
+    record: Record,
+    source: Source,
+    pixels: Mapping[str, PixelCache],
+    task: Task,
+    state: LoopState,
+    metrics: Metrics,
 ) -> None:
-    """Export the best weights, evaluate them on the test split, write summary, figures and report.
+    """Export the best weights, evaluate them on the test split, write summary, figures and report; set the metrics.
 
     Raises:
         ExitError: 74 when the best weights cannot be read back, or storage fails.
@@ -84,8 +91,19 @@ def finish(
     write_figures(run, pixels, [one.name for one in source.data.splits["test"]], labels, config, test)
     files.write_metrics(run, state.history)
     report = write_report(run, ended=contract.State.SUCCEEDED)
-    log.info("finished: test accuracy %.1f %% on %d pictures", 100 * test.accuracy, test.examples)
+    show_scores(metrics, test)
+    log.info("finished: test accuracy %s", scores.in_one_line(test.matrix, labels))
     log.info("model: %s/%s  report: %s", run.uri, contract.MODEL, report)
+
+
+def show_scores(metrics: Metrics, test: Evaluation) -> None:
+    """Set the metrics of the test split that go by class."""
+    for gauge, score in (
+        (metrics.balanced_accuracy, scores.balanced_accuracy(test.matrix)),
+        (metrics.macro_f1, scores.macro_f1(test.matrix)),
+    ):
+        if score is not None:
+            gauge.labels("test").set(score)
 
 
 def summary(
@@ -136,7 +154,7 @@ def write_figures(
     train, test = pixels["train"], pixels["test"]
     original = train.pixels[int(np.flatnonzero(train.usable)[0])]
     write_figure(run, "augmentation", augmentation_png(original, preview(original, config)))
-    write_figure(run, "confusion", confusion_png(np.array(result.confusion, np.int64), labels))
+    write_figure(run, "confusion", confusion_png(result.matrix, labels))
     mistakes = [
         Mistake(
             pixels=test.pixels[i],

@@ -131,6 +131,21 @@ def ending(seen: Observation, summary: Any) -> tuple[Cli, str]:
 
 def _figures(summary: Any) -> str:
     try:
-        return f": test accuracy {summary['test']['accuracy']:.1%}, best epoch {summary['best_epoch']}"
+        return (
+            f": test accuracy {summary['test']['accuracy']:.1%}{_worst_class(summary)}, "
+            f"best epoch {summary['best_epoch']}"
+        )
     except (KeyError, TypeError, ValueError):
         return ""
+
+
+def _worst_class(summary: Any) -> str:
+    """The class that was told worst, where there are several and the summary says."""
+    test = summary["test"]
+    sizes = [sum(row) for row in test.get("confusion") or ()]
+    known = zip(test.get("recall") or (), summary.get("labels") or (), sizes, strict=False)
+    rows = [(recall, -size, label) for recall, label, size in known if recall is not None]
+    if not rows:
+        return ""
+    recall, size, label = min(rows)
+    return f" (worst class: {label} {recall:.1%} of {-size:,})"

@@ -1,45 +1,13 @@
-"""What the confusion matrix of the test pictures says, by class, by pair of classes, and in words. Pure."""
+"""The confusion matrix of the test pictures, from summary.json and in words. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from trainer.telemetry.documents import mapping
-
-MOST_PAIRS = 8
-
-Matrix = npt.NDArray[np.int64]
-"""Counts, [C, C]: rows are the true classes, columns the predicted ones."""
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """How the pictures of one class fared; a share is None where its denominator is zero."""
-
-    label: str
-    examples: int
-    precision: float | None
-    recall: float | None
-    f1: float | None
-
-
-@dataclass(frozen=True)
-class ConfusedPair:
-    """How often pictures of class `true`, `examples` in all, were taken for class `predicted`."""
-
-    true: str
-    predicted: str
-    count: int
-    examples: int
-
-    @property
-    def share(self) -> float:
-        """Share of the pictures of class `true`, in [0, 1]."""
-        return self.count / self.examples
+from trainer.training.scores import ConfusedPair, Matrix
 
 
 def of_summary(summary: Mapping[str, Any]) -> tuple[list[str], Matrix | None]:
@@ -55,35 +23,6 @@ def of_summary(summary: Mapping[str, Any]) -> tuple[list[str], Matrix | None]:
     if len(counts) != len(labels) or any(len(row) != len(labels) for row in counts):
         raise ValueError(f"summary: the confusion matrix does not fit the {len(labels)} labels")
     return labels, np.asarray(counts, dtype=np.int64)
-
-
-def class_rows(matrix: Matrix, labels: Sequence[str]) -> tuple[ClassRow, ...]:
-    """Return precision, recall and F1 of each class from counts."""
-    hits, true, predicted = np.diag(matrix), matrix.sum(axis=1), matrix.sum(axis=0)
-    return tuple(
-        ClassRow(
-            label=label,
-            examples=int(true[at]),
-            precision=_share(int(hits[at]), int(predicted[at])),
-            recall=_share(int(hits[at]), int(true[at])),
-            f1=_share(2 * int(hits[at]), int(true[at] + predicted[at])),
-        )
-        for at, label in enumerate(labels)
-    )
-
-
-def confused_pairs(matrix: Matrix, labels: Sequence[str]) -> tuple[ConfusedPair, ...]:
-    """Return up to MOST_PAIRS pairs of classes that were mixed up most often, most frequent first."""
-    wrong = [
-        (int(matrix[true, predicted]), true, predicted)
-        for true, predicted in np.argwhere(matrix > 0).tolist()
-        if true != predicted
-    ]
-    wrong.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
-    return tuple(
-        ConfusedPair(labels[true], labels[predicted], count, int(matrix[true].sum()))
-        for count, true, predicted in wrong[:MOST_PAIRS]
-    )
 
 
 def in_words(matrix: Matrix, pairs: Sequence[ConfusedPair]) -> str:
@@ -114,7 +53,3 @@ def wilson_interval(share: float, examples: int) -> tuple[float, float]:
     middle = (share + z * z / (2 * examples)) / scale
     half = z * math.sqrt(share * (1 - share) / examples + z * z / (4 * examples * examples)) / scale
     return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

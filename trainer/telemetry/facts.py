@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.telemetry.confusion import wilson_interval
+from trainer.telemetry.confusion import of_summary, wilson_interval
 from trainer.telemetry.curves import EpochRow, best_epoch
 from trainer.telemetry.documents import first_number, mapping
+from trainer.training.scores import balanced_accuracy, macro_f1, worst_classes
 from trainer.words import counted, duration, grouped, percent, plain
 
 
@@ -67,6 +68,7 @@ def headline(config: Mapping[str, Any], summary: Mapping[str, Any], epochs: Sequ
     images_per_second = first_number(fast.images_per_second, _median(fast.epoch_images_per_second))
     return [
         *_accuracy(mapping(summary.get("test"))),
+        *_by_class(summary),
         *_best_epoch(summary, epochs),
         _epochs(config, summary, epochs),
         *time,
@@ -141,6 +143,17 @@ def _accuracy(test: Mapping[str, Any]) -> list[Fact]:
     if accuracy is None:
         return []
     return [Fact("Test accuracy", percent(accuracy), _certainty(accuracy, first_number(test.get("examples"))))]
+
+
+def _by_class(summary: Mapping[str, Any]) -> list[Fact]:
+    """Return what accuracy hides where classes differ in size."""
+    labels, matrix = of_summary(summary)
+    if matrix is None or not (rows := worst_classes(matrix, labels)):
+        return []
+    worst = rows[0]
+    told = f"worst class: {worst.label}, {percent(worst.recall)} of {worst.examples:,}"
+    note = f"macro-F1 {percent(macro_f1(matrix))}; {told}"
+    return [Fact("Balanced accuracy", percent(balanced_accuracy(matrix)), note)]
 
 
 def _certainty(accuracy: float, examples: float | None) -> str:

@@ -39,6 +39,10 @@ class Metrics:
             "catdog_loss", "Mean loss: of the epoch under way, or of the last validation.", ["split"]
         )
         self.accuracy = self._gauge("catdog_accuracy", "Accuracy, 0 to 1, as catdog_loss.", ["split"])
+        self.balanced_accuracy = self._gauge(
+            "catdog_balanced_accuracy", "Mean recall of the classes, 0 to 1, of the exported model.", ["split"]
+        )
+        self.macro_f1 = self._gauge("catdog_macro_f1", "Mean F1 of the classes, 0 to 1, as above.", ["split"])
         self.learning_rate = self._gauge("catdog_learning_rate", "Learning rate of the last step.")
         self.gradient_norm = self._gauge("catdog_gradient_norm", "Norm of the last mean gradient, before clipping.")
         self.goodput = self._gauge(

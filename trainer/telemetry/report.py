@@ -20,6 +20,7 @@ from trainer.telemetry import confusion, facts
 from trainer.telemetry.configuration import options
 from trainer.telemetry.curves import best_epoch, curves_in_words, rows
 from trainer.telemetry.documents import first_number, mapping
+from trainer.training import scores
 from trainer.words import decimal, duration, percent
 
 MOST_REJECTED_SHOWN = 200
@@ -77,7 +78,7 @@ def render(report: ReportInput) -> str:
     epochs = rows(report.history)
     summary, state = report.summary or {}, report.state or {}
     labels, matrix = confusion.of_summary(summary)
-    pairs = confusion.confused_pairs(matrix, labels) if matrix is not None else ()
+    pairs = scores.confused_pairs(matrix, labels) if matrix is not None else ()
     recipe = str(summary.get("recipe") or report.config.get("recipe") or "run")
     name = str(report.config.get("name") or recipe)
     data = mapping(summary.get("data"))
@@ -96,7 +97,7 @@ def render(report: ReportInput) -> str:
         curves_text=curves_in_words(epochs, summary.get("best_epoch")),
         epochs=epochs,
         best=best_epoch(epochs),
-        class_rows=confusion.class_rows(matrix, labels) if matrix is not None else (),
+        class_rows=scores.class_rows(matrix, labels) if matrix is not None else (),
         pairs=pairs,
         confusion_text=confusion.in_words(matrix, pairs) if matrix is not None else "",
         rejected=report.rejected[:MOST_REJECTED_SHOWN],

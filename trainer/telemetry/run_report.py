@@ -13,6 +13,9 @@ from trainer.storage.errors import StorageMissing
 from trainer.telemetry.figures.curves import curves_png
 from trainer.telemetry.report import ReportInput, render
 
+MOST_WEIGHTS = 12
+"""Classes whose weights are told one by one."""
+
 
 def write_report(run: Storage, ended: str | None = None) -> str:
     """(Re)write figures/curves.png and report.html from what the run folder holds; return where the report is.
@@ -55,7 +58,16 @@ def _for_people(document: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("fingerprint", "data_fingerprint", "revision", "threads", "versions", "command")
         if name in document
     }
-    return {**document["config"], **facts}
+    weights = document.get("class_weights")
+    told = {} if weights is None else {"class_weights": _weights_in_words(weights)}
+    return {**document["config"], **facts, **told}
+
+
+def _weights_in_words(weights: Mapping[str, float]) -> str:
+    """The weights that were trained with; of many classes the range alone."""
+    if len(weights) <= MOST_WEIGHTS:
+        return ", ".join(f"{name} {weight:.4g}" for name, weight in weights.items())
+    return f"{min(weights.values()):.4g} to {max(weights.values()):.4g}, by class in {CONFIG}"
 
 
 def _defaults(recipe: str) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from trainer.data.cache import PixelCache
 from trainer.tensors import Tensors
+from trainer.training import scores
 
 BATCH = 64
 _SMALLEST = 1e-7  # probabilities are clipped here before the logarithm, as Keras does
@@ -34,7 +35,15 @@ class Evaluation:
             "loss": self.loss,
             "examples": self.examples,
             "confusion": [list(row) for row in self.confusion],
+            "balanced_accuracy": scores.balanced_accuracy(self.matrix),
+            "macro_f1": scores.macro_f1(self.matrix),
+            "recall": scores.recalls(self.matrix),
         }
+
+    @property
+    def matrix(self) -> scores.Matrix:
+        """`confusion` as an array."""
+        return np.array(self.confusion, np.int64)
 
 
 def probabilities(serve_pixels: Callable[..., Tensors], cache: PixelCache) -> npt.NDArray[np.float64]:

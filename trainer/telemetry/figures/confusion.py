@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from trainer.telemetry.confusion import Matrix
 from trainer.telemetry.figures.canvas import DPI, INK, QUIET, png, short
+from trainer.training.scores import Matrix
 from trainer.words import percent
 
 MOST_ANNOTATED_CLASSES = 12

@@ -1,24 +1,8 @@
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.telemetry.confusion import class_rows, confused_pairs, wilson_interval
-
-
-def test_precision_recall_and_f1_of_a_small_matrix():
-    cats, dogs, none = class_rows(np.array([[8, 2, 0], [4, 6, 0], [0, 0, 0]]), ["cats", "dogs", "none"])
-    assert (cats.examples, cats.precision, cats.recall) == (10, 8 / 12, 0.8)
-    assert dogs.f1 == pytest.approx(2 * 0.75 * 0.6 / (0.75 + 0.6))
-    assert (none.precision, none.recall, none.f1) == (None, None, None)
-
-
-def test_pairs_are_ordered_by_count():
-    pairs = confused_pairs(np.array([[8, 2], [4, 6]]), ["cats", "dogs"])
-    assert [(pair.true, pair.predicted, pair.count, pair.share) for pair in pairs] == [
-        ("dogs", "cats", 4, 0.4),
-        ("cats", "dogs", 2, 0.2),
-    ]
+from trainer.telemetry.confusion import wilson_interval
 
 
 def test_the_interval_is_wilsons():

@@ -61,6 +61,9 @@ def test_json_has_the_numbers_and_not_the_pictures() -> None:
         "loss": pytest.approx(-(math.log(0.75) + math.log(0.25)) / 2),
         "examples": 2,
         "confusion": [[1, 0], [1, 0]],
+        "balanced_accuracy": 0.5,
+        "macro_f1": pytest.approx(1 / 3),
+        "recall": [1.0, 0.0],
     }
 
 
