@@ -48,7 +48,7 @@ class Verb:
 VERBS = {
     "train": Verb(RunConfig, "trainer.main", "train"),
     "evaluate": Verb(EvaluateRequest, "trainer.inference", "evaluate"),
-    "predict": Verb(PredictRequest, "trainer.inference", "predict"),
+    "predict": Verb(PredictRequest, "trainer.predict.verb", "predict"),
     "report": Verb(ReportRequest, "trainer.inference", "report"),
     "data-import": Verb(DataImportRequest, "trainer.data_verbs", "import_data"),
     "data-check": Verb(DataCheckRequest, "trainer.data_verbs", "check_data"),

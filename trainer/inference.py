@@ -1,30 +1,36 @@
-"""The verbs on a finished run: evaluate, predict, report.
+"""The verbs on a finished run: evaluate and report; predict has a package of its own.
 
 TensorFlow takes seconds to import: it is, once what was asked for is seen to be there.
 """
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from trainer.contract import CONFIG
 from trainer.data.index import INDEX
 from trainer.data.reading import reader
-from trainer.data.split import Example, list_data_set, list_folder_per_class
+from trainer.data.split import SPLITS, Example, canonical, list_folder_per_class, list_split
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.process import quiet
 from trainer.process.container import free_memory, processors
-from trainer.requests import EvaluateRequest, PredictRequest, ReportRequest
+from trainer.requests import EvaluateRequest, ReportRequest
 from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage
 
 if TYPE_CHECKING:
     from trainer.training.evaluation import Evaluation
+
+MOST_IN_A_MATRIX = 12
+"""Classes of which the whole confusion matrix is shown; of more the worst, and the most frequent mistakes."""
+
+MOST_WORST = 10
 
 
 def evaluate(request: EvaluateRequest) -> int:
@@ -62,85 +68,43 @@ def evaluate(request: EvaluateRequest) -> int:
 
 
 def _examples(storage: Storage, labels: tuple[str, ...]) -> tuple[Example, ...]:
-    split = storage.stat(INDEX) or any(
-        True for name in ("train/", "valid/", "validation/", "test/") for _ in storage.list(name)
-    )
-    if not split or "test" in labels:
+    """The test split, of which alone is listed, or all pictures of a folder per class."""
+    splits = {canonical(name) for name in storage.folders()} & set(SPLITS)
+    if "test" in labels or not (splits or storage.stat(INDEX)):
         return list_folder_per_class(storage, labels)
-    data = list_data_set(storage)
-    if data.stale_index:
-        print(data.stale_index, file=sys.stderr)
-    if data.classes != labels:
-        raise ExitError(
-            Exit.BAD_DATA, f"{storage.uri}: has classes {', '.join(data.classes)}; the model knows {', '.join(labels)}"
-        )
-    return data.splits["test"]
+    examples, stale_index = list_split(storage, "test", labels)
+    if stale_index:
+        print(stale_index, file=sys.stderr)
+    return examples
 
 
 def _show(result: "Evaluation", labels: Sequence[str], rejected: int) -> None:
+    from trainer.training import scores  # here: numpy is spared where the input is bad
+
     print(f"accuracy {result.accuracy:.2%}  loss {result.loss:.4f}  on {result.examples} pictures")
+    worst = scores.worst_classes(result.matrix, labels)
+    balanced, f1 = scores.balanced_accuracy(result.matrix), scores.macro_f1(result.matrix)
+    told = f"worst class {worst[0].label} {worst[0].recall:.2%} of {worst[0].examples}"
+    print(f"balanced accuracy {balanced:.2%}  macro-F1 {f1:.2%}  {told}")
     if rejected:
         print(f"{rejected} pictures could not be used")
-    table = Table("true \\ predicted", *labels)
-    for label, row in zip(labels, result.confusion, strict=True):
-        table.add_row(label, *map(str, row))
-    Console().print(table)
-
-
-def predict(request: PredictRequest) -> int:
-    """Class and probability of each picture, by the exported model's serve_bytes.
-
-    Raises:
-        ExitError: 66 when the run or a picture is missing; 65 when a picture cannot be used (the others are still
-            told).
-    """
-    run = open_storage(request.run)
-    files.read_labels(run)
-    pictures = [_picture(name) for name in request.images]
-    quiet.import_tensorflow()
-    import numpy as np
-    import tensorflow as tf
-
-    from trainer.data.decode import pixels
-    from trainer.training.export import load_exported
-
-    exported = load_exported(run)
-    answers, unusable = [], []
-    for name, (storage, file) in zip(request.images, pictures, strict=True):
-        encoded = storage.read(file)
-        try:
-            pixels(encoded, exported.image_size)
-        except ValueError as error:
-            unusable.append(f"{name}: {error}")
-            continue
-        answer = exported.serve_bytes(images=tf.constant([encoded]))
-        row = np.asarray(answer["probabilities"].numpy()[0], np.float64)
-        best = int(row.argmax())
-        answers.append(
-            {
-                "image": name,
-                "class": exported.labels[best],
-                "probability": float(row[best]),
-                "probabilities": dict(zip(exported.labels, map(float, row), strict=True)),
-            }
+    if len(labels) <= MOST_IN_A_MATRIX:
+        _print_table(
+            ["true \\ predicted", *labels], ((label, *row) for label, row in zip(labels, result.confusion, strict=True))
         )
-    if request.output == "json":
-        print(json.dumps(answers))
-    else:
-        for one in answers:
-            print(f"{one['image']}: {one['class']} {one['probability']:.1%}")
-    if unusable:
-        raise ExitError(Exit.BAD_DATA, "; ".join(unusable))
-    return Exit.DONE
+        return
+    shown = [(row.label, row.examples, f"{row.recall:.1%}") for row in worst[:MOST_WORST]]
+    _print_table([f"worst of {len(worst)} classes", "pictures", "right"], shown)
+    pairs = scores.confused_pairs(result.matrix, labels)
+    mistakes = [(pair.true, pair.predicted, pair.count, f"{pair.share:.1%} of {pair.examples}") for pair in pairs]
+    _print_table(["true", "taken for", "pictures", "share"], mistakes)
 
 
-def _picture(name: str) -> tuple[Storage, str]:
-    """Where a picture is: its storage, and its name there."""
-    folder, _, file = name.rpartition("/")
-    storage = open_storage(folder or ("/" if name.startswith("/") else "."))
-    if storage.stat(file) is None:
-        raise ExitError(Exit.INPUT_MISSING, f"{name}: no such picture")
-    return storage, file
+def _print_table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    table = Table(*map(escape, heading))  # a class name in brackets is no markup
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    Console().print(table)
 
 
 def report(request: ReportRequest) -> int:

@@ -28,7 +28,10 @@ class EvaluateRequest:
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What `python -m trainer predict` is asked: classes of `images` by the exported model of `run`."""
+    """What `python -m trainer predict` is asked: classes of `images` by the exported model of `run`.
+
+    An image is a picture, a folder of them, or a pattern; `output` is text, json, jsonl or csv.
+    """
 
     run: str
     images: tuple[str, ...]

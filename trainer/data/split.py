@@ -89,7 +89,7 @@ def list_data_set(storage: Storage) -> DataSet:
         classes=classes,
         splits={split: _examples(storage, classes, found[split]) for split in SPLITS},
         ignored=ignored,
-        stale_index=fault and f"{storage.uri}/{INDEX} is not used: {fault}; `catdog data import` writes it anew",
+        stale_index=_stale(storage.uri, fault),
     )
 
 
@@ -119,6 +119,10 @@ def _index_of(storage: Storage, listing: Iterable[Stat]) -> tuple[Index | None, 
     """The index, where there is one that can be read; else why it cannot, or nothing."""
     if all(stat.name != INDEX for stat in listing):
         return None, ""
+    return _read_index(storage)
+
+
+def _read_index(storage: Storage) -> tuple[Index | None, str]:
     try:
         return decode_index(storage.read(INDEX)), ""
     except BadIndex as error:
@@ -199,12 +203,50 @@ def list_folder_per_class(storage: Storage, classes: tuple[str, ...]) -> tuple[E
             Exit.INPUT_MISSING,
             f"{storage.uri}: no CLASS/*.jpg or .png here; give a folder per class, or a split data set",
         )
+    _check_known(storage.uri, found, classes)
+    return _examples(storage, classes, found)
+
+
+def list_split(storage: Storage, split: str, classes: tuple[str, ...]) -> tuple[tuple[Example, ...], str]:
+    """Examples of one split for a model of these classes, and why index.json was not used; no other split is listed.
+
+    Raises:
+        ExitError: 66 when the split is missing; 65 for a class the model does not know, or shards that are not those of
+            the index.
+    """
+    index, fault = _read_index(storage) if storage.stat(INDEX) else (None, "")
+    if index is not None and index.shards:
+        data = list_data_set(storage)
+        if data.classes != classes:
+            raise ExitError(
+                Exit.BAD_DATA,
+                f"{storage.uri}: has classes {', '.join(data.classes)}; the model knows {', '.join(classes)}",
+            )
+        return data.splits[split], ""
+    folders = [name for name in storage.folders() if canonical(name) == split]
+    listed, _ = _by_class(stat for name in folders for stat in storage.list(f"{name}/"))
+    found = {name: stats for name, stats in listed[split].items() if stats}
+    if not found:
+        raise ExitError(
+            Exit.INPUT_MISSING, f"{storage.uri}: the {split} split is missing; expected {split}/CLASS/*.jpg"
+        )
+    _check_known(storage.uri, found, classes)
+    if index is not None:
+        here = tuple(one for one in index.pictures if canonical(one.path.split("/")[0]) == split)
+        fault = _unfit(replace(index, pictures=here), {split: found})
+        if not fault:
+            found = _with_checksums(index, {split: found})[split]
+    return _examples(storage, classes, found), _stale(storage.uri, fault)
+
+
+def _check_known(uri: str, found: Iterable[str], classes: Sequence[str]) -> None:
     unknown = sorted(set(found) - set(classes))
     if unknown:
-        raise ExitError(
-            Exit.BAD_DATA, f"{storage.uri}: class {unknown[0]!r} is not one of the model's: {', '.join(classes)}"
-        )
-    return _examples(storage, classes, found)
+        raise ExitError(Exit.BAD_DATA, f"{uri}: class {unknown[0]!r} is not one of the model's: {', '.join(classes)}")
+
+
+def _stale(uri: str, fault: str) -> str:
+    return fault and f"{uri}/{INDEX} is not used: {fault}; `catdog data import` writes it anew"
 
 
 def _check(uri: str, found: Mapping[str, Mapping[str, list[Stat]]]) -> tuple[str, ...]:
