@@ -1,4 +1,4 @@
-"""All runs at once: what is asked of the cluster and of storage, and what comes of it."""
+"""All runs at once: the requests to the cluster and to storage, and the results."""
 
 import json
 from pathlib import Path

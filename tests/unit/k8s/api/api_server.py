@@ -1,7 +1,7 @@
-"""An API server of a few lines on loopback: keeps objects, lists them in pages, and fails where a test says so.
+"""A minimal API server on loopback: stores objects, lists them in pages, and fails where a test asks for it.
 
-It is for what is hard to see with a real one: answers that are lost, pages, refusals in the middle. What Kubernetes
-itself does with the objects is tested on a real cluster.
+It covers what is hard to produce with a real one: lost responses, pages, refusals midway. What Kubernetes itself does
+with the objects is tested on a real cluster.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The commands as they are typed, as far as they need no cluster."""
+"""The commands as a user types them, as far as they need no cluster."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""How commands end: the door, waiting for a run's result, answers for machines, completion, the version."""
+"""How commands end: usage errors, waiting for a run's result, output for machines, completion, the version."""
 
 import json
 import os

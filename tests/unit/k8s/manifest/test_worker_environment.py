@@ -1,4 +1,4 @@
-"""What a pod's environment says of its peers, as trainer.topology reads it."""
+"""A pod's environment variables about its peers, as trainer.workers.topology reads them."""
 
 import pytest
 
