@@ -33,7 +33,7 @@ def flags_of(kind: type[Any], *, into: str) -> Callable[[Command], Command]:
         def run(**arguments: Any) -> None:
             every = {one.name: arguments.pop(one.name) for one in made}
             typed = {name: value for name, value in every.items() if value is not None}
-            _check_choices(kind, typed)
+            _check(kind, typed)
             command(**arguments, **{into: typed})
 
         run.__signature__ = inspect.Signature([*own, *made])  # type: ignore[attr-defined]
@@ -69,11 +69,11 @@ def _completion(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
     return complete
 
 
-def _check_choices(kind: type[Any], typed: Mapping[str, Any]) -> None:
+def _check(kind: type[Any], typed: Mapping[str, Any]) -> None:
     known = options(kind)
     for name, value in typed.items():
         try:
-            fields.check(Option("", choices=known[name].choices), value, flag(name))
+            fields.check(known[name], value, flag(name))
         except Refused as error:
             raise typer.BadParameter(str(error)) from error
 

@@ -77,7 +77,7 @@ def test_the_profile_is_over_the_platform_and_flags_are_over_both(platform: Path
         (["--gpus", "1", "--data", "./here"], 2, "pods cannot see"),
         (["--gpus", "many"], 2, "--gpus"),
         ([], 2, "--gpus"),
-        (["--gpus", "1", "--max-restarts", "-1"], 2, "maxRestarts is -1"),
+        (["--gpus", "1", "--max-restarts", "-1"], 2, "--max-restarts is -1"),
         (["--gpus", "1", "--queue", "q"], 0, ""),
     ],
 )
