@@ -22,7 +22,7 @@ def command(
     namespace: Namespace = "",
     context: Context = "",
 ) -> None:
-    """Class and probability of pictures, by a run's exported model.
+    """Predict class and probability of pictures with a run's exported model.
 
     A picture that cannot be used has a row that says why; only when none can be used the exit code is 65.
 

@@ -1,4 +1,4 @@
-"""`python -m trainer`: how it is asked, and how it answers what it cannot do."""
+"""`python -m trainer`: its requests, and its responses to requests it cannot serve."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Real files; each fault is made in them."""
+"""Checkpoints as real files; each fault is made in the files."""
 
 import dataclasses
 import json
