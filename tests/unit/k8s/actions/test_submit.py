@@ -2,6 +2,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -206,3 +207,12 @@ class TestCreate:
             submit.check_on_server(cluster, prepared(2, served=NEITHER))
         assert server.objects == {}
         assert all(query.get("dryRun") == "All" for _, _, query, _ in server.requests)
+
+
+def test_a_file_of_class_weights_goes_along_with_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "weights.csv").write_text("dogs,2\ncats,1\n")
+    config = prepared(0, class_weights=str(tmp_path / "weights.csv")).spec.config
+    assert config.class_weights == '{"cats": 1.0, "dogs": 2.0}'
+    assert prepared(0, class_weights="balanced").spec.config.class_weights == "balanced"
+    with pytest.raises(ExitError, match="no such file"):
+        prepared(0, class_weights=str(tmp_path / "none.csv"))

@@ -141,6 +141,21 @@ def test_logs_of_all_workers_and_of_a_restarted_one_come_with_their_ranks() -> N
             Cli.OK,
             "run has succeeded: test accuracy 83.1%, best epoch 7",
         ),
+        (
+            DONE,
+            {
+                "labels": ["cats", "dogs", "none"],
+                "test": {
+                    "accuracy": 0.945,
+                    "confusion": [[98, 2, 0], [4, 6, 0], [0, 0, 0]],
+                    "recall": [0.98, 0.6, None],
+                },
+                "best_epoch": 7,
+            },
+            Cli.OK,
+            "run has succeeded: test accuracy 94.5% (worst class: dogs 60.0% of 10), best epoch 7",
+        ),
+        (DONE, {"test": None, "best_epoch": 7}, Cli.OK, "run has succeeded"),
         (DONE, None, Cli.OK, "run has succeeded"),
         (
             seen(top(condition("Failed")), ended(66, "66: no data")),

@@ -4,7 +4,8 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
-from trainer.data.split import DataSet, describe, list_data_set, list_folder_per_class
+from trainer.data.index import Index, Picture, encode
+from trainer.data.split import SPLITS, DataSet, describe, list_data_set, list_folder_per_class, list_split
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 
@@ -219,4 +220,42 @@ def test_no_folder_per_class_is_66(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"x")
     with pytest.raises(ExitError, match="give a folder per class") as caught:
         list_folder_per_class(open_storage(str(tmp_path)), ("cat", "dog"))
+    assert caught.value.code == Exit.INPUT_MISSING
+
+
+def alone(root: Path, *classes: str) -> tuple[list[tuple[str, int, int]], str]:
+    examples, stale_index = list_split(open_storage(str(root)), "test", classes or ("cat", "dog"))
+    return [(one.name, one.label, one.crc32c) for one in examples], stale_index
+
+
+def test_one_split_is_listed_as_the_whole_is(tree: Path) -> None:
+    whole = [(one.name, one.label, one.crc32c) for one in listed(tree).splits["test"]]
+    assert alone(tree) == (whole, "")
+    shutil.rmtree(tree / "train")
+    assert alone(tree) == (whole, "")
+    assert [label for _, label, _ in alone(tree, "ant", "cat", "dog")[0]] == [1, 1, 1, 2, 2, 2]
+
+
+def test_checksums_of_one_split_are_those_of_an_index_that_fits_it(tree: Path) -> None:
+    data = listed(tree)
+    pictures = [Picture(one.name, one.size, 7, 0, 0) for split in SPLITS for one in data.splits[split]]
+    (tree / "index.json").write_bytes(encode(Index("0" * 16, tuple(pictures))))
+    (tree / "train/cat/9.jpg").write_bytes(b"other splits do not matter")
+    found, stale_index = alone(tree)
+    assert {crc for _, _, crc in found} == {7}
+    assert stale_index == ""
+    (tree / "test/cat/9.jpg").write_bytes(b"new")
+    found, stale_index = alone(tree)
+    assert len(found) == 7
+    assert 7 not in {crc for _, _, crc in found}
+    assert "index.json is not used: it does not name 'test/cat/9.jpg'" in stale_index
+
+
+def test_a_split_with_other_classes_is_65_and_one_that_is_missing_66(tree: Path) -> None:
+    with pytest.raises(ExitError, match="class 'dog' is not one of the model's: cat, horse") as caught:
+        alone(tree, "cat", "horse")
+    assert caught.value.code == Exit.BAD_DATA
+    shutil.rmtree(tree / "test")
+    with pytest.raises(ExitError, match="the test split is missing") as caught:
+        alone(tree)
     assert caught.value.code == Exit.INPUT_MISSING

@@ -43,6 +43,15 @@ def test_config_json_is_what_other_tools_read(storage: Storage) -> None:
     assert from_json(storage.read("config.json"), RunConfig) == CONFIG
 
 
+def test_class_weights_are_recorded_where_there_are_any(storage: Storage) -> None:
+    files.write_record(storage, RECORD)
+    assert "class_weights" not in json.loads(storage.read("config.json"))
+    weighted = dataclasses.replace(RECORD, class_weights={"cats": 0.5, "dogs": 2.0})
+    files.write_record(storage, weighted)
+    assert json.loads(storage.read("config.json"))["class_weights"] == {"cats": 0.5, "dogs": 2.0}
+    assert files.read_record(storage) == weighted
+
+
 def test_a_new_folder_has_nothing(storage: Storage) -> None:
     assert files.read_record(storage) is None
     assert files.read_state(storage) is None
@@ -113,6 +122,13 @@ def test_each_difference_is_named_with_both_values() -> None:
 def test_another_precision_asked_for_is_a_difference() -> None:
     with pytest.raises(ExitError, match="--precision float32 there, mixed_bfloat16 here"):
         settle(asked(precision="mixed_bfloat16"), RECORD)
+
+
+def test_a_long_value_is_cut_in_the_message() -> None:
+    with pytest.raises(ExitError) as caught:
+        settle(asked(class_weights=json.dumps({f"class {i}": 1.0 for i in range(1000)})), RECORD)
+    assert "--class-weights none there, {" in caught.value.message
+    assert len(caught.value.message) < 300
 
 
 def test_force_resume_goes_on_with_what_is_asked() -> None:

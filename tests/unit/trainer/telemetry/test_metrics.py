@@ -6,15 +6,19 @@ import time
 import urllib.request
 from wsgiref.handlers import SimpleHandler
 
+import numpy as np
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from trainer.config import RunConfig
+from trainer.data.cache import PixelCache
 from trainer.exits import Exit, ExitError
+from trainer.results import show_scores
 from trainer.telemetry import metrics as module
 from trainer.telemetry.metrics import Metrics, serve
+from trainer.training.evaluation import evaluate
 
 LIMIT = 20.0
 
@@ -76,6 +80,15 @@ def test_every_metric_has_our_prefix_a_help_and_units_of_the_base() -> None:
         assert family.name.startswith("catdog_")
         assert family.documentation.endswith(".")
         assert not family.name.endswith(("_ms", "_milliseconds", "_percent", "_mb"))
+
+
+def test_scores_by_class_are_of_the_test_split() -> None:
+    made = Metrics()
+    predictions = np.array([[0.9, 0.1], [0.8, 0.2], [0.7, 0.3]])
+    labels, pixels = np.array([0, 0, 1], np.int32), np.zeros((3, 1, 1, 3), np.uint8)
+    show_scores(made, evaluate(predictions, PixelCache(pixels, labels, np.ones(3, bool), (), False)))
+    assert made.registry.get_sample_value("catdog_balanced_accuracy", {"split": "test"}) == 0.5
+    assert made.registry.get_sample_value("catdog_macro_f1", {"split": "test"}) == pytest.approx(0.4)
 
 
 def test_two_runs_in_one_process_do_not_share_metrics() -> None:

@@ -133,6 +133,12 @@ def test_a_finished_run_has_every_section_and_is_well_formed():
         assert words in "".join(page.words)
 
 
+def test_the_worst_class_stands_beside_accuracy():
+    page = Page(render(finished(summary=summary(("cats", "dogs"), ((490, 10), (20, 20))))))
+    assert "Balanced accuracy" in page.text
+    assert "worst class: dogs, 50.0\N{NO-BREAK SPACE}% of 40" in page.text
+
+
 def test_the_curves_are_put_in_words():
     text = Page(render(finished())).text
     assert re.search(r"highest at epoch 30 of 60", text)
