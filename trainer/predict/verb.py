@@ -75,7 +75,7 @@ def predict(request: PredictRequest) -> int:
 
 def _nothing_there(asked: tuple[Picture, ...]) -> str:
     first = asked[0]
-    others = f"; nor is any of the {len(asked) - 1:,} others there" if len(asked) > 1 else ""
+    others = f" (and {len(asked) - 1:,} more)" if len(asked) > 1 else ""
     return f"{first.shown}: {_encoded(first)[1]!s}{others}"
 
 
@@ -124,8 +124,8 @@ def _decoded(size: int, item: tuple[str, bytes | Unreadable]) -> tuple[str, "Pix
 
 
 def _answered(exported: "Exported", batch: list[tuple[str, "Pixels | Exception"]]) -> Iterator[Answer]:
-    import numpy as np
-    import tensorflow as tf
+    import numpy as np  # here, as in the next line: with TensorFlow, once there is something to predict
+    import tensorflow as tf  # here, as above
 
     usable = [pixels for _, pixels in batch if not isinstance(pixels, Exception)]
     rows = iter(())

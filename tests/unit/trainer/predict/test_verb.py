@@ -87,7 +87,7 @@ def test_no_picture_that_can_be_used_is_65_after_the_rows(
         (("none.jpg",), "none.jpg: no such picture"),
         (("*.jpg",), "*.jpg: nothing matches"),
         ((".",), ".: no pictures in this folder"),
-        (("none.jpg", "a/*.png"), "none.jpg: no such picture; nor is any of the 1 others there"),
+        (("none.jpg", "a/*.png"), "none.jpg: no such picture (and 1 more)"),
     ],
 )
 def test_nothing_that_matches_is_66(
