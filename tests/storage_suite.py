@@ -93,7 +93,7 @@ class StorageSuite:
         assert storage.read_range("a", 99, 1) == bytes([99])
         assert storage.read_range("a", 5, 0) == b""
         for start, length in ((90, 11), (100, 1), (500, 5)):
-            with pytest.raises(StorageFailed, match=f"bytes {start}-{start + length - 1} asked for"):
+            with pytest.raises(StorageFailed, match=f"bytes {start}-{start + length - 1} requested"):
                 storage.read_range("a", start, length)
         with pytest.raises(ValueError, match="negative"):
             storage.read_range("a", -1, 1)
