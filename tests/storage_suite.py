@@ -1,4 +1,4 @@
-"""What every storage must do: one suite, run over each of them by a subclass that gives it a `storage` fixture."""
+"""What every storage must do: one suite, run for each by a subclass that provides a `storage` fixture."""
 
 import os
 import threading
@@ -79,7 +79,7 @@ class StorageSuite:
             storage.read_range("a/b", 0, 1)
         storage.delete("a/b")
 
-    def test_a_folder_of_objects_is_no_object(self, storage: Storage) -> None:
+    def test_a_folder_of_objects_is_not_an_object(self, storage: Storage) -> None:
         storage.write("a/b", b"x")
         assert storage.stat("a") is None
         with pytest.raises(StorageMissing):

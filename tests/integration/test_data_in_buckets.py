@@ -174,7 +174,7 @@ def test_a_damaged_record_and_a_replaced_object_stop_training_with_74(
             cache.fill(source.data.splits["train"], source.read, 24, 1 << 30, None, 2)
         assert raised.value.code == Exit.STORAGE_FAILED
     assert "is not used: 'train/dogs/dog.3.jpg' has" in open_source(f"{bucket}/loose").data.stale_index
-    with pytest.raises(ExitError, match=r"this shard is not the one of index\.json") as refused:
+    with pytest.raises(ExitError, match=r"this shard does not match index\.json") as refused:
         check_data(DataCheckRequest(f"{bucket}/packed"))
     assert refused.value.code == Exit.BAD_DATA
 
