@@ -11,7 +11,7 @@ from trainer.training.scores import ConfusedPair, Matrix
 
 
 def of_summary(summary: Mapping[str, Any]) -> tuple[list[str], Matrix | None]:
-    """Return the C labels of summary.json and the confusion matrix of its test, None where it has none.
+    """Return the C labels of summary.json and the confusion matrix of its test, None if it has none.
 
     Raises:
         ValueError: the matrix does not fit the labels.
@@ -34,14 +34,14 @@ def in_words(matrix: Matrix, pairs: Sequence[ConfusedPair]) -> str:
     if pairs:
         top = pairs[0]
         text += (
-            f" The most frequent mistake: {top.count:,} of {top.examples:,} pictures of “{top.true}” taken "
+            f" The most frequent mistake: {top.count:,} of {top.examples:,} pictures of “{top.true}” mistaken "
             f"for “{top.predicted}”."
         )
     return text
 
 
 def wilson_interval(share: float, examples: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share seen on `examples` independent examples (Wilson 1927).
+    """Return the 95 % interval of a share observed on `examples` independent examples (Wilson 1927).
 
     Raises:
         ValueError: `share` is outside [0, 1] or `examples` is below 1.

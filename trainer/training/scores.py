@@ -14,7 +14,7 @@ Matrix = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ClassRow:
-    """How the pictures of one class fared; a share is None where its denominator is zero."""
+    """Results for the pictures of one class; a share is None if its denominator is zero."""
 
     label: str
     examples: int
@@ -25,7 +25,7 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """How often pictures of class `true`, `examples` in all, were taken for class `predicted`."""
+    """How often pictures of class `true`, `examples` in all, were mistaken for class `predicted`."""
 
     true: str
     predicted: str
@@ -54,7 +54,7 @@ def class_rows(matrix: Matrix, labels: Sequence[str]) -> tuple[ClassRow, ...]:
 
 
 def confused_pairs(matrix: Matrix, labels: Sequence[str]) -> tuple[ConfusedPair, ...]:
-    """Return up to MOST_PAIRS pairs of classes that were mixed up most often, most frequent first."""
+    """Return up to MOST_PAIRS pairs of classes that were confused most often, most frequent first."""
     wrong = [
         (int(matrix[true, predicted]), true, predicted)
         for true, predicted in np.argwhere(matrix > 0).tolist()

@@ -25,7 +25,7 @@ def test_a_list_of_hosts_overrides_a_template() -> None:
         ({"CATDOG_WORKERS": ""}, "CATDOG_WORKERS is ''"),
         ({"CATDOG_WORKERS": "0"}, "CATDOG_WORKERS is '0'"),
         ({"CATDOG_WORKERS": "two"}, "CATDOG_WORKERS is 'two'"),
-        ({"CATDOG_HOST_TEMPLATE": "run.run:2222"}, r"it must hold \{index\}"),
+        ({"CATDOG_HOST_TEMPLATE": "run.run:2222"}, r"it must contain \{index\}"),
         ({"CATDOG_HOST_TEMPLATE": "run-{index}"}, "CATDOG_HOST_TEMPLATE has 'run-0'; each must be host:port"),
         ({"JOB_COMPLETION_INDEX": "2"}, "with 2 workers in CATDOG_HOST_TEMPLATE it must be 0 to 1"),
         ({"JOB_COMPLETION_INDEX": ""}, "CATDOG_RANK is ''"),

@@ -73,7 +73,7 @@ def test_every_key_reads_back() -> None:
         ({"nodeSelector": {"a": 1}}, "nodeSelector.a is 1; it must be text: quote it"),
         ({"nodeSelector": "a=b"}, "nodeSelector must be a mapping"),
         ({"tolerations": ["a"]}, "tolerations must be a list of mappings"),
-        ({"imagePullSecrets": "s"}, "imagePullSecrets must be a list of texts"),
+        ({"imagePullSecrets": "s"}, "imagePullSecrets must be a list of strings"),
         ({"schema": 2}, "schema is 2, but this catdog reads 1"),
     ],
 )
