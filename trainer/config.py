@@ -20,6 +20,7 @@ NETWORKS = {"article": 78, "small": 16}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("rmsprop", "adam", "sgd")
 SCHEDULES = ("constant", "cosine")
+NEWEST_PIXEL_PATH = 2  # trainer.data.decode says what the versions are
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ class RunConfig:
         low=16,
         high=2048,
         group="Model",
+    )
+    pixel_path: int = declare(
+        NEWEST_PIXEL_PATH,
+        "Version of the way from a picture's bytes to its pixels; 2 turns JPEGs upright, 1 does not.",
+        identity=True,
+        low=1,
+        high=NEWEST_PIXEL_PATH,
+        group="Model",
+        flag=False,
     )
     dropout: float = declare(0.0, "Dropout before the output layer.", identity=True, low=0, below=1, group="Model")
     flip: bool = declare(False, "Mirror half of the training pictures.", identity=True, group="Augmentation")
@@ -216,6 +226,8 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
 def fingerprint(config: RunConfig) -> str:
     """16 hex digits over the identity fields: equal for two configurations that train the same weights."""
     identity = {name: getattr(config, name) for name in IDENTITY}
+    if config.pixel_path == 1:  # as it was before there was another: such runs keep their fingerprint
+        del identity["pixel_path"]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 

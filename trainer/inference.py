@@ -45,7 +45,7 @@ def evaluate(request: EvaluateRequest) -> int:
     filled = cache.fill(
         examples,
         reader(storage),
-        exported.image_size,
+        exported.path,
         free_memory() // 3,
         None,
         processors(),
@@ -109,7 +109,7 @@ def predict(request: PredictRequest) -> int:
     for name, (storage, file) in zip(request.images, pictures, strict=True):
         encoded = storage.read(file)
         try:
-            pixels(encoded, exported.image_size)
+            pixels(encoded, exported.path)
         except ValueError as error:
             unusable.append(f"{name}: {error}")
             continue

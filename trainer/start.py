@@ -84,6 +84,7 @@ def begin(
 def _message(start: Start) -> dict[str, Any]:
     return {
         "precision": start.config.precision,
+        "pixel_path": start.config.pixel_path,
         "data_fingerprint": start.source.data.fingerprint,
         "step": None if start.snapshot is None else start.snapshot.state.step,
         "finished": start.finished,
@@ -137,7 +138,7 @@ def follow(
     Raises:
         ExitError: 65 when this rank sees other pictures than rank 0; 74 when it cannot read the checkpoint.
     """
-    config = dataclasses.replace(config, precision=message["precision"])
+    config = dataclasses.replace(config, precision=message["precision"], pixel_path=message["pixel_path"])
     source = open_source(config.data, cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry)
     if message["data_fingerprint"] != source.data.fingerprint:
         raise ExitError(

@@ -91,7 +91,7 @@ def read_record(storage: Storage) -> Record | None:
         return None
     try:
         return Record(
-            from_mapping(document["config"]),
+            from_mapping({"pixel_path": 1, **document["config"]}),  # absent: recorded before there was a 2
             document["data_fingerprint"],
             document["versions"],
             document["revision"],
@@ -105,14 +105,16 @@ def read_record(storage: Storage) -> Record | None:
 
 
 def settle(asked: RunConfig, record: Record | None) -> RunConfig:
-    """The configuration to go on with: what is asked, with `auto` as it was resolved at the first start.
+    """The configuration to go on with: what is asked, with `auto` and the pixel path as they were at the first start.
 
     Raises:
         ExitError: 73 naming each option that differs in identity, unless --force-resume.
     """
     if record is None:
         return asked
-    settled = dataclasses.replace(asked, precision=record.config.precision) if asked.precision == "auto" else asked
+    settled = dataclasses.replace(asked, pixel_path=record.config.pixel_path)
+    if asked.precision == "auto":
+        settled = dataclasses.replace(settled, precision=record.config.precision)
     differing = differences(record.config, settled)
     if differing and not asked.force_resume:
         words = ", ".join(f"{flag(name)} {before} there, {now} here" for name, (before, now) in differing.items())

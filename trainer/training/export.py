@@ -1,5 +1,6 @@
 """The model as others use it: rebuilt without a strategy, in float32, with encoded pictures as input."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,9 @@ import keras
 import tensorflow as tf
 
 from trainer.config import RunConfig
-from trainer.contract import KERAS_MODEL, MODEL, MODEL_CARD, SAVED_MODEL
-from trainer.data.decode import decode
+from trainer.contract import KERAS_MODEL, MODEL, MODEL_CARD, SAVED_MODEL, SERVED_VERSION
+from trainer.data.decode import PixelPath, decode, path_of
+from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.models.registry import build_for_export
 from trainer.storage.base import Storage
@@ -22,31 +24,56 @@ Signature = Callable[..., Tensors]  # takes tensors by name, and gives `probabil
 class Classifier(tf.Module):
     """The network behind the pixel path of training, with the signatures `serve_bytes` and `serve_pixels`."""
 
-    def __init__(self, model: Model, image_size: int, labels: Sequence[str]) -> None:
+    def __init__(self, model: Model, path: PixelPath, labels: Sequence[str]) -> None:
         super().__init__()
         self.model = model
-        self.image_size = image_size
+        self.path = path
         self.labels = tf.constant(list(labels))
 
     def serve_bytes(self, images: Tensor) -> Tensors:
-        """Encoded JPEG or PNG pictures, string [n] → probabilities float32 [n, classes], label string [n]."""
-        spec = tf.TensorSpec([self.image_size, self.image_size, 3], tf.uint8)
-        return self.serve_pixels(tf.map_fn(lambda one: decode(one, self.image_size), images, fn_output_signature=spec))
+        """Encoded JPEG or PNG pictures, string [n] → probabilities float32 [n, classes], label string [n], ok bool [n].
+
+        A picture that cannot be decoded does not fail the others: its `ok` is false, its label "", its probabilities 0.
+        """
+        shape = [self.path.size, self.path.size, 3]
+        specs = (tf.TensorSpec(shape, tf.uint8), tf.TensorSpec([], tf.bool))
+        pixels, ok = tf.map_fn(lambda one: decode_or_zeros(one, self.path), images, fn_output_signature=specs)
+        answers = self.serve_pixels(pixels)
+        return {
+            "probabilities": tf.where(ok[:, None], answers["probabilities"], 0.0),
+            "label": tf.where(ok, answers["label"], ""),
+            "ok": ok,
+        }
 
     def serve_pixels(self, pixels: Tensor) -> Tensors:
-        """Decoded pictures, uint8 [n, size, size, 3] → as serve_bytes."""
+        """Decoded pictures, uint8 [n, size, size, 3] → probabilities float32 [n, classes], label string [n]."""
         probabilities = self.model(tf.cast(pixels, tf.float32), training=False)
         return {"probabilities": probabilities, "label": tf.gather(self.labels, tf.argmax(probabilities, axis=-1))}
 
     def signatures(self) -> dict[str, Signature]:
-        """Both, traced for a SavedModel."""
-        size = self.image_size
+        """Both, traced for a SavedModel; what is asked without a name is `serve_bytes`."""
+        size = self.path.size
         encoded = tf.TensorSpec([None], tf.string, "images")
         decoded = tf.TensorSpec([None, size, size, 3], tf.uint8, "pixels")
-        return {
-            "serve_bytes": tf.function(self.serve_bytes, autograph=False).get_concrete_function(encoded),
-            "serve_pixels": tf.function(self.serve_pixels, autograph=False).get_concrete_function(decoded),
-        }
+        serve_bytes = tf.function(self.serve_bytes, autograph=False).get_concrete_function(encoded)
+        serve_pixels = tf.function(self.serve_pixels, autograph=False).get_concrete_function(decoded)
+        return {"serving_default": serve_bytes, "serve_bytes": serve_bytes, "serve_pixels": serve_pixels}
+
+    @tf.function(input_signature=[], autograph=False)
+    def pixel_path(self) -> Tensor:
+        """The version of the pixel path, int32: a model says itself what its pixels are, wherever it is copied to."""
+        return tf.constant(self.path.version)
+
+
+def decode_or_zeros(encoded: Tensor, path: PixelPath) -> tuple[Tensor, Tensor]:
+    """Decode one picture: string scalar → uint8 [size, size, 3], and whether it could be decoded (if not: zeros).
+
+    A data set of one element is what can drop an error in a graph.
+    """
+    decoded = tf.data.Dataset.from_tensors(encoded).map(lambda one: (decode(one, path), True)).ignore_errors()
+    nothing = tf.data.Dataset.from_tensors((tf.zeros([path.size, path.size, 3], tf.uint8), False))
+    pixels, ok = decoded.concatenate(nothing).take(1).get_single_element()
+    return pixels, ok
 
 
 def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
@@ -72,13 +99,17 @@ def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
 
 
 def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[str], card: str) -> None:
-    """Write model/ of a run folder: model.keras, saved_model/, labels.json, MODEL_CARD.md."""
+    """Write model/ of a run folder: model.keras, saved_model/, labels.json, MODEL_CARD.md.
+
+    saved_model/ is a model, and its copy in saved_model/1/ makes it the base path of a model server too.
+    """
     with tempfile.TemporaryDirectory(prefix="catdog-export-") as name:
         folder = Path(name)
         (folder / MODEL).mkdir()
         model.save(folder / KERAS_MODEL)
-        classifier = Classifier(model, config.image_size, labels)
+        classifier = Classifier(model, path_of(config), labels)
         tf.saved_model.save(classifier, str(folder / SAVED_MODEL), signatures=classifier.signatures())
+        shutil.copytree(folder / SAVED_MODEL, folder / SERVED_VERSION)
         (folder / MODEL_CARD).write_text(card)
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             storage.write(path.relative_to(folder).as_posix(), path)
@@ -87,10 +118,10 @@ def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[s
 
 @dataclass(frozen=True)
 class Exported:
-    """A loaded model/: its classes, the side of its input in pixels, and its signatures."""
+    """A loaded model/: its classes, its way from bytes to pixels, and its signatures."""
 
     labels: tuple[str, ...]
-    image_size: int
+    path: PixelPath
     serve_bytes: Signature
     serve_pixels: Signature
     loaded: tf.Module  # owns the variables that the signatures read
@@ -100,16 +131,23 @@ def load_exported(storage: Storage) -> Exported:
     """Load the exported model of a run folder that catdog wrote.
 
     Raises:
-        ExitError: 66 when nothing was exported there.
+        ExitError: 66 when nothing was exported there, 73 when this catdog does not know its pixel path.
     """
     labels = files.read_labels(storage)
     with tempfile.TemporaryDirectory(prefix="catdog-model-") as name:
         folder = Path(name)
         for stat in storage.list(f"{SAVED_MODEL}/"):
+            if stat.name.startswith(f"{SERVED_VERSION}/"):
+                continue
             path = folder / stat.name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(storage.read(stat.name))
         loaded = tf.saved_model.load(str(folder / SAVED_MODEL))
     pixels = loaded.signatures["serve_pixels"]
     size = pixels.structured_input_signature[1]["pixels"].shape[1]
-    return Exported(labels, size, loaded.signatures["serve_bytes"], pixels, loaded)
+    version = int(loaded.pixel_path()) if hasattr(loaded, "pixel_path") else 1  # absent: exported before there was a 2
+    try:
+        path = PixelPath(version, size)
+    except ValueError as error:
+        raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}: its model is of a newer catdog: {error}") from error
+    return Exported(labels, path, loaded.signatures["serve_bytes"], pixels, loaded)
