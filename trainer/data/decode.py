@@ -1,12 +1,12 @@
-"""The one way from encoded bytes to pixels, for training, evaluate, predict and the exported model.
+"""Turns encoded bytes into pixels, the same way for training, evaluate, predict and the exported model.
 
 JPEG or PNG of any size → uint8 [size, size, 3], resized bilinearly without keeping the aspect ratio (as
 image_dataset_from_directory does by default) and rounded. The header is read first, and a picture that claims more than
-`MAX_PIXELS` is refused before it is decoded: a PNG of 1 MB can unfold to gigabytes.
+`MAX_PIXELS` is refused before it is decoded: a PNG of 1 MB can expand to gigabytes.
 
-Other pixels would be another training, so the way has a version, which a run keeps:
+Different pixels mean different training, so the path is versioned, and a run keeps its version:
 
-1. A JPEG is taken as it is stored, whatever its Exif says; nothing above `MAX_PIXELS`.
+1. A JPEG is decoded as it is stored, whatever its Exif says, up to `MAX_PIXELS`.
 2. A JPEG is turned upright by its Exif before it is resized; above `MAX_PIXELS` it is scaled down while it is decoded.
 """
 
@@ -71,7 +71,7 @@ def _decode_png(encoded: Tensor) -> Tensor:
 
 
 def _within_limit(height: Integer, width: Integer) -> Operation:
-    # By division: the product of two 32-bit sides may overflow.
+    # Division, because the product of two 32-bit sides can overflow.
     fits = tf.logical_and(height > 0, tf.logical_and(width > 0, width <= MAX_PIXELS // tf.maximum(height, 1)))
     return tf.debugging.Assert(fits, ["not between 1 and", MAX_PIXELS, "pixels: height", height, "width", width])
 
@@ -82,7 +82,7 @@ def _refuse(encoded: Tensor) -> Tensor:
 
 
 def decode(encoded: Tensor, path: PixelPath) -> Tensor:
-    """Decode one picture: string scalar → uint8 [size, size, 3]. A graph function, also inside a SavedModel.
+    """Decode one picture: string scalar → uint8 [size, size, 3]. A graph function, usable inside a SavedModel too.
 
     Raises:
         tf.errors.InvalidArgumentError: not a JPEG or PNG, damaged, or too large.
@@ -117,7 +117,7 @@ def pixels(encoded: bytes, path: PixelPath) -> Pixels:
     """Decode one picture on the CPU: uint8 [size, size, 3].
 
     Raises:
-        ValueError: in one line, why it cannot be used.
+        ValueError: why it cannot be used, in one line.
     """
     if fault := too_large(len(encoded)):
         raise ValueError(fault)
@@ -143,7 +143,7 @@ _REASONS = {
 
 
 def _reason(message: str) -> str:
-    """What TensorFlow's message says to a person: its last line, after the places in the source."""
+    """The readable part of TensorFlow's message: its last line, after the source locations."""
     for part, words in _REASONS.items():
         if part in message:
             return words

@@ -1,7 +1,7 @@
 """How a picture is to be turned: Exif's orientation, read and applied in the graph.
 
-Exif is a TIFF file inside the JPEG: a header that says the byte order and where the first directory (IFD0) is, and there
-entries of twelve bytes: tag, type, count, value. Whatever is not as it should be counts as 1, "as it is stored".
+Exif is a TIFF file inside the JPEG: a header with the byte order and the place of the first directory (IFD0), which has
+entries of twelve bytes: tag, type, count, value. Anything malformed counts as 1, "as it is stored".
 """
 
 import tensorflow as tf

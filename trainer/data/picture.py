@@ -10,21 +10,21 @@ from trainer.data.jpeg import exif_orientation
 from trainer.tensors import Integer, Tensor
 
 CHECKED = PixelPath(NEWEST_PIXEL_PATH, 16)
-"""What a checked picture is reduced to; whether it can be decoded does not depend on the size."""
+"""How a checked picture is decoded; whether it can be does not depend on the size."""
 
 
 def check(encoded: bytes) -> tuple[int, int]:
     """Width and height in pixels of a picture that training can use: it is decoded in full.
 
     Raises:
-        ValueError: why it cannot be used, in a few words, as `trainer.data.decode.pixels`.
+        ValueError: why it cannot be used, in a few words, as for `trainer.data.decode.pixels`.
     """
     pixels(encoded, CHECKED)
     return measure(encoded)
 
 
 def measure(encoded: bytes) -> tuple[int, int]:
-    """Width and height in pixels by the header of a JPEG or PNG; (0, 0) where it has none that can be read."""
+    """Width and height in pixels from the header of a JPEG or PNG; (0, 0) if the header cannot be read."""
     if encoded.startswith(b"\x89PNG"):
         width, height = struct.unpack(">II", encoded[16:24].ljust(8, b"\0"))
         return width, height

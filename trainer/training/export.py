@@ -1,4 +1,4 @@
-"""The model as others use it: rebuilt without a strategy, in float32, with encoded pictures as input."""
+"""The exported model: rebuilt without a strategy, in float32, with encoded pictures as input."""
 
 import shutil
 import tempfile
@@ -18,13 +18,13 @@ from trainer.models.registry import build_for_export
 from trainer.storage.base import Storage
 from trainer.tensors import Arrays, Model, Tensor, Tensors
 
-_AT_ONCE = 8  # pictures decoded at a time; AUTOTUNE takes seconds to find that out
+_PARALLEL = 8  # pictures; AUTOTUNE takes longer to find that out than a batch takes
 
-Signature = Callable[..., Tensors]  # takes tensors by name, and gives `probabilities` and `label`
+Signature = Callable[..., Tensors]  # takes tensors by name, returns `probabilities` and `label`
 
 
 class Classifier(tf.Module):
-    """The network behind the pixel path of training, with the signatures `serve_bytes` and `serve_pixels`."""
+    """The network after the pixel path of training, with the signatures `serve_bytes` and `serve_pixels`."""
 
     def __init__(self, model: Model, path: PixelPath, labels: Sequence[str]) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class Classifier(tf.Module):
         return {"probabilities": probabilities, "label": tf.gather(self.labels, tf.argmax(probabilities, axis=-1))}
 
     def signatures(self) -> dict[str, Signature]:
-        """Both, traced for a SavedModel; what is asked without a name is `serve_bytes`."""
+        """Both signatures, traced for a SavedModel; the default one is `serve_bytes`."""
         size = self.path.size
         encoded = tf.TensorSpec([None], tf.string, "images")
         decoded = tf.TensorSpec([None, size, size, 3], tf.uint8, "pixels")
@@ -72,7 +72,7 @@ def decode_each(images: Tensor, path: PixelPath) -> tuple[Tensor, Tensor]:
     """
     shape, count = [path.size, path.size, 3], tf.size(images, tf.int64)
     every = tf.data.Dataset.from_tensor_slices(images).enumerate()
-    decoded = every.map(lambda i, one: (i, decode(one, path)), num_parallel_calls=_AT_ONCE).ignore_errors()
+    decoded = every.map(lambda i, one: (i, decode(one, path)), num_parallel_calls=_PARALLEL).ignore_errors()
     last = tf.data.Dataset.from_tensors((count, tf.zeros(shape, tf.uint8)))
     which, pixels = decoded.concatenate(last).batch(count + 1).get_single_element()
     rows = tf.scatter_nd(which[:, None], tf.range(1, tf.size(which, tf.int64) + 1), [count + 1])[:-1]
@@ -83,7 +83,7 @@ def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
     """The network with these weights (by layer/variable), outside any strategy: float32 pixels → probabilities.
 
     Raises:
-        ValueError: the weights are of another network.
+        ValueError: the weights belong to another network.
     """
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_global_policy("float32")
@@ -94,7 +94,7 @@ def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
     named = {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.trainable_variables}
     if set(named) != set(weights):
         raise ValueError(
-            f"weights are of another network: {sorted(set(named) ^ set(weights))[0]!r} is on one side only"
+            f"weights belong to another network: {sorted(set(named) ^ set(weights))[0]!r} is on one side only"
         )
     for name, variable in named.items():
         variable.assign(weights[name])
@@ -116,7 +116,7 @@ def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[s
         (folder / MODEL_CARD).write_text(card)
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             storage.write(path.relative_to(folder).as_posix(), path)
-    files.write_labels(storage, labels)  # last: a model with labels is whole
+    files.write_labels(storage, labels)  # last: a model with labels is complete
 
 
 @dataclass(frozen=True)
@@ -148,9 +148,9 @@ def load_exported(storage: Storage) -> Exported:
         loaded = tf.saved_model.load(str(folder / SAVED_MODEL))
     pixels = loaded.signatures["serve_pixels"]
     size = pixels.structured_input_signature[1]["pixels"].shape[1]
-    version = int(loaded.pixel_path()) if hasattr(loaded, "pixel_path") else 1  # absent: exported before there was a 2
+    version = int(loaded.pixel_path()) if hasattr(loaded, "pixel_path") else 1  # absent before there was a 2
     try:
-        path = PixelPath(version, size)
+        pixel_path = PixelPath(version, size)
     except ValueError as error:
         raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}: its model is of a newer catdog: {error}") from error
-    return Exported(labels, path, loaded.signatures["serve_bytes"], pixels, loaded)
+    return Exported(labels, pixel_path, loaded.signatures["serve_bytes"], pixels, loaded)

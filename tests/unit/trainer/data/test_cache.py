@@ -115,6 +115,23 @@ def test_rejected_pictures_keep_their_id_with_weight_and_pixels_zero() -> None:
     assert np.array_equal(rows[3], pixels(CONTENT["train/cat/9.png"], PATH))
 
 
+def test_files_that_are_too_large_are_rejected_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = sorted(len(data) for data in CONTENT.values())[-3]
+    monkeypatch.setattr("trainer.data.decode.LARGEST_PICTURE", large)
+    asked: list[str] = []
+
+    def read(wanted: Sequence[Example]) -> Generator[tuple[int, bytes], None, None]:
+        asked.extend(one.name for one in wanted)
+        yield from reading(CONTENT)(wanted)
+
+    made = fill(examples(CONTENT), read, PATH, PLENTY, None, threads=2)
+    assert asked == [name for name, data in CONTENT.items() if len(data) <= large]
+    assert [one.path for one in made.rejected] == [name for name in CONTENT if name not in asked]
+    for i, (name, data) in enumerate(CONTENT.items()):
+        assert made.usable[i] == (name in asked)
+        assert not made.usable[i] or np.array_equal(made.pixels[i], pixels(data, PATH))
+
+
 def test_memory_and_disk_give_the_same_rows(tmp_path: Path) -> None:
     content = with_bad(_3=b"text")
     in_memory, on_disk = filled(content), filled(content, budget=10 * ROW - 1, folder=tmp_path)
@@ -205,7 +222,7 @@ def test_a_reading_that_leaves_one_out_is_a_bug() -> None:
     def read(wanted: Sequence[Example]) -> Generator[tuple[int, bytes], None, None]:
         yield 0, CONTENT[wanted[0].name]
 
-    with pytest.raises(RuntimeError, match="not each came exactly once"):
+    with pytest.raises(RuntimeError, match="not each arrived exactly once"):
         fill(examples(CONTENT), read, PATH, PLENTY, None, threads=2)
 
 

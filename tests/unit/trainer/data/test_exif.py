@@ -151,7 +151,7 @@ def test_no_segment_that_decodes_changes_pixels_unless_it_turns_them(parts: list
     try:
         before = pixels(encoded, PixelPath(1, PATH.size))
     except ValueError:
-        with pytest.raises(ValueError, match="damaged|neither"):
+        with pytest.raises(ValueError, match=r"damaged|neither"):
             pixels(encoded, PATH)
         return
     turned = of_picture(encoded)

@@ -49,7 +49,9 @@ def test_scans_that_are_hidden_are_counted_too() -> None:
         assert reason(with_segments(many, hiding)) == "a progressive JPEG of more than 100 scans"
     first = many.index(b"\xff\xda")
     after = many.index(b"\xff\xc4", first)  # tables between the first scan and the second
-    assert reason(many[:after] + segment(0xFE, b"\xff\xd9") + many[after:]) == "a progressive JPEG of more than 100 scans"
+    assert (
+        reason(many[:after] + segment(0xFE, b"\xff\xd9") + many[after:]) == "a progressive JPEG of more than 100 scans"
+    )
 
 
 def test_what_follows_a_picture_of_one_scan_is_not_counted() -> None:
@@ -81,9 +83,7 @@ def test_where_segments_are_in_disorder_a_large_picture_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("limit", "ratio"), [(50 * 36, 1), (50 * 36 - 1, 2), (50 * 36 // 4 - 1, 4), (20, 8)])
-def test_a_large_picture_is_scaled_as_it_is_decoded(
-    limit: int, ratio: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_large_picture_is_scaled_as_it_is_decoded(limit: int, ratio: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jpegs, "MAX_PIXELS", limit)
     fresh = PixelPath(2, 20 + ratio)
     with Image.open(io.BytesIO(jpeg())) as image:

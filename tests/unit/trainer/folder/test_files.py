@@ -43,6 +43,23 @@ def test_config_json_is_what_other_tools_read(storage: Storage) -> None:
     assert from_json(storage.read("config.json"), RunConfig) == CONFIG
 
 
+def test_a_record_without_a_pixel_path_is_of_path_1(storage: Storage) -> None:
+    files.write_record(storage, RECORD)
+    document = json.loads(storage.read("config.json"))
+    assert document["config"].pop("pixel_path") == 2
+    files.write_json(storage, "config.json", document)
+    record = files.read_record(storage)
+    assert record is not None
+    assert record.config == asked(pixel_path=1)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_run_keeps_its_pixel_path(force: bool) -> None:
+    record = dataclasses.replace(RECORD, config=asked(pixel_path=1))
+    assert settle(asked(force_resume=force), record) == asked(pixel_path=1, force_resume=force)
+    assert settle(asked(), None).pixel_path == 2
+
+
 def test_a_new_folder_has_nothing(storage: Storage) -> None:
     assert files.read_record(storage) is None
     assert files.read_state(storage) is None
@@ -105,7 +122,7 @@ def test_each_difference_is_named_with_both_values() -> None:
         settle(asked(seed=4, learning_rate=0.5), RECORD)
     assert caught.value.code == Exit.RUN_REFUSED
     assert caught.value.message == (
-        "runs/a: this run folder is of another configuration (--learning-rate 0.001 there, 0.5 here, "
+        "runs/a: this run folder belongs to another configuration (--learning-rate 0.001 there, 0.5 here, "
         "--seed 3 there, 4 here); use another --run, or --force-resume"
     )
 
