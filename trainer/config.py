@@ -22,6 +22,7 @@ OPTIMIZERS = ("rmsprop", "adam", "sgd")
 SCHEDULES = ("constant", "cosine")
 NO_WEIGHTS, BALANCED = CLASS_WEIGHTS = ("none", "balanced")
 """What --class-weights may be besides a file."""
+NEWEST_PIXEL_PATH = 2  # trainer.data.decode says what the versions are
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,15 @@ class RunConfig:
         low=16,
         high=2048,
         group="Model",
+    )
+    pixel_path: int = declare(
+        NEWEST_PIXEL_PATH,
+        "Version of the way from a picture's bytes to its pixels; 2 turns JPEGs upright, 1 does not.",
+        identity=True,
+        low=1,
+        high=NEWEST_PIXEL_PATH,
+        group="Model",
+        flag=False,
     )
     dropout: float = declare(0.0, "Dropout before the output layer.", identity=True, low=0, below=1, group="Model")
     flip: bool = declare(False, "Mirror half of the training pictures.", identity=True, group="Augmentation")
@@ -233,10 +243,11 @@ def build(kind: type[T], values: Mapping[str, Any]) -> T:
 def fingerprint(config: RunConfig) -> str:
     """16 hex digits over the identity fields: equal for two configurations that train the same weights."""
     identity = {name: getattr(config, name) for name in IDENTITY}
+    # What is as it was before there was such a field leaves no trace: runs from then keep their fingerprint.
     if config.class_weights == NO_WEIGHTS:
-        del identity[
-            "class_weights"
-        ]  # the fingerprints of runs from before there was such an option stay what they were
+        del identity["class_weights"]
+    if config.pixel_path == 1:
+        del identity["pixel_path"]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 

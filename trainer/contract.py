@@ -17,6 +17,8 @@ CHECKPOINTS = "checkpoints"
 BEST = "best"
 MODEL = "model"
 KERAS_MODEL, SAVED_MODEL = f"{MODEL}/model.keras", f"{MODEL}/saved_model"
+SERVED_VERSION = f"{SAVED_MODEL}/1"
+"""The same again, as model servers want it: SAVED_MODEL is their base path, and this the model's version."""
 LABELS, MODEL_CARD = f"{MODEL}/labels.json", f"{MODEL}/MODEL_CARD.md"
 FIGURES = {name: f"figures/{name}.png" for name in ("curves", "augmentation", "confusion", "mistakes")}
 """Figure name → file."""

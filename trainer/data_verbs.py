@@ -87,12 +87,12 @@ def check_data(request: DataCheckRequest) -> int:
     storage = open_storage(request.data, concurrency=CONCURRENCY)
     data = list_data_set(storage)
     quiet.import_tensorflow()
-    from trainer.data.picture import check
+    from trainer.data.picture import check, is_turned
 
     total = sum(len(examples) for examples in data.splits.values())
     with _progress("checking", total) as on_done:
         checked = checking.check_data_set(
-            data, storage.list(), lambda told: reader(storage, on_damaged=told), check, on_done
+            data, storage.list(), lambda told: reader(storage, on_damaged=told), check, is_turned, on_done
         )
     if request.output == "json":
         print(json.dumps(checked.as_json()))

@@ -51,7 +51,7 @@ def evaluate(request: EvaluateRequest) -> int:
     filled = cache.fill(
         examples,
         reader(storage),
-        exported.image_size,
+        exported.path,
         free_memory() // 3,
         None,
         processors(),

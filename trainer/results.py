@@ -14,7 +14,7 @@ from trainer.config import RunConfig, fingerprint
 from trainer.data import augment
 from trainer.data.augment import transforms
 from trainer.data.cache import PixelCache
-from trainer.data.decode import Pixels
+from trainer.data.decode import Pixels, path_of
 from trainer.data.source import Source
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
@@ -54,8 +54,9 @@ Trained by catdog {record.versions["catdog"]}, recipe `{config.recipe}`: network
 
 ## Use
 `saved_model/` has the signature `serve_bytes`: encoded JPEG or PNG pictures (string, [n]) give `probabilities`
-(float32, [n, {len(labels)}], in the order of labels.json) and `label` (string, [n]). Decoding and resizing are
-included, the same as in training. `model.keras` takes float32 pixels, 0 to 255, [n, {side}, {side}, 3].
+(float32, [n, {len(labels)}], in the order of labels.json), `label` (string, [n]) and `ok` (bool, [n]: false for a
+picture that cannot be decoded). Decoding and resizing are included, the same as in training. `saved_model/` is also a
+base path for TensorFlow Serving. `model.keras` takes float32 pixels, 0 to 255, [n, {side}, {side}, 3].
 
 ## Limits
 It distinguishes {told} in pictures like those it was trained on, and gives one of these answers for any
@@ -84,7 +85,7 @@ def finish(
         raise ExitError(Exit.STORAGE_FAILED, f"{run.uri}/{contract.BEST} cannot be read back: {error}") from error
     model = export.rebuild(config, labels, best.groups["weights"])
     test = evaluate(
-        probabilities(export.Classifier(model, config.image_size, labels).serve_pixels, pixels["test"]), pixels["test"]
+        probabilities(export.Classifier(model, path_of(config), labels).serve_pixels, pixels["test"]), pixels["test"]
     )
     export.export(run, model, config, labels, model_card(record, labels, test, source.demo))
     files.write_json(run, contract.SUMMARY, summary(record, source, pixels, task, state, test))

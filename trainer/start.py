@@ -88,6 +88,7 @@ def _message(start: Start) -> dict[str, Any]:
     return {
         "precision": start.config.precision,
         "class_weights": start.config.class_weights,
+        "pixel_path": start.config.pixel_path,
         "data_fingerprint": start.source.data.fingerprint,
         "step": None if start.snapshot is None else start.snapshot.state.step,
         "finished": start.finished,
@@ -144,7 +145,8 @@ def follow(
     Raises:
         ExitError: 65 when this rank sees different pictures from rank 0; 74 when it cannot read the checkpoint.
     """
-    config = dataclasses.replace(config, precision=message["precision"], class_weights=message["class_weights"])
+    decided = {name: message[name] for name in ("precision", "pixel_path", "class_weights")}
+    config = dataclasses.replace(config, **decided)
     source = open_source(config.data, cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry)
     if message["data_fingerprint"] != source.data.fingerprint:
         raise ExitError(

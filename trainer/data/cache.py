@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from trainer.data.decode import Pixels, pixels
+from trainer.data.decode import PixelPath, Pixels, pixels, too_large
 from trainer.data.order import PADDING, Ids
 from trainer.data.reading import Read
 from trainer.data.split import Example
@@ -52,39 +52,42 @@ class PixelCache:
 
 
 def fill(
-    examples: Sequence[Example], read: Read, size: int, budget: int, folder: Path | None, threads: int
+    examples: Sequence[Example], read: Read, path: PixelPath, budget: int, folder: Path | None, threads: int
 ) -> PixelCache:
     """Decode every picture once, as its bytes arrive.
 
     Args:
         examples: the split, in order of id.
         read: yields the bytes of the examples, in any order; at most 4 · `threads` wait to be decoded.
-        size: side in pixels.
+        path: from bytes to pixels.
         budget: bytes of memory to use at most; more goes to a file in `folder` (default: the temporary folder).
         threads: pictures to decode in parallel.
 
     Raises:
         ExitError: 74 when the disk is full; and what `read` raises.
     """
-    shape = (len(examples), size, size, 3)
+    shape = (len(examples), path.size, path.size, 3)
     on_disk = int(np.prod(shape)) > budget
     store = _spill(shape, folder) if on_disk else np.zeros(shape, np.uint8)
     usable = np.zeros(len(examples), np.bool_)
-    rejected: dict[int, Rejected] = {}
+    faults = {i: too_large(example.size) for i, example in enumerate(examples)}
+    rejected = {i: Rejected(examples[i].name, fault) for i, fault in faults.items() if fault}
+    wanted = [i for i in range(len(examples)) if i not in rejected]
     guard = threading.Lock()
 
     def one(i: int, encoded: bytes) -> None:
         try:
-            store[i] = pixels(encoded, size)
+            store[i] = pixels(encoded, path)
             usable[i] = True
         except ValueError as error:
             with guard:
                 rejected[i] = Rejected(examples[i].name, str(error))
 
-    with closing(read(examples)) as contents, ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+    asked = [examples[i] for i in wanted]
+    with closing(read(asked)) as contents, ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
         waiting: set[Future[None]] = set()
         for i, encoded in contents:
-            waiting.add(pool.submit(one, i, encoded))
+            waiting.add(pool.submit(one, wanted[i], encoded))
             if len(waiting) >= threads * 4:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 _raise_first(done)

@@ -21,7 +21,8 @@ LOPSIDED = 1.5
 class Checked:
     """The result. `corrupt`: (path, reason) of pictures that training would reject; `damaged`: of pictures whose bytes
     differ from the listing, which stop training. `within` and `across`: paths of identical pictures, in one split and
-    in several. `odd`: names of objects that are not pictures of the data set."""
+    in several. `odd`: names of objects that are not pictures of the data set. `turned`: number of pictures that are
+    rotated or mirrored by their Exif orientation."""
 
     data: DataSet
     corrupt: tuple[tuple[str, str], ...]
@@ -29,6 +30,7 @@ class Checked:
     within: tuple[tuple[str, ...], ...]
     across: tuple[tuple[str, ...], ...]
     odd: tuple[str, ...]
+    turned: int = 0
 
     @property
     def pictures(self) -> int:
@@ -68,6 +70,7 @@ class Checked:
             "damaged": [{"path": path, "reason": why} for path, why in self.damaged],
             "duplicates": {"within": [list(one) for one in self.within], "across": [list(one) for one in self.across]},
             "odd": list(self.odd),
+            "rotated": self.turned,
             "stale_index": self.data.stale_index,
             "problems": list(self.problems),
             "usable": not self.problems,
@@ -89,6 +92,7 @@ def check_data_set(
     listing: Iterable[Stat],
     reading: Callable[[Callable[[int, Damaged], None]], Read],
     check: Check,
+    is_turned: Callable[[bytes], bool],
     on_done: Callable[[], None],
 ) -> Checked:
     """Reads and decodes every picture.
@@ -98,6 +102,7 @@ def check_data_set(
         listing: all objects of the data set's storage.
         reading: makes the `Read`, given the callback for damaged pictures.
         check: as for `import_pictures`.
+        is_turned: whether training turns a picture, that can be used, by its Exif.
         on_done: called after each picture.
     """
     examples = [example for split in SPLITS for example in data.splits[split]]
@@ -110,24 +115,27 @@ def check_data_set(
         damaged.append((examples[i].name, str(error)))
         on_done()
 
-    def checked(item: tuple[int, bytes]) -> tuple[int, bytes, str]:
+    turned = 0
+
+    def checked(item: tuple[int, bytes]) -> tuple[int, bytes, str, bool]:
         i, encoded = item
         digest = hashlib.sha256(encoded).digest()
         try:
             check(encoded)
         except ValueError as error:
-            return i, digest, str(error)
-        return i, digest, ""
+            return i, digest, str(error), False
+        return i, digest, "", is_turned(encoded)
 
-    for i, digest, fault in in_parallel(checked, reading(told)(examples), CONCURRENCY // 4):
+    for i, digest, fault, turns in in_parallel(checked, reading(told)(examples), CONCURRENCY // 4):
         names.setdefault(digest, []).append(examples[i].name)
         if fault:
             corrupt.append((examples[i].name, fault))
+        turned += turns
         on_done()
     shards = {example.place.shard for example in examples if example.place is not None}
     within, across = _duplicates(names.values(), split_of)
     odd = sorted(one.name for one in listing if one.name not in split_of | dict.fromkeys(shards) and one.name != INDEX)
-    return Checked(data, tuple(sorted(corrupt)), tuple(sorted(damaged)), within, across, tuple(odd))
+    return Checked(data, tuple(sorted(corrupt)), tuple(sorted(damaged)), within, across, tuple(odd), turned)
 
 
 def _duplicates(
@@ -151,6 +159,10 @@ def lines(checked: Checked, shown: int = 10) -> list[str]:
         told.append(f"{split}: {len(data.splits[split])} pictures ({counts})")
     if checked.balance >= LOPSIDED:
         told.append(f"the largest class of train is {checked.balance:.1f} times the smallest")
+    if checked.turned:
+        told.append(
+            f"{checked.turned:,} pictures are rotated or mirrored by their Exif, and are turned upright when read"
+        )
     told += _some("cannot be used", [f"{path}: {why}" for path, why in checked.corrupt], shown)
     told += _some("damaged", [f"{path}: {why}" for path, why in checked.damaged], shown)
     told += _some("in more than one split", [" = ".join(group) for group in checked.across], shown)

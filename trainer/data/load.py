@@ -11,6 +11,7 @@ from trainer.config import RunConfig
 from trainer.contract import REJECTED
 from trainer.data import cache
 from trainer.data.cache import PixelCache
+from trainer.data.decode import path_of
 from trainer.data.source import Source
 from trainer.data.split import SPLITS
 from trainer.exits import Exit, ExitError
@@ -35,7 +36,7 @@ def load_splits(config: RunConfig, source: Source, run: Storage | None) -> dict[
     loaded: dict[str, PixelCache] = {}
     for name in SPLITS if run is not None else ("train", "valid"):
         examples = source.data.splits[name]
-        loaded[name] = cache.fill(examples, source.read, config.image_size, budget, folder, processors())
+        loaded[name] = cache.fill(examples, source.read, path_of(config), budget, folder, processors())
         budget -= 0 if loaded[name].on_disk else loaded[name].pixels.nbytes
     if run is not None:
         _list_rejected(run, loaded)

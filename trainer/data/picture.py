@@ -4,10 +4,13 @@ import struct
 
 import tensorflow as tf
 
-from trainer.data.decode import pixels
+from trainer.config import NEWEST_PIXEL_PATH
+from trainer.data.decode import PixelPath, pixels
+from trainer.data.jpeg import exif_orientation
+from trainer.tensors import Integer, Tensor
 
-CHECK_SIZE = 16
-"""Side in pixels that a checked picture is resized to; whether it can be decoded does not depend on it."""
+CHECKED = PixelPath(NEWEST_PIXEL_PATH, 16)
+"""How a checked picture is decoded; whether it can be does not depend on the size."""
 
 
 def check(encoded: bytes) -> tuple[int, int]:
@@ -16,7 +19,7 @@ def check(encoded: bytes) -> tuple[int, int]:
     Raises:
         ValueError: why it cannot be used, in a few words, as for `trainer.data.decode.pixels`.
     """
-    pixels(encoded, CHECK_SIZE)
+    pixels(encoded, CHECKED)
     return measure(encoded)
 
 
@@ -30,3 +33,14 @@ def measure(encoded: bytes) -> tuple[int, int]:
     except tf.errors.InvalidArgumentError:
         return 0, 0
     return int(width), int(height)
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def _orientation(encoded: Tensor) -> Integer:
+    with tf.device("/cpu:0"):
+        return exif_orientation(encoded)
+
+
+def is_turned(encoded: bytes) -> bool:
+    """Whether training turns or mirrors a picture, because its Exif says so."""
+    return b"Exif\0\0" in encoded and int(_orientation(tf.constant(encoded)).numpy()) > 1

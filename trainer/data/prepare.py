@@ -14,16 +14,15 @@ import google_crc32c
 
 from trainer.data.contents import Contents
 from trainer.data.index import INDEX, SHARDS, Index, Picture, encode
+from trainer.data.limits import LARGEST_PICTURE
 from trainer.data.split import SPLITS, SUFFIXES, DataSet, canonical, data_set_of
 from trainer.exits import Exit, ExitError
 from trainer.fields import flag
 from trainer.storage.base import Stat, Storage
 from trainer.storage.fetch import in_parallel
-from trainer.storage.retry import MIB
 from trainer.words import mebibytes
 
 CONCURRENCY = 64
-LARGEST_PICTURE = 32 * MIB
 MOST_UNREADABLE = 0.01
 """Share of unusable pictures above which an import or a check fails."""
 

@@ -96,7 +96,7 @@ def read_record(storage: Storage) -> Record | None:
         return None
     try:
         return Record(
-            from_mapping(document["config"]),
+            from_mapping({"pixel_path": 1, **document["config"]}),  # absent: recorded before there was a 2
             document["data_fingerprint"],
             document["versions"],
             document["revision"],
@@ -111,14 +111,16 @@ def read_record(storage: Storage) -> Record | None:
 
 
 def settle(asked: RunConfig, record: Record | None) -> RunConfig:
-    """The configuration to continue with: the requested one, with `auto` as resolved at the first start.
+    """The configuration to continue with: the requested one, with `auto` and the pixel path as at the first start.
 
     Raises:
         ExitError: 73 naming each identity option that differs, unless --force-resume.
     """
     if record is None:
         return asked
-    settled = dataclasses.replace(asked, precision=record.config.precision) if asked.precision == "auto" else asked
+    settled = dataclasses.replace(asked, pixel_path=record.config.pixel_path)
+    if asked.precision == "auto":
+        settled = dataclasses.replace(settled, precision=record.config.precision)
     differing = differences(record.config, settled)
     if differing and not asked.force_resume:
         words = ", ".join(

@@ -19,7 +19,7 @@ from trainer.requests import PredictRequest
 from trainer.storage.opening import open_storage
 
 if TYPE_CHECKING:
-    from trainer.data.decode import Pixels
+    from trainer.data.decode import PixelPath, Pixels
     from trainer.training.export import Exported
 
 BATCH = 32
@@ -84,7 +84,7 @@ def answers(exported: "Exported", asked: Iterable[Picture]) -> Iterator[Answer]:
     threads = processors()
     with ThreadPoolExecutor(READERS, "read") as reading, ThreadPoolExecutor(threads, "decode") as decoding:
         encoded = _in_order(reading, _encoded, asked, READERS)
-        decoded = _in_order(decoding, partial(_decoded, exported.image_size), encoded, 2 * threads)
+        decoded = _in_order(decoding, partial(_decoded, exported.path), encoded, 2 * threads)
         while batch := list(islice(decoded, BATCH)):
             yield from _answered(exported, batch)
 
@@ -111,14 +111,14 @@ def _encoded(picture: Picture) -> tuple[str, bytes | Unreadable]:
         return picture.shown, error
 
 
-def _decoded(size: int, item: tuple[str, bytes | Unreadable]) -> tuple[str, "Pixels | Exception"]:
+def _decoded(path: "PixelPath", item: tuple[str, bytes | Unreadable]) -> tuple[str, "Pixels | Exception"]:
     from trainer.data.decode import pixels  # here: it needs TensorFlow
 
     name, encoded = item
     if isinstance(encoded, Unreadable):
         return name, encoded
     try:
-        return name, pixels(encoded, size)
+        return name, pixels(encoded, path)
     except ValueError as error:
         return name, error
 

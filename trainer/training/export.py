@@ -1,5 +1,6 @@
 """The exported model: rebuilt without a strategy, in float32, with encoded pictures as input."""
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,12 +10,15 @@ import keras
 import tensorflow as tf
 
 from trainer.config import RunConfig
-from trainer.contract import KERAS_MODEL, MODEL, MODEL_CARD, SAVED_MODEL
-from trainer.data.decode import decode
+from trainer.contract import KERAS_MODEL, MODEL, MODEL_CARD, SAVED_MODEL, SERVED_VERSION
+from trainer.data.decode import PixelPath, decode, path_of
+from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.models.registry import build_for_export
 from trainer.storage.base import Storage
 from trainer.tensors import Arrays, Model, Tensor, Tensors
+
+_PARALLEL = 8  # pictures; AUTOTUNE takes longer to find that out than a batch takes
 
 Signature = Callable[..., Tensors]  # takes tensors by name, returns `probabilities` and `label`
 
@@ -22,31 +26,57 @@ Signature = Callable[..., Tensors]  # takes tensors by name, returns `probabilit
 class Classifier(tf.Module):
     """The network after the pixel path of training, with the signatures `serve_bytes` and `serve_pixels`."""
 
-    def __init__(self, model: Model, image_size: int, labels: Sequence[str]) -> None:
+    def __init__(self, model: Model, path: PixelPath, labels: Sequence[str]) -> None:
         super().__init__()
         self.model = model
-        self.image_size = image_size
+        self.path = path
         self.labels = tf.constant(list(labels))
 
     def serve_bytes(self, images: Tensor) -> Tensors:
-        """Encoded JPEG or PNG pictures, string [n] → probabilities float32 [n, classes], label string [n]."""
-        spec = tf.TensorSpec([self.image_size, self.image_size, 3], tf.uint8)
-        return self.serve_pixels(tf.map_fn(lambda one: decode(one, self.image_size), images, fn_output_signature=spec))
+        """Encoded JPEG or PNG pictures, string [n] → probabilities float32 [n, classes], label string [n], ok bool [n].
+
+        A picture that cannot be decoded does not fail the others: its `ok` is false, its label "", its probabilities 0.
+        """
+        pixels, ok = decode_each(images, self.path)
+        answers = self.serve_pixels(pixels)
+        return {
+            "probabilities": tf.where(ok[:, None], answers["probabilities"], 0.0),
+            "label": tf.where(ok, answers["label"], ""),
+            "ok": ok,
+        }
 
     def serve_pixels(self, pixels: Tensor) -> Tensors:
-        """Decoded pictures, uint8 [n, size, size, 3] → as serve_bytes."""
+        """Decoded pictures, uint8 [n, size, size, 3] → probabilities float32 [n, classes], label string [n]."""
         probabilities = self.model(tf.cast(pixels, tf.float32), training=False)
         return {"probabilities": probabilities, "label": tf.gather(self.labels, tf.argmax(probabilities, axis=-1))}
 
     def signatures(self) -> dict[str, Signature]:
-        """Both signatures, traced for a SavedModel."""
-        size = self.image_size
+        """Both signatures, traced for a SavedModel; the default one is `serve_bytes`."""
+        size = self.path.size
         encoded = tf.TensorSpec([None], tf.string, "images")
         decoded = tf.TensorSpec([None, size, size, 3], tf.uint8, "pixels")
-        return {
-            "serve_bytes": tf.function(self.serve_bytes, autograph=False).get_concrete_function(encoded),
-            "serve_pixels": tf.function(self.serve_pixels, autograph=False).get_concrete_function(decoded),
-        }
+        serve_bytes = tf.function(self.serve_bytes, autograph=False).get_concrete_function(encoded)
+        serve_pixels = tf.function(self.serve_pixels, autograph=False).get_concrete_function(decoded)
+        return {"serving_default": serve_bytes, "serve_bytes": serve_bytes, "serve_pixels": serve_pixels}
+
+    @tf.function(input_signature=[], autograph=False)
+    def pixel_path(self) -> Tensor:
+        """The version of the pixel path, int32: a model says itself what its pixels are, wherever it is copied to."""
+        return tf.constant(self.path.version)
+
+
+def decode_each(images: Tensor, path: PixelPath) -> tuple[Tensor, Tensor]:
+    """Decode pictures: string [n] → uint8 [n, size, size, 3], and bool [n], false where one cannot be decoded (zeros).
+
+    A data set is what can drop an error in a graph; an index tells which are left, a last row that some are.
+    """
+    shape, count = [path.size, path.size, 3], tf.size(images, tf.int64)
+    every = tf.data.Dataset.from_tensor_slices(images).enumerate()
+    decoded = every.map(lambda i, one: (i, decode(one, path)), num_parallel_calls=_PARALLEL).ignore_errors()
+    last = tf.data.Dataset.from_tensors((count, tf.zeros(shape, tf.uint8)))
+    which, pixels = decoded.concatenate(last).batch(count + 1).get_single_element()
+    rows = tf.scatter_nd(which[:, None], tf.range(1, tf.size(which, tf.int64) + 1), [count + 1])[:-1]
+    return tf.gather(tf.concat([tf.zeros([1, *shape], tf.uint8), pixels], axis=0), rows), rows > 0
 
 
 def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
@@ -72,13 +102,17 @@ def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
 
 
 def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[str], card: str) -> None:
-    """Write model/ of a run folder: model.keras, saved_model/, labels.json, MODEL_CARD.md."""
+    """Write model/ of a run folder: model.keras, saved_model/, labels.json, MODEL_CARD.md.
+
+    saved_model/ is a model, and its copy in saved_model/1/ makes it the base path of a model server too.
+    """
     with tempfile.TemporaryDirectory(prefix="catdog-export-") as name:
         folder = Path(name)
         (folder / MODEL).mkdir()
         model.save(folder / KERAS_MODEL)
-        classifier = Classifier(model, config.image_size, labels)
+        classifier = Classifier(model, path_of(config), labels)
         tf.saved_model.save(classifier, str(folder / SAVED_MODEL), signatures=classifier.signatures())
+        shutil.copytree(folder / SAVED_MODEL, folder / SERVED_VERSION)
         (folder / MODEL_CARD).write_text(card)
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             storage.write(path.relative_to(folder).as_posix(), path)
@@ -87,10 +121,10 @@ def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[s
 
 @dataclass(frozen=True)
 class Exported:
-    """A loaded model/: its classes, the side of its input in pixels, and its signatures."""
+    """A loaded model/: its classes, its way from bytes to pixels, and its signatures."""
 
     labels: tuple[str, ...]
-    image_size: int
+    path: PixelPath
     serve_bytes: Signature
     serve_pixels: Signature
     loaded: tf.Module  # owns the variables that the signatures read
@@ -100,16 +134,23 @@ def load_exported(storage: Storage) -> Exported:
     """Load the exported model of a run folder that catdog wrote.
 
     Raises:
-        ExitError: 66 when nothing was exported there.
+        ExitError: 66 when nothing was exported there, 73 when this catdog does not know its pixel path.
     """
     labels = files.read_labels(storage)
     with tempfile.TemporaryDirectory(prefix="catdog-model-") as name:
         folder = Path(name)
         for stat in storage.list(f"{SAVED_MODEL}/"):
+            if stat.name.startswith(f"{SERVED_VERSION}/"):
+                continue
             path = folder / stat.name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(storage.read(stat.name))
         loaded = tf.saved_model.load(str(folder / SAVED_MODEL))
     pixels = loaded.signatures["serve_pixels"]
     size = pixels.structured_input_signature[1]["pixels"].shape[1]
-    return Exported(labels, size, loaded.signatures["serve_bytes"], pixels, loaded)
+    version = int(loaded.pixel_path()) if hasattr(loaded, "pixel_path") else 1  # absent before there was a 2
+    try:
+        pixel_path = PixelPath(version, size)
+    except ValueError as error:
+        raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}: its model is of a newer catdog: {error}") from error
+    return Exported(labels, pixel_path, loaded.signatures["serve_bytes"], pixels, loaded)

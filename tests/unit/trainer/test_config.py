@@ -1,4 +1,5 @@
 import dataclasses
+import hashlib
 import json
 import math
 from typing import Any
@@ -101,6 +102,13 @@ def test_each_identity_field_changes_the_fingerprint(name: str) -> None:
     changed = dataclasses.replace(RunConfig(), **{name: another_value(name)})
     assert fingerprint(changed) != fingerprint(RunConfig())
     assert differences(RunConfig(), changed) == {name: (getattr(RunConfig(), name), another_value(name))}
+
+
+def test_pixel_path_1_leaves_the_fingerprint_as_it_was_before_there_was_another() -> None:
+    old = RunConfig(pixel_path=1)
+    identity = {name: getattr(old, name) for name in IDENTITY if name != "pixel_path"}
+    expected = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
+    assert fingerprint(old) == expected != fingerprint(RunConfig())
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from trainer.data import cache
 from trainer.data.cache import PixelCache, fill
-from trainer.data.decode import Pixels, pixels
+from trainer.data.decode import PixelPath, Pixels, pixels
 from trainer.data.order import PADDING
 from trainer.data.reading import Read
 from trainer.data.split import Example
@@ -21,6 +21,7 @@ from trainer.exits import Exit, ExitError
 from trainer.storage.errors import StorageFailed
 
 SIZE = 16
+PATH = PixelPath(2, SIZE)
 ROW = SIZE * SIZE * 3
 PLENTY = 1 << 30
 
@@ -51,7 +52,7 @@ def reading(content: Mapping[str, bytes]) -> Read:
 
 
 def filled(content: Mapping[str, bytes] = CONTENT, budget: int = PLENTY, folder: Path | None = None) -> PixelCache:
-    return fill(examples(content), reading(content), SIZE, budget, folder, threads=3)
+    return fill(examples(content), reading(content), PATH, budget, folder, threads=3)
 
 
 def ids(*values: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
@@ -68,7 +69,7 @@ def test_pixels_are_those_of_decode_in_order_of_id() -> None:
     assert len(made) == 10
     assert made.pixels.shape == (10, SIZE, SIZE, 3)
     for i, data in enumerate(CONTENT.values()):
-        assert np.array_equal(made.pixels[i], pixels(data, SIZE))
+        assert np.array_equal(made.pixels[i], pixels(data, PATH))
     assert made.labels.tolist() == [0, 1] * 5
     assert made.labels.dtype == np.int32
     assert made.usable.all()
@@ -111,7 +112,24 @@ def test_rejected_pictures_keep_their_id_with_weight_and_pixels_zero() -> None:
     rows, _, weights = made.rows(ids(2, 3, 8, 9))
     assert weights.tolist() == [1, 0, 0, 1]
     assert not rows[1:3].any()
-    assert np.array_equal(rows[3], pixels(CONTENT["train/cat/9.png"], SIZE))
+    assert np.array_equal(rows[3], pixels(CONTENT["train/cat/9.png"], PATH))
+
+
+def test_files_that_are_too_large_are_rejected_unread(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = sorted(len(data) for data in CONTENT.values())[-3]
+    monkeypatch.setattr("trainer.data.decode.LARGEST_PICTURE", large)
+    asked: list[str] = []
+
+    def read(wanted: Sequence[Example]) -> Generator[tuple[int, bytes], None, None]:
+        asked.extend(one.name for one in wanted)
+        yield from reading(CONTENT)(wanted)
+
+    made = fill(examples(CONTENT), read, PATH, PLENTY, None, threads=2)
+    assert asked == [name for name, data in CONTENT.items() if len(data) <= large]
+    assert [one.path for one in made.rejected] == [name for name in CONTENT if name not in asked]
+    for i, (name, data) in enumerate(CONTENT.items()):
+        assert made.usable[i] == (name in asked)
+        assert not made.usable[i] or np.array_equal(made.pixels[i], pixels(data, PATH))
 
 
 def test_memory_and_disk_give_the_same_rows(tmp_path: Path) -> None:
@@ -170,7 +188,7 @@ def test_a_storage_failure_ends_it_and_closes_the_reading() -> None:
             closed.append(True)
 
     with pytest.raises(ExitError, match="away"):
-        fill(examples(CONTENT), read, SIZE, PLENTY, None, threads=2)
+        fill(examples(CONTENT), read, PATH, PLENTY, None, threads=2)
     assert closed == [True]
 
 
@@ -178,12 +196,12 @@ def test_only_so_many_pictures_wait_to_be_decoded(monkeypatch: pytest.MonkeyPatc
     given, decoded, largest = 0, 0, 0
     guard = threading.Lock()
 
-    def slowly(encoded: bytes, size: int) -> Pixels:
+    def slowly(encoded: bytes, path: PixelPath) -> Pixels:
         nonlocal decoded
         time.sleep(0.002)
         with guard:
             decoded += 1
-        return np.zeros((size, size, 3), np.uint8)
+        return np.zeros((SIZE, SIZE, 3), np.uint8)
 
     def read(wanted: Sequence[Example]) -> Generator[tuple[int, bytes], None, None]:
         nonlocal given, largest
@@ -195,7 +213,7 @@ def test_only_so_many_pictures_wait_to_be_decoded(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(cache, "pixels", slowly)
     many = [Example(f"train/cat/{i}.png", 0, 0, 0) for i in range(100)]
-    fill(many, read, SIZE, PLENTY, None, threads=2)
+    fill(many, read, PATH, PLENTY, None, threads=2)
     assert decoded == 100
     assert largest <= 4 * 2 + 1
 
@@ -205,11 +223,11 @@ def test_a_reading_that_leaves_one_out_is_a_bug() -> None:
         yield 0, CONTENT[wanted[0].name]
 
     with pytest.raises(RuntimeError, match="not each arrived exactly once"):
-        fill(examples(CONTENT), read, SIZE, PLENTY, None, threads=2)
+        fill(examples(CONTENT), read, PATH, PLENTY, None, threads=2)
 
 
 def test_an_error_while_decoding_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(encoded: bytes, size: int) -> Pixels:
+    def broken(encoded: bytes, path: PixelPath) -> Pixels:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(cache, "pixels", broken)

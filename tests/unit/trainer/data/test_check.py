@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.pictures import jpeg, write_split
+from tests.unit.trainer.data.odd_pictures import exif, with_segments
 from trainer.data_verbs import check_data, import_data, pack_data
 from trainer.exits import Exit, ExitError
 from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
@@ -63,6 +64,20 @@ def test_a_picture_in_two_splits_makes_it_unusable_and_one_twice_in_a_split_does
     (folder / "test/cats/leak.jpg").write_bytes((folder / "valid/dogs/0.jpg").read_bytes())
     answer = checked(Exit.BAD_DATA)
     assert answer["duplicates"]["across"] == [["valid/dogs/0.jpg", "test/cats/leak.jpg"]]  # type: ignore[index]
+
+
+def test_rotated_pictures_are_counted(
+    folder: Path, checked: Callable[..., dict[str, object]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert checked()["rotated"] == 0
+    for i, orientation in enumerate((6, 3, 1, 2)):
+        path = folder / f"train/cats/{i}.jpg"
+        path.write_bytes(with_segments(path.read_bytes(), exif(orientation)))
+    assert checked()["rotated"] == 3
+    assert check_data(DataCheckRequest(str(folder))) == Exit.DONE
+    assert (
+        "3 pictures are rotated or mirrored by their Exif, and are turned upright when read" in capsys.readouterr().out
+    )
 
 
 def test_odd_files_are_named(folder: Path, checked: Callable[..., dict[str, object]]) -> None:

@@ -14,10 +14,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from trainer.data.decode import MAX_PIXELS, decode, decoder, pixels
+from trainer.config import RunConfig
+from trainer.data.decode import PixelPath, decode, decoder, path_of, pixels, too_large
+from trainer.data.limits import MAX_PIXELS
 
 REPOSITORY = Path(__file__).parents[4]
 SIZE = 24
+PATH = PixelPath(2, SIZE)
 
 
 def noise(height: int, width: int, channels: int = 3) -> npt.NDArray[np.uint8]:
@@ -61,7 +64,7 @@ def bomb(width: int, height: int) -> bytes:
 
 def reason(encoded: bytes) -> str:
     with pytest.raises(ValueError, match=r".") as caught:
-        pixels(encoded, SIZE)
+        pixels(encoded, PATH)
     message = str(caught.value)
     assert "\n" not in message
     assert "{{" not in message
@@ -73,32 +76,32 @@ def reason(encoded: bytes) -> str:
 def test_a_jpeg_is_decoded_and_resized_as_tensorflow_does(height: int, width: int) -> None:
     encoded = jpeg(height, width)
     plain = tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE").numpy()
-    result = pixels(encoded, SIZE)
+    result = pixels(encoded, PATH)
     assert (result.shape, result.dtype) == ((SIZE, SIZE, 3), np.uint8)
     assert np.array_equal(result, resized(plain))
 
 
 def test_a_png_keeps_every_pixel_at_its_own_size() -> None:
     picture = noise(SIZE, SIZE)
-    assert np.array_equal(pixels(png(Image.fromarray(picture)), SIZE), picture)
+    assert np.array_equal(pixels(png(Image.fromarray(picture)), PATH), picture)
 
 
 def test_a_png_is_resized_as_tensorflow_does() -> None:
     picture = noise(50, 70)
-    assert np.array_equal(pixels(png(Image.fromarray(picture)), SIZE), resized(picture))
+    assert np.array_equal(pixels(png(Image.fromarray(picture)), PATH), resized(picture))
 
 
 def test_resizing_goes_by_a_hand_made_example() -> None:
     # Half-pixel centres: the one output pixel of a 2x2 picture is the mean of the four, and is rounded.
     picture = np.array([[[0, 10, 1], [0, 20, 1]], [[255, 30, 2], [255, 41, 2]]], np.uint8)
-    assert pixels(png(Image.fromarray(picture)), 1).tolist() == [[[128, 25, 2]]]
+    assert pixels(png(Image.fromarray(picture)), PixelPath(2, 1)).tolist() == [[[128, 25, 2]]]
 
 
 def test_grey_pictures_get_three_equal_channels() -> None:
     grey = noise(SIZE, SIZE, 1)[..., 0]
     expected = np.repeat(grey[..., None], 3, axis=2)
-    assert np.array_equal(pixels(png(Image.fromarray(grey)), SIZE), expected)
-    result = pixels(saved(Image.fromarray(grey), "JPEG", quality=100), SIZE)
+    assert np.array_equal(pixels(png(Image.fromarray(grey)), PATH), expected)
+    result = pixels(saved(Image.fromarray(grey), "JPEG", quality=100), PATH)
     assert np.array_equal(result[..., 0], result[..., 2])
     assert np.abs(result.astype(int) - expected).max() <= 4
 
@@ -106,41 +109,43 @@ def test_grey_pictures_get_three_equal_channels() -> None:
 def test_a_palette_is_looked_up() -> None:
     image = Image.fromarray(noise(SIZE, SIZE)).quantize(16)
     assert image.mode == "P"
-    assert np.array_equal(pixels(png(image), SIZE), np.asarray(image.convert("RGB")))
+    assert np.array_equal(pixels(png(image), PATH), np.asarray(image.convert("RGB")))
 
 
 def test_alpha_is_dropped() -> None:
     picture = noise(SIZE, SIZE, 4)
-    assert np.array_equal(pixels(png(Image.fromarray(picture, "RGBA")), SIZE), picture[..., :3])
+    assert np.array_equal(pixels(png(Image.fromarray(picture, "RGBA")), PATH), picture[..., :3])
 
 
 def test_sixteen_bits_become_eight() -> None:
     deep = noise(SIZE, SIZE, 1)[..., 0].astype(np.uint16) * 257
-    result = pixels(png(Image.fromarray(deep)), SIZE)
+    result = pixels(png(Image.fromarray(deep)), PATH)
     assert np.array_equal(result, np.repeat((deep // 257).astype(np.uint8)[..., None], 3, axis=2))
 
 
 def test_black_and_white_is_0_and_255() -> None:
     image = Image.fromarray(noise(SIZE, SIZE, 1)[..., 0] > 127).convert("1")
-    assert np.array_equal(pixels(png(image), SIZE)[..., 0], np.asarray(image, np.uint8) * 255)
+    assert np.array_equal(pixels(png(image), PATH)[..., 0], np.asarray(image, np.uint8) * 255)
 
 
 def test_a_progressive_jpeg_gives_the_pixels_of_a_plain_one() -> None:
     plain, progressive = jpeg(), jpeg(progressive=True)
     assert plain != progressive
-    assert np.array_equal(pixels(progressive, SIZE), pixels(plain, SIZE))
+    assert np.array_equal(pixels(progressive, PATH), pixels(plain, PATH))
 
 
 def test_a_cmyk_jpeg_is_turned_into_rgb() -> None:
     image = Image.fromarray(noise(SIZE, SIZE)).convert("CMYK")
-    result = pixels(saved(image, "JPEG", quality=95), SIZE).astype(int)
+    result = pixels(saved(image, "JPEG", quality=95), PATH).astype(int)
     assert np.abs(result - np.asarray(image.convert("RGB")).astype(int)).mean() < 4
 
 
-def test_exif_rotation_is_not_applied() -> None:
+def test_version_1_takes_pictures_as_they_are_stored() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turned by 90 degrees
-    assert np.array_equal(pixels(jpeg(exif=exif.tobytes()), SIZE), pixels(jpeg(), SIZE))
+    turned = jpeg(exif=exif.tobytes())
+    assert np.array_equal(pixels(turned, PixelPath(1, SIZE)), pixels(jpeg(), PATH))
+    assert not np.array_equal(pixels(turned, PATH), pixels(jpeg(), PATH))
 
 
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "WEBP", "TIFF"])
@@ -192,24 +197,27 @@ def test_a_jpeg_that_claims_too_many_pixels_is_refused() -> None:
     encoded = bytearray(jpeg())
     frame = encoded.index(b"\xff\xc0")
     encoded[frame + 5 : frame + 9] = struct.pack(">HH", 65000, 65000)
-    assert reason(bytes(encoded)) == "not between 1 and 64,000,000 pixels (refused before decoding)"
+    assert reason(bytes(encoded)) == "a JPEG of more than 512,000,000 pixels (refused before decoding)"
+    with pytest.raises(ValueError, match="not between 1 and 64,000,000 pixels"):
+        pixels(bytes(encoded), PixelPath(1, SIZE))
 
 
 def test_the_limit_itself_is_taken() -> None:
     assert MAX_PIXELS == 64_000_000
-    assert pixels(bomb(64_000, 1000), 4).tolist() == np.zeros((4, 4, 3), int).tolist()
+    assert pixels(bomb(64_000, 1000), PixelPath(2, 4)).tolist() == np.zeros((4, 4, 3), int).tolist()
     assert reason(bomb(64_001, 1000)).startswith("not between 1 and 64,000,000 pixels")
 
 
 BOMB = """
 import resource, sys
 import tensorflow as tf
-from trainer.data.decode import pixels
+from trainer.data.decode import PixelPath, pixels
+path = PixelPath(2, 180)
 encoded, small = open(sys.argv[1], "rb").read(), open(sys.argv[2], "rb").read()
-pixels(small, 180)
+pixels(small, path)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:
-    pixels(encoded, 180)
+    pixels(encoded, path)
 except ValueError as error:
     print(error)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
@@ -234,10 +242,28 @@ def test_a_decompression_bomb_is_refused_before_it_is_decoded(tmp_path: Path) ->
 
 
 def test_a_graph_decodes_as_python_does() -> None:
-    inside = tf.function(lambda encoded: decode(encoded, SIZE), autograph=False)
-    assert np.array_equal(inside(tf.constant(jpeg())).numpy(), pixels(jpeg(), SIZE))
+    inside = tf.function(lambda encoded: decode(encoded, PATH), autograph=False)
+    assert np.array_equal(inside(tf.constant(jpeg())).numpy(), pixels(jpeg(), PATH))
 
 
-def test_a_decoder_is_traced_once_for_each_size() -> None:
-    assert decoder(SIZE) is decoder(SIZE)
-    assert decoder(SIZE) is not decoder(SIZE + 1)
+def test_a_decoder_is_traced_once_for_each_path() -> None:
+    assert decoder(PATH) is decoder(PixelPath(2, SIZE))
+    assert decoder(PATH) is not decoder(PixelPath(1, SIZE))
+    assert decoder(PATH) is not decoder(PixelPath(2, SIZE + 1))
+
+
+@pytest.mark.parametrize("values", [(0, 24, "squash"), (3, 24, "squash"), (2, 24, "crop")])
+def test_a_path_that_is_not_known_cannot_be_made(values: tuple[int, int, str]) -> None:
+    with pytest.raises(ValueError, match="not known to this version"):
+        PixelPath(*values)
+
+
+def test_a_run_goes_by_its_own_path() -> None:
+    assert path_of(RunConfig(image_size=96)) == PixelPath(2, 96, "squash")
+    assert path_of(RunConfig(image_size=96, pixel_path=1)) == PixelPath(1, 96)
+
+
+def test_a_file_that_is_too_large_is_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.data.decode.LARGEST_PICTURE", 2 << 20)
+    assert too_large(2 << 20) == ""
+    assert reason(bytes((2 << 20) + 1)) == "larger than 2 MiB"

@@ -52,6 +52,22 @@ def test_class_weights_are_recorded_where_there_are_any(storage: Storage) -> Non
     assert files.read_record(storage) == weighted
 
 
+def test_a_record_without_a_pixel_path_is_of_path_1(storage: Storage) -> None:
+    document = json.loads(storage.read("config.json"))
+    assert document["config"].pop("pixel_path") == 2
+    files.write_json(storage, "config.json", document)
+    record = files.read_record(storage)
+    assert record is not None
+    assert record.config == asked(pixel_path=1)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_run_keeps_its_pixel_path(force: bool) -> None:
+    record = dataclasses.replace(RECORD, config=asked(pixel_path=1))
+    assert settle(asked(force_resume=force), record) == asked(pixel_path=1, force_resume=force)
+    assert settle(asked(), None).pixel_path == 2
+
+
 def test_a_new_folder_has_nothing(storage: Storage) -> None:
     assert files.read_record(storage) is None
     assert files.read_state(storage) is None

@@ -16,7 +16,7 @@ from trainer.workers.rendezvous import Hello, Message, meet, refuse
 from trainer.workers.topology import ALONE, Topology, rendezvous_address
 
 LIMIT = 30.0
-SENT: Message = {"precision": "float32", "step": 12, "finished": False}
+SENT: Message = {"precision": "float32", "pixel_path": 2, "step": 12, "finished": False}
 
 
 @pytest.fixture
