@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trainer.data import check as checking
 from trainer.data import prepare
-from trainer.data.contents import open_contents
+from trainer.data.contents.opening import open_contents
 from trainer.data.reading import CONCURRENCY, reader
 from trainer.data.split import SPLITS, describe, list_data_set
 from trainer.exits import Exit, ExitError

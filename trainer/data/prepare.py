@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import google_crc32c
 
-from trainer.data.contents import Contents
+from trainer.data.contents.base import Contents
 from trainer.data.index import INDEX, SHARDS, Index, Picture, encode
 from trainer.data.split import SPLITS, SUFFIXES, DataSet, canonical, data_set_of
 from trainer.exits import Exit, ExitError

@@ -8,7 +8,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.pictures import archive, jpeg, kaggle_archive, kaggle_pictures, write_split
-from trainer.data.contents import open_contents
+from trainer.data.contents.opening import open_contents
 from trainer.data.index import decode
 from trainer.data.picture import check
 from trainer.data.prepare import Found, Imported, ImportPlan, import_pictures, plan_import, recognise, share
