@@ -43,7 +43,10 @@ class ReportRequest:
 
 
 ORDERS = ("name", "random")
-_PART = "Pictures per class for {}, or a share of them such as 0.2; as it is, {:,}."
+MAX_REJECTED = 0.01
+"""Share of the pictures that an import or a check may find unusable."""
+
+_PART = "Pictures per class for {}, or a share of them such as 0.2; over --split."
 _DATA = "Data"
 
 
@@ -51,16 +54,27 @@ _DATA = "Data"
 class DataImportRequest:
     """What `python -m trainer data-import` is asked: split the pictures of `source` and store them at `target`.
 
-    `train`, `valid` and `test` are per class: pictures ("1000"), a share of them ("0.8"), or "" for the default.
+    `train`, `valid` and `test` are per class: pictures ("1000"), a share of them ("0.8"), or "" for what `split` says:
+    three of them with slashes between, "article" for 1000/500/500, or "" for 0.8/0.1/0.1.
     """
 
     source: str
     target: str
-    train: str = declare("", _PART.format("train", 1000), unit="N", group=_DATA)
-    valid: str = declare("", _PART.format("valid", 500), unit="N", group=_DATA)
-    test: str = declare("", _PART.format("test", 500), unit="N", group=_DATA)
+    train: str = declare("", _PART.format("train"), unit="N", group=_DATA)
+    valid: str = declare("", _PART.format("valid"), unit="N", group=_DATA)
+    test: str = declare("", _PART.format("test"), unit="N", group=_DATA)
+    split: str = declare(
+        "",
+        "Shares of each class for train, valid and test (as it is, 0.8/0.1/0.1), pictures per class (200/50/50), or "
+        "article: 1000/500/500.",
+        unit="A/B/C",
+        group=_DATA,
+    )
     order: str = declare("name", "Which pictures come first; name: cat.9 before cat.10.", choices=ORDERS, group=_DATA)
     seed: int = declare(0, "Of --order random.", group=_DATA)
+    max_rejected: float = declare(
+        MAX_REJECTED, "Share of the pictures that may be unusable.", low=0, high=1, group=_DATA
+    )
     output: str = "text"
 
 

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from tests.pictures import archive, jpeg, kaggle_archive, kaggle_pictures, write_split
 from trainer.data.contents.opening import open_contents
+from trainer.data.convert import to_png
+from trainer.data.importing import Imported, import_pictures
 from trainer.data.index import decode
 from trainer.data.picture import check
-from trainer.data.prepare import Found, Imported, ImportPlan, import_pictures, plan_import, recognise, share
+from trainer.data.prepare import Found, ImportPlan, plan_import, recognise, share
 from trainer.data.split import SPLITS, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
@@ -29,7 +31,7 @@ def imported(
 ) -> Imported:
     with open_contents(str(source), 8) as contents:
         wanted = plan_import(contents.uri, recognise(contents.uri, contents.sizes), asked, order, seed)
-        return import_pictures(contents, wanted, open_storage(str(target)), check, on_done)
+        return import_pictures(contents, wanted, open_storage(str(target)), check, on_done, convert=to_png)
 
 
 def names(result: Imported) -> dict[str, list[str]]:
@@ -98,8 +100,8 @@ def test_kaggles_names_are_taken_in_order_of_their_numbers() -> None:
     assert paths(made, "test") == ["test/cats/cat.11.jpg"]
 
 
-def test_the_articles_numbers_are_the_default() -> None:
-    made = plan_import("x", found(2500), {}, "name", 0)
+def test_the_articles_numbers_are_asked_for_by_its_name() -> None:
+    made = plan_import("x", found(2500), {}, "name", 0, "article")
     assert [len(paths(made, split)) for split in SPLITS] == [1000, 500, 500]
     assert made.left_over == 1000
 
@@ -271,7 +273,7 @@ def test_a_duplicate_is_dropped_from_the_later_split(tmp_path: Path) -> None:
     with pytest.raises(ExitError, match="class 'dogs' is not in valid"):
         imported(write(tmp_path / "x.zip", archive(files)), tmp_path / "none")
     result = imported(tmp_path / "x.zip", tmp_path / "data", {"train": "1", "valid": "2", "test": "2"})
-    assert result.dropped == (
+    assert result.left_out.dropped == (
         ("test/cats/cat.4.jpg", "train/dogs/dog.0.jpg"),
         ("test/dogs/dog.3.jpg", "valid/dogs/dog.1.jpg"),
     )
@@ -282,7 +284,7 @@ def test_a_duplicate_is_dropped_from_the_later_split(tmp_path: Path) -> None:
 
 def test_what_cannot_be_decoded_is_left_out_and_too_much_of_it_fails(tmp_path: Path) -> None:
     files = kaggle_pictures(5) | {"train/cat.1.jpg": b"no picture"}
-    with pytest.raises(ExitError, match=r"1 of 10 pictures cannot be used.*train/cats/cat\.1\.jpg: neither") as raised:
+    with pytest.raises(ExitError, match=r"1 of 10 pictures cannot be used.*train/cat\.1\.jpg: neither") as raised:
         imported(write(tmp_path / "x.zip", archive(files)), tmp_path / "data")
     assert raised.value.code == Exit.BAD_DATA
     assert not (tmp_path / "data/index.json").exists()
@@ -292,14 +294,16 @@ def test_what_cannot_be_decoded_is_left_out_and_too_much_of_it_fails(tmp_path: P
     result = imported(
         write(tmp_path / "y.zip", archive(files)), tmp_path / "more", {"train": "90", "valid": "9", "test": "6"}
     )
-    assert result.rejected == (("train/cats/cat.1.jpg", "neither a JPEG nor a PNG"),)
+    assert [(one.name, one.path, one.reason) for one in result.left_out.rejected] == [
+        ("train/cat.1.jpg", "train/cats/cat.1.jpg", "neither a JPEG nor a PNG")
+    ]
     assert len(result.data.splits["train"]) == 179
 
 
 def test_a_picture_above_the_limit_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.data.prepare.LARGEST_PICTURE", 1 << 20)
+    monkeypatch.setattr("trainer.data.limits.LARGEST_FILE", 1 << 20)
     files = kaggle_pictures(5) | {"train/dog.4.jpg": bytes(2 << 20)}
-    with pytest.raises(ExitError, match=r"test/dogs/dog\.4\.jpg: larger than 1 MiB"):
+    with pytest.raises(ExitError, match=r"train/dog\.4\.jpg: larger than 1 MiB"):
         imported(write(tmp_path / "x.zip", archive(files)), tmp_path / "data")
 
 
