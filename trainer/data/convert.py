@@ -25,9 +25,10 @@ _FORMATS = {
 }
 _FEATURES = {"webp": "webp", "avif": "avif", "jpeg2000": "jpg_2000"}
 
-# Both are settings of the whole process; there is none for one picture.
+# Settings of the whole process; there are none for one picture.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS
 warnings.filterwarnings("error", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of facts beside the pixels
 
 _AT_ONCE = threading.BoundedSemaphore(min(4, os.cpu_count() or 1))
 """A picture at the limit takes 600 MB while it is converted, and 64 are imported at a time."""

@@ -8,7 +8,7 @@ _DEVICE = (
     r"|frame|frm|fr|f|still|shot|snap|snapshot|capture|burst|seq|cam|camera|scene|clip|take|t"
 )
 _SERIES = re.compile(
-    rf"(?<![a-z])(?:{_DEVICE})[ _.()#-]*\d{{2,}}"
+    rf"(?<![a-z])(?:{_DEVICE})(?:\d[ _.-])?[ _.()#-]*\d{{2,}}"
     r"|(?<![a-z0-9])[pg]\d{7}"
     r"|^\d{3}_\d{4}\b"
     r"|(?<!\d)(?:19|20)\d\d[-_.:]?(?:0[1-9]|1[0-2])[-_.:]?(?:0[1-9]|[12]\d|3[01])(?:\d{4}|\d{6}|\d{9})?(?!\d)"
