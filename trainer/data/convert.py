@@ -17,7 +17,7 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageOps, features
 
-from trainer.data.decode import MAX_PIXELS
+from trainer.data.limits import MAX_PIXELS
 
 _FORMATS = {
     **{"webp": "WEBP", "bmp": "BMP", "gif": "GIF", "tiff": "TIFF", "avif": "AVIF", "heic": "HEIF"},

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from trainer.data.limits import size_fault
 from trainer.tensors import Integer, Operation, Tensor
 
 MAX_PIXELS = 64_000_000
@@ -87,8 +86,6 @@ def pixels(encoded: bytes, size: int) -> Pixels:
     Raises:
         ValueError: in one line, why it cannot be used.
     """
-    if fault := size_fault(len(encoded)):
-        raise ValueError(fault)
     try:
         return np.asarray(decoder(size)(tf.constant(encoded)).numpy(), np.uint8)
     except tf.errors.OpError as error:

@@ -16,7 +16,7 @@ import google_crc32c
 from trainer.data.contents.base import Contents
 from trainer.data.formats import CONVERTED, Names, counted, kind_of, names, other_kind
 from trainer.data.index import INDEX, SHARDS, Index, Picture, encode
-from trainer.data.limits import size_fault
+from trainer.data.limits import LARGEST_PICTURE
 from trainer.data.prepare import (
     CONCURRENCY,
     MOST_UNREADABLE,
@@ -32,6 +32,7 @@ from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
 from trainer.storage.fetch import in_parallel
 from trainer.storage.retry import MIB
+from trainer.words import mebibytes
 
 Convert = Callable[[bytes, str], bytes]
 """A picture of a kind of `formats.CONVERTED` as PNG; ValueError says in a few words why it cannot be."""
@@ -203,8 +204,8 @@ class _Import:
     def one(self, picture: Planned) -> _Stored | Rejected | tuple[str, str]:
         """Stores one picture, unless it cannot be used (then: why) or an earlier split has it (then: where)."""
         size = self.contents.sizes[picture.name]
-        if fault := size_fault(size):
-            return Rejected(picture.name, picture.path, fault)
+        if size > LARGEST_PICTURE:
+            return Rejected(picture.name, picture.path, f"larger than {mebibytes(LARGEST_PICTURE)}")
         with self.large if size > LARGE else nullcontext():
             data = self.contents.read(picture.name)
             try:

@@ -1,12 +1,15 @@
-"""How large a picture's file may be, wherever one is read: train, check, import and predict say the same."""
+"""What a picture may be: the limits that import, check, training and the exported model have in common."""
 
 from trainer.storage.retry import MIB
-from trainer.words import mebibytes
 
-LARGEST_FILE = 256 * MIB
-"""A PNG of 64 million pixels that does not shrink at all has 192 MB."""
+LARGEST_PICTURE = 256 * MIB
+"""Bytes of an encoded picture. Any 8-bit picture within MAX_PIXELS fits, however badly it is compressed."""
 
+MAX_PIXELS = 64_000_000
+"""Pixels of a picture that is decoded as it is: what guards memory."""
 
-def size_fault(size: int) -> str:
-    """Why a file of so many bytes cannot be used, in a few words; empty where it can."""
-    return f"larger than {mebibytes(LARGEST_FILE)}" if size > LARGEST_FILE else ""
+MAX_SCALED_PIXELS = 512_000_000
+"""Pixels of a JPEG that can be scaled down while it is decoded, row by row."""
+
+MAX_SCANS = 100
+"""Scans of a progressive JPEG: each is a pass over the whole picture, and may cost a few bytes only."""

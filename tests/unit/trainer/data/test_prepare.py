@@ -377,7 +377,7 @@ def test_what_cannot_be_decoded_is_left_out_and_too_much_of_it_fails(tmp_path: P
 
 
 def test_a_picture_above_the_limit_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.data.limits.LARGEST_FILE", 1 << 20)
+    monkeypatch.setattr("trainer.data.importing.LARGEST_PICTURE", 1 << 20)
     files = kaggle_pictures(5) | {"train/dog.4.jpg": bytes(2 << 20)}
     with pytest.raises(ExitError, match=r"train/dog\.4\.jpg: larger than 1 MiB"):
         imported(write(tmp_path / "x.zip", archive(files)), tmp_path / "data")
