@@ -1,4 +1,4 @@
-"""What `python -m trainer VERB` is asked: one dataclass a verb, and the JSON document that carries it.
+"""Requests to `python -m trainer VERB`: one dataclass per verb, and the JSON document that carries it.
 
 The command line writes such a document and the trainer reads it; it is the only interface between the two.
 """
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """What `python -m trainer evaluate` is asked: the exported model of `run` on the pictures at `data`."""
+    """A request to `python -m trainer evaluate`: the exported model of `run` on the pictures at `data`."""
 
     run: str
     data: str
@@ -28,7 +28,7 @@ class EvaluateRequest:
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What `python -m trainer predict` is asked: classes of `images` by the exported model of `run`."""
+    """A request to `python -m trainer predict`: classes of `images` by the exported model of `run`."""
 
     run: str
     images: tuple[str, ...]
@@ -37,22 +37,23 @@ class PredictRequest:
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """What `python -m trainer report` is asked: write report.html of `run`."""
+    """A request to `python -m trainer report`: write report.html of `run`."""
 
     run: str
 
 
 ORDERS = ("name", "random")
 MAX_REJECTED = 0.01
-"""Share of the pictures that an import or a check may find unusable."""
+"""Share of unusable pictures above which an import or a check fails."""
 
-_PART = "Pictures per class for {}, or a share of them such as 0.2; over --split."
+_PART = "Pictures per class for {}, or a share of them such as 0.2; overrides --split."
+_IMPORT = "Import"
 _DATA = "Data"
 
 
 @dataclass(frozen=True)
 class DataImportRequest:
-    """What `python -m trainer data-import` is asked: split the pictures of `source` and store them at `target`.
+    """A request to `python -m trainer data-import`: split the pictures of `source` and store them at `target`.
 
     `train`, `valid` and `test` are per class: pictures ("1000"), a share of them ("0.8"), or "" for what `split` says:
     three of them with slashes between, "article" for 1000/500/500, or "" for 0.8/0.1/0.1.
@@ -60,27 +61,29 @@ class DataImportRequest:
 
     source: str
     target: str
-    train: str = declare("", _PART.format("train"), unit="N", group=_DATA)
-    valid: str = declare("", _PART.format("valid"), unit="N", group=_DATA)
-    test: str = declare("", _PART.format("test"), unit="N", group=_DATA)
+    train: str = declare("", _PART.format("train"), unit="N", group=_IMPORT)
+    valid: str = declare("", _PART.format("valid"), unit="N", group=_IMPORT)
+    test: str = declare("", _PART.format("test"), unit="N", group=_IMPORT)
     split: str = declare(
         "",
-        "Shares of each class for train, valid and test (as it is, 0.8/0.1/0.1), pictures per class (200/50/50), or "
+        "Shares of each class for train, valid and test (default: 0.8/0.1/0.1), pictures per class (200/50/50), or "
         "article: 1000/500/500.",
         unit="A/B/C",
-        group=_DATA,
+        group=_IMPORT,
     )
-    order: str = declare("name", "Which pictures come first; name: cat.9 before cat.10.", choices=ORDERS, group=_DATA)
-    seed: int = declare(0, "Of --order random.", group=_DATA)
+    order: str = declare(
+        "name", "Order in which pictures are taken; name: cat.9 before cat.10.", choices=ORDERS, group=_IMPORT
+    )
+    seed: int = declare(0, "Random seed for --order random.", group=_IMPORT)
     max_rejected: float = declare(
-        MAX_REJECTED, "Share of the pictures that may be unusable.", low=0, high=1, group=_DATA
+        MAX_REJECTED, "Share of unusable pictures above which the import fails.", low=0, high=1, group=_IMPORT
     )
     output: str = "text"
 
 
 @dataclass(frozen=True)
 class DataCheckRequest:
-    """What `python -m trainer data-check` is asked: verify the data set at `data`."""
+    """A request to `python -m trainer data-check`: verify the data set at `data`."""
 
     data: str
     output: str = "text"
@@ -88,7 +91,7 @@ class DataCheckRequest:
 
 @dataclass(frozen=True)
 class DataPackRequest:
-    """What `python -m trainer data-pack` is asked: `data` as shards of about `shard_size` MiB at `target`."""
+    """A request to `python -m trainer data-pack`: `data` as shards of about `shard_size` MiB at `target`."""
 
     data: str
     target: str
@@ -113,10 +116,10 @@ def to_json(request: Request) -> str:
 
 
 def from_json(text: str | bytes, kind: type[T]) -> T:
-    """Read a document of `to_json`; further keys beside `config` are left to others.
+    """Read a document written by `to_json`; other keys next to `config` are ignored.
 
     Raises:
-        ExitError: 64 for another schema, an unknown field, or a value of another type.
+        ExitError: 64 for another schema, an unknown field, or a value of the wrong type.
     """
     try:
         document = json.loads(text)
@@ -128,7 +131,7 @@ def from_json(text: str | bytes, kind: type[T]) -> T:
         raise ExitError(
             Exit.BAD_OPTION,
             f"the configuration has schema {document.get('schema')}, this catdog reads {SCHEMA}: "
-            "use the same version of both",
+            "use the same version of catdog for both",
         )
     made = config.build(kind, document["config"])
     if isinstance(made, RunConfig):

@@ -27,8 +27,8 @@ def command(
 ) -> None:
     """Split pictures into train, valid and test, check every one, and store them with an index.
 
-    JPEG and PNG stay as they are; WebP, BMP, GIF, TIFF, AVIF and others become PNG. May be interrupted and repeated:
-    what is stored already is not stored again.
+    JPEG and PNG stay as they are; WebP, BMP, GIF, TIFF, AVIF and others become PNG. Can be interrupted and repeated:
+    what is already stored is skipped.
 
     Example: catdog data import dogs-vs-cats.zip gs://bucket/dogs-vs-cats --split article
     """

@@ -12,12 +12,12 @@ from trainer.requests import EvaluateRequest
 
 def command(
     run: Run,
-    data: Annotated[str, typer.Option(help="A folder per class, or a split data set, whose test split is taken.")],
+    data: Annotated[str, typer.Option(help="A folder per class, or a split data set; its test split is used.")],
     output: Output = "text",
     namespace: Namespace = "",
     context: Context = "",
 ) -> None:
-    """Accuracy, loss and confusion of a run's exported model.
+    """Compute accuracy, loss and confusion of a run's exported model.
 
     Example: catdog evaluate runs/first --data ./dogs-vs-cats -o json
     """

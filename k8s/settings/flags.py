@@ -1,4 +1,4 @@
-"""Command-line flags made from declared fields: each option and each setting of a platform is declared once."""
+"""Command-line flags made from declared fields: each run option and each platform setting is declared once."""
 
 import dataclasses
 import inspect
@@ -15,15 +15,15 @@ from trainer.recipes import RECIPES
 
 Command = Callable[..., None]
 
-# Values to offer for a field that takes others too: a run folder may name a recipe of another version.
+# Values to suggest for a field that accepts others too: a run folder may name a recipe of another version.
 _OFFERED: Mapping[str, tuple[str, ...]] = {"recipe": tuple(sorted(RECIPES))}
 
 
 def flags_of(kind: type[Any], *, into: str) -> Callable[[Command], Command]:
-    """Give a command a flag for every field of `kind` that has one; the command gets those that were typed as `into`.
+    """Give a command a flag for every field of `kind` that has one; the command gets those that are set as `into`.
 
-    A flag that is not typed is absent, so that the recipe's default, or the platform's, can take its place. A parameter
-    of the command's own takes the place of a flag of the same name.
+    A flag that is not set is absent, so that the recipe's or the platform's default applies. A parameter of the command
+    itself replaces a flag of the same name.
     """
 
     def decorate(command: Command) -> Command:
@@ -85,7 +85,7 @@ def _help(option: Option, default: Any) -> str:
 
 
 def resolve(values: Mapping[str, Any]) -> RunConfig:
-    """The recipe's configuration with the typed values over it, checked.
+    """The recipe's configuration, overridden by the given values and validated.
 
     Raises:
         ExitError: 64 for an unknown recipe, or a value out of bounds.

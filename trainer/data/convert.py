@@ -12,12 +12,18 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 import numpy as np
 from PIL import Image, ImageOps, features
 
 from trainer.data.limits import MAX_PIXELS
+
+try:
+    import pillow_heif
+except ImportError:  # it is not one of our dependencies
+    pillow_heif = None
+else:
+    pillow_heif.register_heif_opener()
 
 _FORMATS = {
     **{"webp": "WEBP", "bmp": "BMP", "gif": "GIF", "tiff": "TIFF", "avif": "AVIF", "heic": "HEIF"},
@@ -60,21 +66,10 @@ def to_png(encoded: bytes, kind: str) -> bytes:
 def _missing(kind: str) -> str:
     """What has to be installed for this kind; empty when it is there."""
     if kind == "heic":
-        return "" if _heif() else "a HEIC picture; `pip install pillow-heif` makes import convert it"
+        return "" if pillow_heif is not None else "a HEIC picture; `pip install pillow-heif` makes import convert it"
     if kind in _FEATURES and not features.check(_FEATURES[kind]):
         return f"a picture in {kind.upper()}, which this build of Pillow cannot read"
     return ""
-
-
-@cache
-def _heif() -> bool:
-    """Tells Pillow of pillow-heif where that is installed; it is not among our packages."""
-    try:
-        import pillow_heif
-    except ImportError:
-        return False
-    pillow_heif.register_heif_opener()
-    return True
 
 
 @contextmanager

@@ -22,7 +22,8 @@ CONVERTED: Mapping[str, tuple[str, ...]] = {
 CONVERTED_SUFFIXES = tuple(suffix for suffixes in CONVERTED.values() for suffix in suffixes)
 
 _SUFFIX = re.compile(
-    r"\.(p?jpe?g|jpe|jfif|pjp|mpo|jpg_large|a?png|" + "|".join(one[1:] for one in CONVERTED_SUFFIXES) + ")$", re.IGNORECASE
+    r"\.(p?jpe?g|jpe|jfif|pjp|mpo|jpg_large|a?png|" + "|".join(one[1:] for one in CONVERTED_SUFFIXES) + ")$",
+    re.IGNORECASE,
 )
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"mif2")

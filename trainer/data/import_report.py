@@ -1,4 +1,4 @@
-"""What an import did, or why there is no data set, in lines for people and as JSON for machines. Pure."""
+"""The result of an import, or its failure, as lines of text and as JSON. Pure."""
 
 import dataclasses
 import math
@@ -12,25 +12,25 @@ from trainer.fields import flag, options
 from trainer.requests import DataImportRequest
 
 SHOWN = 20
-"""Pictures that are named each, where the import succeeds and there are more."""
+"""Pictures listed by name when an import succeeds; the rest are only counted."""
 
 
 def lines_of(done: Imported, left_over: int, odd: int) -> list[str]:
-    """The answer for people."""
+    """The result as lines of text."""
     told = left_out_lines(done.left_out, SHOWN) + describe(done.data)
     if done.converted:
         kinds = ", ".join(f"{number:,} {kind}" for kind, number in done.converted.items())
         told.append(f"converted to PNG: {kinds}")
     return [
         *told,
-        f"{done.data.uri}: {done.stored:,} pictures stored, {done.already_there:,} were there already; "
-        f"{left_over:,} of the source are not asked for, {odd:,} files are no pictures",
+        f"{done.data.uri}: {done.stored:,} pictures stored, {done.already_there:,} already there; "
+        f"{left_over:,} of the source not used, {odd:,} files are not pictures",
         f"fingerprint {done.data.fingerprint}",
     ]
 
 
 def left_out_lines(left_out: LeftOut, shown: int | None = None) -> list[str]:
-    """A line for each picture that is left out, at most so many of a kind."""
+    """A line for each picture that is left out; at most `shown` duplicates and as many unusable ones."""
     same = [f"left out: {path}: the same picture as {other}" for path, other in left_out.dropped]
     unusable = [f"left out: {one.name}: {one.reason}" for one in left_out.rejected]
     return _some(same, "equal pictures", shown) + _some(unusable, "pictures that cannot be used", shown)
@@ -39,11 +39,11 @@ def left_out_lines(left_out: LeftOut, shown: int | None = None) -> list[str]:
 def _some(lines: list[str], what: str, shown: int | None) -> list[str]:
     if shown is None or len(lines) <= shown:
         return lines
-    return [*lines[:shown], f"… and {len(lines) - shown:,} more {what}; all with -o json"]
+    return [*lines[:shown], f"… and {len(lines) - shown:,} more {what}; -o json lists all"]
 
 
 def as_json(done: Imported, left_over: int, odd: int, warnings: list[str]) -> dict[str, Any]:
-    """The answer for machines."""
+    """The result as JSON."""
     return {
         "uri": done.data.uri,
         "fingerprint": done.data.fingerprint,
@@ -61,7 +61,7 @@ def as_json(done: Imported, left_over: int, odd: int, warnings: list[str]) -> di
 
 
 def failure_as_json(uri: str, error: NotImported, warnings: list[str]) -> dict[str, Any]:
-    """The answer for machines where there is no data set: everything that is left out, and why that is too much."""
+    """A failure as JSON: all pictures that are left out, and the reason."""
     return {"uri": uri, **_left_out(error.left_out), "warnings": warnings, "problems": [error.message]}
 
 
@@ -73,7 +73,7 @@ def _left_out(left_out: LeftOut) -> dict[str, Any]:
 
 
 def explained(error: NotImported, request: DataImportRequest) -> str:
-    """The failure with the command to type next, where there is one."""
+    """The message of the failure, with the next command to run where there is one."""
     if not error.rejected_share:
         return error.message
     enough = math.ceil(100 * error.rejected_share) / 100
@@ -81,7 +81,7 @@ def explained(error: NotImported, request: DataImportRequest) -> str:
 
 
 def command_of(request: DataImportRequest, changed: Mapping[str, Any]) -> str:
-    """The command line that asks for this, with some options changed."""
+    """The command line of this request, with some options changed."""
     asked = dataclasses.replace(request, **changed)
     default = DataImportRequest("", "")
     words = ["catdog", "data", "import", asked.source, asked.target]

@@ -1,6 +1,6 @@
-"""The storing half of `catdog data import`: each planned picture is read, converted where it must be, checked, stored.
+"""The second half of `catdog data import`: reads, converts where needed, checks and stores each planned picture.
 
-Imports neither TensorFlow nor an imaging library: whoever calls gives the functions that check and convert a picture.
+Imports neither TensorFlow nor an imaging library: the caller passes the functions that check and convert a picture.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ Convert = Callable[[bytes, str], bytes]
 """A picture of a kind of `formats.CONVERTED` as PNG; ValueError says in a few words why it cannot be."""
 
 LARGE = 16 * MIB
-"""Files above this are read one at a time: 64 of the largest would not fit into memory."""
+"""Files above this are imported one at a time: 64 of the largest would not fit into memory."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class LeftOut:
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did. `converted` counts pictures by the kind that they were."""
+    """The result. `converted` counts converted pictures by their original format."""
 
     data: DataSet
     stored: int
@@ -70,9 +70,9 @@ class Imported:
 
 
 class NotImported(ExitError):
-    """All pictures were looked at, and the data set is not to be: `left_out` is complete.
+    """All pictures were checked, but there is no data set; `left_out` is complete.
 
-    `rejected_share` is of the planned pictures, where it is what is too large, else 0.
+    `rejected_share`: share of unusable pictures where that is the reason, else 0.
     """
 
     def __init__(self, code: int, message: str, left_out: LeftOut, rejected_share: Fraction = Fraction(0)) -> None:
@@ -82,9 +82,9 @@ class NotImported(ExitError):
 
 
 def require_apart(contents: Contents, target: Storage, wanted: ImportPlan) -> bool:
-    """Refuses a target in its source, or around it: what is stored would be a part of the source the next time.
+    """Refuses a target inside its source or around it: a second import would read what the first one stored.
 
-    True for a data set that is imported where it is, and only gets its index.
+    Returns True for a split data set that is imported in place, which only adds its index.
 
     Raises:
         ExitError: 64.
@@ -95,12 +95,12 @@ def require_apart(contents: Contents, target: Storage, wanted: ImportPlan) -> bo
     if source == place and all(picture.path == picture.name for picture in wanted.pictures):
         return True
     if (source + "/").startswith(place + "/") or (place + "/").startswith(source + "/"):
-        how = "is the source itself" if source == place else "lies in" if len(place) > len(source) else "is around"
+        how = "is the source itself" if source == place else "is inside" if len(place) > len(source) else "contains"
         where = "" if source == place else f" the source, {contents.uri}"
         raise ExitError(
             Exit.BAD_OPTION,
-            f"{target.uri}: the target {how}{where}: its pictures would be taken for the source's; choose a place "
-            f"beside it, such as {contents.uri}-split",
+            f"{target.uri}: the target {how}{where}; pictures stored there would become part of the source; "
+            f"choose another location, such as {contents.uri}-split",
         )
     return False
 
@@ -119,15 +119,15 @@ def import_pictures(
     convert: Convert,
     max_rejected: float = MOST_UNREADABLE,
 ) -> Imported:
-    """Checks and stores the planned pictures, many at a time, and the index last; what is there already stays.
+    """Checks and stores the planned pictures, many at a time, and the index last; what is already there stays.
 
-    JPEG and PNG are stored byte for byte, other formats as the PNG that `convert` makes. A picture with the content of
-    one in an earlier split is dropped, one that cannot be used is left out; both are told, and neither is replaced by
-    another. May be interrupted anywhere and repeated. `on_done` is called after each picture.
+    JPEG and PNG are stored byte for byte, other formats as the PNG that `convert` makes. A picture with the
+    same content as one in an earlier split is dropped, and one that cannot be used is left out; both are reported, and
+    neither is replaced. Safe to interrupt at any point and repeat. `on_done` is called after each picture.
 
     Raises:
-        ExitError: 64 when the target lies in the source or around it, or holds other pictures; 65 when a name cannot be
-            stored there; 74 and 77 from storage.
+        ExitError: 64 when the target is inside the source or around it, or contains other pictures; 65 when a name
+            cannot be stored there; 74 and 77 from storage.
         NotImported: 65 when more than `max_rejected` of the pictures cannot be used, or a class is left without any.
     """
     in_place = require_apart(contents, target, wanted)
@@ -141,7 +141,7 @@ def import_pictures(
     stored: list[_Stored] = []
     dropped: list[tuple[str, str]] = []
     rejected: list[Rejected] = []
-    for split in SPLITS:  # one after the other, so that it is the later split that loses a picture
+    for split in SPLITS:  # one after the other, so that the later split loses a duplicate
         own: dict[bytes, str] = {}
         planned = [picture for picture in wanted.pictures if picture.split == split]
         for outcome in in_parallel(worker.one, planned, CONCURRENCY):
@@ -187,9 +187,9 @@ class _Made:
 
 @dataclass(frozen=True)
 class _Import:
-    """`earlier`: path by SHA-256 of the pictures of the splits before; not changed while a split is under way.
+    """`earlier`: path by SHA-256 of the pictures of earlier splits; not changed while a split is being imported.
 
-    `convert` is absent where a data set is imported in its own place: the original would stay beside what is made.
+    `convert` is None for an import in place, where the original would stay beside its conversion.
     """
 
     contents: Contents
@@ -202,7 +202,7 @@ class _Import:
     large: threading.Lock = field(default_factory=threading.Lock)
 
     def one(self, picture: Planned) -> _Stored | Rejected | tuple[str, str]:
-        """Stores one picture, unless it cannot be used (then: why) or an earlier split has it (then: where)."""
+        """Stores one picture, unless it cannot be used or an earlier split has it: then returns why, or where."""
         size = self.contents.sizes[picture.name]
         if size > LARGEST_PICTURE:
             return Rejected(picture.name, picture.path, f"larger than {mebibytes(LARGEST_PICTURE)}")
@@ -218,7 +218,7 @@ class _Import:
         kind = kind_of(data)
         path = self.named[picture.path].of(kind, is_named_as_picture(picture.path))
         if self.convert is None and path != picture.path:
-            raise ValueError(f"{kind.upper()}, which only an import into another place converts or renames")
+            raise ValueError(f"{kind.upper()}, which only an import into another location converts or renames")
         if kind in CONVERTED and self.convert is not None:
             data = self.convert(data, kind)
         return _Made(path, data, kind, *self._measured(data))
@@ -243,14 +243,14 @@ class _Import:
 
 
 def _require_own(target: Storage, there: Iterable[str], named: Mapping[str, Names]) -> None:
-    """The target may hold what this import stores, and files that are no pictures of a split."""
+    """The target may hold what this import stores, and files that are not pictures of a split."""
     own = {name for names in named.values() for name in (names.own, names.jpeg, names.png)}
     other = sorted(name for name in there if name not in own and (name.startswith(SHARDS) or is_in_a_split(name)))
     if other:
         raise ExitError(
             Exit.BAD_OPTION,
-            f"{target.uri}: holds pictures that are not of this import, such as {other[0]!r} ({len(other):,} in all); "
-            "choose an empty place, or remove them",
+            f"{target.uri}: contains pictures that are not part of this import, such as {other[0]!r} "
+            f"({len(other):,} in all); choose an empty location, or remove them",
         )
 
 
@@ -273,10 +273,10 @@ def _require_none_left(target: Storage, there: Iterable[str], pictures: Sequence
     left = sorted(name for name in there if is_in_a_split(name) and name not in own)
     if left:
         why = dict(left_out.dropped) | {one.path: one.reason for one in left_out.rejected}
-        reason = why.get(left[0], "it is not of this import any more")
+        reason = why.get(left[0], "it is no longer part of this import")
         raise NotImported(
             Exit.BAD_DATA,
-            f"{target.uri}/{left[0]}: cannot stay in the data set ({reason}); remove it and repeat",
+            f"{target.uri}/{left[0]}: must not stay in the data set ({reason}); remove it and repeat",
             left_out,
         )
 

@@ -1,4 +1,4 @@
-"""What `catdog data import` is to store: recognises pictures and their classes, and splits them. Nothing is read."""
+"""Plans `catdog data import`: recognises pictures and their classes by name, and splits them. Reads no file."""
 
 import hashlib
 import re
@@ -19,22 +19,22 @@ from trainer.storage.base import Stat, Storage
 
 CONCURRENCY = 64
 MOST_UNREADABLE = MAX_REJECTED
-"""Share of the planned pictures above which an import, unless it is told otherwise, or a check fails."""
+"""Share of unusable pictures above which a check, and by default an import, fails."""
 
 ARTICLE = {"train": "1000", "valid": "500", "test": "500"}
 """Pictures per class of the reference workload, 2,000 pictures of Dogs vs. Cats: --split article."""
 
 DEFAULT = {"train": "0.8", "valid": "0.1", "test": "0.1"}
-"""Shares of each class, where nothing is asked."""
+"""Shares of each class, used by default."""
 
 IMPORTED = (*SUFFIXES, *CONVERTED_SUFFIXES)
-"""How names of pictures end that an import takes; the content of each decides what becomes of it."""
+"""Suffixes of the files that an import reads; their content decides how they are stored."""
 
 _KAGGLE = re.compile(r"(cat|dog)\.\d+\.jpe?g", re.IGNORECASE)
 
 Dimensions = tuple[int, int]
 Check = Callable[[bytes], Dimensions]
-"""Width and height in pixels of an encoded picture; ValueError says in a few words why it cannot be used."""
+"""Returns width and height in pixels of an encoded picture; ValueError says briefly why it cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -62,14 +62,14 @@ class Planned:
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """Pictures in order of split, then path; `left_over` pictures of the source are not asked for."""
+    """Pictures ordered by split, then path; `left_over` pictures of the source are not used."""
 
     pictures: tuple[Planned, ...]
     left_over: int
 
 
 def recognise(uri: str, names: Iterable[str]) -> tuple[Found, ...]:
-    """Pictures with their classes: of an existing split, of Kaggle's names (cat.N.jpg), or of a folder per class.
+    """Pictures with their classes, from an existing split, from Kaggle's names (cat.N.jpg), or from a folder per class.
 
     Raises:
         ExitError: 66 when there is none, 65 for fewer than two classes.
@@ -89,7 +89,7 @@ def recognise(uri: str, names: Iterable[str]) -> tuple[Found, ...]:
 
 
 def _is_litter(name: str) -> bool:
-    """Resource forks and the like, which look like pictures by name."""
+    """Resource forks and similar files that are named like pictures."""
     return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("._")
 
 
@@ -118,13 +118,13 @@ def plan_import(
         found: pictures with their classes; those of an existing split stay where they are.
         asked: per split, pictures per class ("1000"), a share of the class ("0.8"), or "" for what `split` says.
         order: "name" takes each class in natural order (cat.9 before cat.10), "random" in an order drawn by `seed`,
-            which for any two pictures does not depend on the others.
+            in which the order of any two pictures does not depend on the others.
         seed: of the random order.
         split: "article", or three sizes as of `asked` with slashes between, or "" for `DEFAULT`.
 
     Raises:
-        ExitError: 64 for numbers that cannot be, or that are given for an existing split; 65 for a class with too few
-            pictures, or for two pictures that would get one path.
+        ExitError: 64 for invalid numbers, or for numbers given with an existing split; 65 for a class with too few
+            pictures, or for two pictures that would get the same path.
     """
     if found and found[0].split:
         if split or any(asked.values()):
@@ -164,7 +164,7 @@ class Sizes:
 
 
 def sizes_of(asked: Mapping[str, str], split: str) -> Sizes:
-    """What --split, and over it --train, --valid and --test, ask for.
+    """The sizes that --split asks for; --train, --valid and --test override it.
 
     Raises:
         ExitError: 64 naming the flag.
@@ -194,20 +194,20 @@ def parse_split(text: str) -> dict[str, str]:
         raise ExitError(
             Exit.BAD_OPTION,
             f"{flag('split')} is {text!r}; it must be article, or train, valid and test with slashes between: shares "
-            "of each class that are 1 together at most (0.8/0.1/0.1), or pictures per class (1000/500/500)",
+            "of each class that add up to at most 1 (0.8/0.1/0.1), or pictures per class (1000/500/500)",
         )
     if not shares and sum(sizes) == 100:
         as_shares = "/".join(f"{int(size) / 100:g}" for size in sizes)
         raise ExitError(
             Exit.BAD_OPTION,
-            f"{flag('split')} is {text!r}, which would be pictures per class; for shares say {as_shares}, or for "
+            f"{flag('split')} is {text!r}, which would mean pictures per class; for shares use {as_shares}, or for "
             f"pictures {' '.join(f'{flag(name)} {part}' for name, part in parts.items() if part != '0')}",
         )
     return parts | test_only
 
 
 def warnings_of(found: Sequence[Found], order: str) -> list[str]:
-    """What a person should know of this order before going on, a line each."""
+    """Warnings about this order, one line each."""
     if order != "name" or any(one.split for one in found):
         return []
     by_class: dict[str, list[str]] = {}
@@ -217,13 +217,13 @@ def warnings_of(found: Sequence[Found], order: str) -> list[str]:
     if not example:
         return []
     return [
-        f"names like {example} follow each other in time, and so do pictures that are alike: --order name gives train "
-        "the first and test the last of them; --order random mixes them"
+        f"{example} looks like part of a camera or time series, in which consecutive pictures are alike; --order name "
+        "puts the first into train and the last into test, --order random mixes them"
     ]
 
 
 def share(split: str, text: str) -> Fraction | int:
-    """A number of pictures, or with a point in it a fraction of them.
+    """A number of pictures, or, with a decimal point in the text, a fraction of them.
 
     Raises:
         ExitError: 64 naming the flag.
@@ -246,13 +246,13 @@ def _ordered(found: Sequence[Found], order: str, seed: int) -> list[Found]:
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:
-    """Digits compare as numbers; texts and numbers take turns, so that like meets like."""
+    """Digits compare as numbers; text and numbers alternate, so that only like parts are compared."""
     parts = re.split(r"([0-9]+)", name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
 def _cut(uri: str, label: str, found: Sequence[Found], sizes: Sizes) -> Iterable[tuple[str, Found]]:
-    """The first pictures to train, the next to valid, the next to test; shares are rounded where the parts meet."""
+    """The first pictures to train, the next to valid, the next to test; shares are rounded at the boundaries."""
     wanted = {split: size for split, size in sizes.parts.items() if size}
     total, start = len(found), 0
     ends = _ends(total, tuple(wanted.values()))
@@ -263,7 +263,7 @@ def _cut(uri: str, label: str, found: Sequence[Found], sizes: Sizes) -> Iterable
             asked = ", ".join(f"{flag(name)} {_shown(size)}" for name, size in wanted.items())
             raise ExitError(
                 Exit.BAD_DATA,
-                f"{uri}: class {label!r} has {total:,} pictures, but {asked} ask for more; ask for fewer, "
+                f"{uri}: class {label!r} has {total:,} pictures, but {asked} need more; ask for fewer, "
                 "or for shares such as --train 0.5 --valid 0.25 --test 0.25",
             )
         if end == start:
@@ -292,7 +292,7 @@ def _shown(size: Fraction | int) -> str:
 
 
 def is_stored(target: Storage, stat: Stat | None, size: int, checksum: int) -> bool:
-    """Whether the object that was listed as `stat` (None: there is none) has this content."""
+    """Whether the object listed as `stat` (None: there is none) has this content."""
     if stat is None or stat.size != size:
         return False
     known = stat.crc32c if stat.crc32c is not None else google_crc32c.value(target.read(stat.name))
@@ -300,11 +300,11 @@ def is_stored(target: Storage, stat: Stat | None, size: int, checksum: int) -> b
 
 
 def is_in_a_split(name: str) -> bool:
-    """Whether a data set would take the object of this name for a picture."""
+    """Whether a data set would treat the object of this name as a picture."""
     parts = name.split("/")
     return len(parts) >= 3 and canonical(parts[0]) in SPLITS and is_named_as_picture(name)
 
 
 def is_named_as_picture(name: str) -> bool:
-    """Whether training would take the file of this name for a picture."""
+    """Whether training would treat the file of this name as a picture."""
     return name.lower().endswith(SUFFIXES)

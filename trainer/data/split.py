@@ -1,4 +1,4 @@
-"""A data set as a list of examples: what there is, what it is called, and a fingerprint of its content."""
+"""A data set as a list of examples: its pictures, their names, and a fingerprint of the content."""
 
 import hashlib
 from collections import Counter
@@ -23,7 +23,7 @@ _ALIASES = {"validation": "valid"}
 class Example:
     """One picture: its name below the data set's URI, the index of its class, its size in bytes and its CRC-32C.
 
-    `place` says where a packed picture lies; a loose one is the object `name`.
+    `place` says where a packed picture is; a loose one is the object `name`.
     """
 
     name: str
@@ -35,9 +35,9 @@ class Example:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Examples of each split in order of name; an example's id is its place in that order.
+    """Examples of each split ordered by name; an example's id is its position in that order.
 
-    `ignored` counts files that are no pictures. `stale_index` says in one line why index.json was not used.
+    `ignored` counts files that are not pictures. `stale_index` says in one line why index.json was not used.
     """
 
     uri: str
@@ -48,7 +48,7 @@ class DataSet:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits over classes, names and contents; where the bytes are kept does not count."""
+        """16 hex digits over classes, names and contents; independent of where the bytes are stored."""
         digest = hashlib.sha256("\n".join(self.classes).encode())
         for split in SPLITS:
             for example in self.splits[split]:
@@ -58,19 +58,19 @@ class DataSet:
 
 
 def canonical(split: str) -> str:
-    """The split that a folder's name stands for; other names as they are."""
+    """The split that a folder's name stands for; other names unchanged."""
     return _ALIASES.get(split, split)
 
 
 def list_data_set(storage: Storage) -> DataSet:
     """List `URI/{train,valid,test}/CLASS/*.{jpg,jpeg,png}`; `validation` stands for `valid`; other files are ignored.
 
-    A packed data set is listed by its index.json, with the same names, ids and fingerprint. For loose pictures an
-    index.json that fits the listing saves reading local files for their checksums; one that does not is not used.
+    A packed data set is listed from its index.json, with the same names, ids and fingerprint. For loose pictures, an
+    index.json that matches the listing saves reading local files for their checksums; one that does not is not used.
 
     Raises:
         ExitError: 66 when nothing is there or a split is missing; 65 for fewer than two classes, an empty class,
-            classes that differ between splits, or shards that are not those of the index.
+            classes that differ between splits, or shards that do not match the index.
     """
     listing = tuple(storage.list())
     index, fault = _index_of(storage, listing)
@@ -89,7 +89,7 @@ def list_data_set(storage: Storage) -> DataSet:
         classes=classes,
         splits={split: _examples(storage, classes, found[split]) for split in SPLITS},
         ignored=ignored,
-        stale_index=fault and f"{storage.uri}/{INDEX} is not used: {fault}; `catdog data import` writes it anew",
+        stale_index=fault and f"{storage.uri}/{INDEX} is not used: {fault}; `catdog data import` writes it again",
     )
 
 
@@ -116,7 +116,7 @@ def _by_class(listing: Iterable[Stat]) -> tuple[Found, int]:
 
 
 def _index_of(storage: Storage, listing: Iterable[Stat]) -> tuple[Index | None, str]:
-    """The index, where there is one that can be read; else why it cannot, or nothing."""
+    """The index, if there is a readable one; else why it cannot be read, or nothing."""
     if all(stat.name != INDEX for stat in listing):
         return None, ""
     try:
@@ -124,11 +124,11 @@ def _index_of(storage: Storage, listing: Iterable[Stat]) -> tuple[Index | None, 
     except BadIndex as error:
         return None, str(error)
     except StorageMissing:
-        return None, "it went away"
+        return None, "it disappeared"
 
 
 def _unfit(index: Index, found: Found) -> str:
-    """What tells the index of loose pictures from the listing, in a few words; empty when it fits."""
+    """How the index of loose pictures differs from the listing, in a few words; empty when it matches."""
     listed = {stat.name: stat for classes in found.values() for stats in classes.values() for stat in stats}
     for picture in index.pictures:
         stat = listed.pop(picture.path, None)
@@ -137,7 +137,7 @@ def _unfit(index: Index, found: Found) -> str:
         if stat.size != picture.size:
             return f"{picture.path!r} has {stat.size:,} bytes, not {picture.size:,}"
         if stat.crc32c not in (None, picture.crc32c):
-            return f"{picture.path!r} has other content"
+            return f"{picture.path!r} has different content"
     return f"it does not name {next(iter(listed))!r}" if listed else ""
 
 
@@ -153,18 +153,21 @@ def packed_data_set(uri: str, index: Index, listing: Iterable[Stat]) -> DataSet:
     """The data set that the index of shards describes.
 
     Raises:
-        ExitError: 65 when a shard is not there or another one, or the index does not add up; else as `list_data_set`.
+        ExitError: 65 when a shard is missing or does not match the index, or the index is inconsistent; else as in
+            `list_data_set`.
     """
     there = {stat.name: stat for stat in listing}
     for shard in index.shards:
         stat = there.get(shard.name)
         if stat is None or stat.size != shard.size or stat.crc32c not in (None, shard.crc32c):
-            fault = "is not there" if stat is None else f"is not the one of {INDEX}"
+            fault = "is missing" if stat is None else f"does not match {INDEX}"
             raise ExitError(Exit.BAD_DATA, f"{uri}/{shard.name}: this shard {fault}; pack the data set again")
     places = {picture.path: picture.place for picture in index.pictures}
     data = data_set_of(uri, (Stat(one.path, one.size, one.crc32c, "") for one in index.pictures))
     if data.fingerprint != index.fingerprint:
-        raise ExitError(Exit.BAD_DATA, f"{uri}/{INDEX}: damaged: its pictures do not give its fingerprint; pack again")
+        raise ExitError(
+            Exit.BAD_DATA, f"{uri}/{INDEX}: damaged: its pictures do not match its fingerprint; pack the data set again"
+        )
     placed = {
         split: tuple(replace(example, place=places[example.name]) for example in examples)
         for split, examples in data.splits.items()
@@ -187,7 +190,7 @@ def list_folder_per_class(storage: Storage, classes: tuple[str, ...]) -> tuple[E
     """Examples of `URI/CLASS/*`, for evaluating on pictures that are not a split data set.
 
     Raises:
-        ExitError: 66 when nothing is there; 65 for a class the model does not know.
+        ExitError: 66 when nothing is there; 65 for a class that the model does not have.
     """
     found: dict[str, list[Stat]] = {}
     for stat in storage.list():
@@ -258,7 +261,7 @@ def _checksum_of(storage: Storage) -> Callable[[Stat], int]:
 
 
 def describe(data: DataSet) -> list[str]:
-    """Lines for people, one a split, in the words of image_dataset_from_directory."""
+    """Lines of text, one per split, worded like image_dataset_from_directory."""
     lines = [data.stale_index] if data.stale_index else []
     for split in SPLITS:
         counts = Counter(example.label for example in data.splits[split])

@@ -80,7 +80,7 @@ def test_a_configuration_is_read_from_a_file_too(tmp_path: Path) -> None:
     [
         ("evaluate", EvaluateRequest("{}/run", "{}/data"), "no exported model there"),
         ("predict", PredictRequest("{}/run", ("cat.jpg",)), "no exported model there"),
-        ("report", ReportRequest("{}/run"), "no run folder"),
+        ("report", ReportRequest("{}/run"), "not a run folder"),
         ("data-import", DataImportRequest("{}/kaggle.zip", "{}/target"), "kaggle.zip"),
         ("data-check", DataCheckRequest("{}/data"), "no pictures here"),
         ("data-pack", DataPackRequest("{}/data", "{}/target"), "no pictures here"),

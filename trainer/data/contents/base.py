@@ -1,7 +1,7 @@
 """What an import reads from, and the rules that hold for every kind of archive.
 
 An archive is not trusted: a name that would leave the target, a link, a device, a name that is there twice, or a claim
-to unfold to many times its size refuses the whole archive before anything is stored.
+to expand to many times its size refuses the whole archive before anything is stored.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -15,10 +15,10 @@ from trainer.storage.names import check_name
 from trainer.storage.retry import MIB
 
 LARGEST_RATIO = 100
-"""How many times its size an archive may unfold to: pictures hardly shrink, drawings as bitmaps do, but by less."""
+"""How many times its size an archive may expand to: pictures hardly compress, drawings as bitmaps do, but by less."""
 
 ALWAYS_ALLOWED = 16 * MIB
-"""An archive may unfold to this much whatever its size."""
+"""An archive may expand to this much whatever its size."""
 
 AGAIN = "unpack it and give the folder, or pack it again as .zip or .tar.gz"
 
@@ -60,7 +60,7 @@ def names(members: Iterable[Member], uri: str) -> dict[str, int]:
     for place, one in enumerate(listed):
         name = clean(one.written, one.windows or backslashes, uri)
         if name in found:
-            raise ExitError(Exit.BAD_DATA, f"{uri}: holds {name!r} twice; {AGAIN}")
+            raise ExitError(Exit.BAD_DATA, f"{uri}: contains {name!r} twice; {AGAIN}")
         found[name] = place
     return found
 
@@ -72,12 +72,12 @@ def clean(written: str, backslashes: bool, uri: str) -> str:
 
 
 def allowed(packed: int) -> int:
-    """Bytes that an archive of `packed` bytes may unfold to."""
+    """Bytes that an archive of `packed` bytes may expand to."""
     return LARGEST_RATIO * packed + ALWAYS_ALLOWED
 
 
 def require_allowed(unpacked: int, packed: int, uri: str) -> None:
-    """Refuse what claims to unfold to more than pictures can.
+    """Refuse what claims to expand to more than pictures can.
 
     Raises:
         ExitError: 65.
@@ -85,7 +85,7 @@ def require_allowed(unpacked: int, packed: int, uri: str) -> None:
     if unpacked > allowed(packed):
         raise ExitError(
             Exit.BAD_DATA,
-            f"{uri}: {packed:,} bytes claim to unfold to {unpacked:,}, more than {LARGEST_RATIO} times as many; "
+            f"{uri}: {packed:,} bytes claim to expand to {unpacked:,}, more than {LARGEST_RATIO} times as many; "
             "this archive is refused; if you trust it, unpack it and give the folder",
         )
 

@@ -64,7 +64,7 @@ def has_checksum(header: bytes) -> bool:
 def fault_of(start: bytes) -> str:
     """What a file is that is no archive we read, and what to do, in the words that follow its name."""
     if not start:
-        return "is empty; get it again"
+        return "is empty; download it again"
     for beginning, words in _UNREADABLE.items():
         if start.startswith(beginning):
             return f"is {words}, which is not supported: {AGAIN}"

@@ -22,10 +22,10 @@ def open_contents(source: str, concurrency: int) -> Iterator[Contents]:
     """The files at `source`: an archive, or a folder given as path, file://… or gs://….
 
     Raises:
-        ExitError: 66 when nothing is there; 65 for an archive that is damaged or refused; 64, 74 or 77 from storage.
+        ExitError: 66 when nothing is found; 65 for an archive that is damaged or refused; 64, 74 or 77 from storage.
     """
     if source.startswith("gs://") and source.lower().endswith(ARCHIVE_SUFFIXES):
-        raise ExitError(Exit.BAD_OPTION, f"{source}: an archive is read from this machine only; download it first")
+        raise ExitError(Exit.BAD_OPTION, f"{source}: archives are read from the local machine only; download it first")
     storage = open_storage(source, concurrency=concurrency)
     path = source if "://" not in source else storage.uri
     if not source.startswith("gs://") and os.path.isfile(path):
@@ -34,7 +34,7 @@ def open_contents(source: str, concurrency: int) -> Iterator[Contents]:
         return
     sizes = {found.name: found.size for found in storage.list()}
     if not sizes:
-        raise ExitError(Exit.INPUT_MISSING, f"{storage.uri}: nothing is there; give an archive, a folder or a bucket")
+        raise ExitError(Exit.INPUT_MISSING, f"{storage.uri}: no files found; give an archive, a folder or a bucket")
     yield Contents(storage.uri, sizes, storage.read)
 
 

@@ -28,8 +28,8 @@ _FACTS_OF_ALL = b"g"
 _FACTS = (_LONG_NAME, _LONG_LINK, _FACTS_OF_ALL, b"x", b"X")
 _VOLUME = b"V"
 _REFUSED = {
-    **dict.fromkeys((b"1", b"2"), "a link; an archive with links is refused"),
-    **dict.fromkeys((b"3", b"4", b"6"), "a device; an archive with devices is refused"),
+    **dict.fromkeys((b"1", b"2"), "a link; archives with links are refused"),
+    **dict.fromkeys((b"3", b"4", b"6"), "a device; archives with devices are refused"),
     **dict.fromkeys((b"S", b"M"), f"a file with holes or of several volumes, which is not supported: {AGAIN}"),
 }
 
@@ -70,7 +70,7 @@ def _contents(file: BinaryIO, size: int, uri: str, kind: str) -> Contents:
         except OSError as error:
             raise ExitError(Exit.STORAGE_FAILED, f"{uri}/{name}: cannot be read: {error.strerror}") from error
         if len(data) != place.size:
-            raise ExitError(Exit.BAD_DATA, f"{uri}/{name}: the archive has changed, or is cut here; get it again")
+            raise ExitError(Exit.BAD_DATA, f"{uri}/{name}: the archive has changed, or is cut here; download it again")
         return data
 
     return Contents(uri, {name: place.size for name, place in places.items()}, read, packed=True)
@@ -87,7 +87,7 @@ def _members(file: BinaryIO, size: int, uri: str, kind: str) -> Iterator[tuple[M
         facts = {} if is_facts else for_all | for_next
         length = 0 if told == _FOLDER else _length(facts, header[124:136])
         if length is None or at + BLOCK + length > size:
-            raise ExitError(Exit.BAD_DATA, f"{uri}: the archive is damaged or cut at byte {at:,}; get it again")
+            raise ExitError(Exit.BAD_DATA, f"{uri}: the archive is damaged or cut at byte {at:,}; download it again")
         place = _Place(at + BLOCK, length)
         at = place.start + -(-length // BLOCK) * BLOCK
         if is_facts:
@@ -108,9 +108,9 @@ def _header(file: BinaryIO, at: int, uri: str, kind: str) -> bytes:
         inside = "not a tar archive" if kind == "tar" else f"what is packed here with {kind} is not a tar archive"
         raise ExitError(Exit.BAD_DATA, f"{uri}: {inside}, or a damaged one: {AGAIN}")
     if len(header) < BLOCK:
-        raise ExitError(Exit.BAD_DATA, f"{uri}: incomplete: its end is not there; get it again")
+        raise ExitError(Exit.BAD_DATA, f"{uri}: incomplete: its end is not there; download it again")
     if not has_checksum(header):
-        raise ExitError(Exit.BAD_DATA, f"{uri}: the archive is damaged at byte {at:,}; get it again")
+        raise ExitError(Exit.BAD_DATA, f"{uri}: the archive is damaged at byte {at:,}; download it again")
     return header
 
 

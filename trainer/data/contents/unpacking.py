@@ -1,6 +1,6 @@
 """A compressed stream as a file without a name, unpacked once: members of a tar archive are then read where they lie.
 
-What a stream unfolds to is bounded by its own size, and so is the memory that it may ask for.
+What a stream expands to is bounded by its own size, and so is the memory that it may ask for.
 """
 
 import bz2
@@ -14,6 +14,11 @@ from typing import BinaryIO, Protocol
 from trainer.data.contents.base import AGAIN, allowed, require_allowed
 from trainer.exits import Exit, ExitError
 from trainer.storage.retry import MIB
+
+try:
+    import zstandard
+except ImportError:
+    zstandard = None
 
 PACKED_PIECE = 64 * 1024
 MOST_MEMORY = 256 * MIB
@@ -48,7 +53,7 @@ def unpacked(file: BinaryIO, kind: str, packed: int, uri: str) -> Iterator[Binar
     """What the stream of this kind ("gzip", "bzip2", "xz", "zstd") holds, as a file.
 
     Raises:
-        ExitError: 65 when it is damaged, or unfolds to more than `allowed`; 66 when zstandard is not installed; 74
+        ExitError: 65 when it is damaged, or expands to more than `allowed`; 66 when zstandard is not installed; 74
             when there is no room.
     """
     pieces = _KINDS[kind]
@@ -61,7 +66,7 @@ def unpacked(file: BinaryIO, kind: str, packed: int, uri: str) -> Iterator[Binar
                     require_allowed(size, packed, uri)
                 made.write(piece)
         except (Incomplete, EOFError) as error:
-            raise ExitError(Exit.BAD_DATA, f"{uri}: incomplete: it ends too early; get it again") from error
+            raise ExitError(Exit.BAD_DATA, f"{uri}: incomplete: it ends too early; download it again") from error
         except (zlib.error, lzma.LZMAError, ValueError) as error:
             raise _damaged(uri, error) from error
         except OSError as error:
@@ -80,7 +85,7 @@ def _damaged(uri: str, error: Exception) -> ExitError:
         return ExitError(
             Exit.BAD_DATA, f"{uri}: unpacking it takes more than {MOST_MEMORY // MIB} MiB of memory: {AGAIN}"
         )
-    return ExitError(Exit.BAD_DATA, f"{uri}: the archive is damaged ({error}); get it again")
+    return ExitError(Exit.BAD_DATA, f"{uri}: the archive is damaged ({error}); download it again")
 
 
 def _streams(make: Callable[[], Decompressor], padding: bool) -> Callable[[BinaryIO, str], Iterator[bytes]]:
@@ -125,12 +130,8 @@ class _Gzip:
 
 
 def _zstd(file: BinaryIO, uri: str) -> Iterator[bytes]:
-    try:
-        import zstandard  # here: what other archives need is in Python itself
-    except ImportError as error:
-        raise ExitError(
-            Exit.INPUT_MISSING, f"{uri}: reading zstd takes the package zstandard: pip install zstandard"
-        ) from error
+    if zstandard is None:
+        raise ExitError(Exit.INPUT_MISSING, f"{uri}: zstd archives need the package zstandard: pip install zstandard")
     try:
         reader = zstandard.ZstdDecompressor().stream_reader(file, read_size=PACKED_PIECE, read_across_frames=True)
         while piece := reader.read(MIB):

@@ -34,7 +34,7 @@ _PATCHED = 0x20
 _DOS_FOLDER = 0x10
 
 _PIECE = 4096
-"""Packed bytes that are unfolded at a time: bzip2 makes up to 80 MB of them, and Python's zipfile asks for no limit."""
+"""Packed bytes that are expanded at a time: bzip2 makes up to 80 MB of them, and Python's zipfile asks for no limit."""
 
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, lzma.LZMAError, ValueError, OverflowError, struct.error)
 
@@ -118,9 +118,9 @@ def _require_plain(entry: zipfile.ZipInfo, name: str, uri: str) -> None:
     """Refuses an entry that is neither a file nor a folder, or that cannot be unpacked here."""
     mode = stat.S_IFMT(entry.external_attr >> 16)
     if mode == stat.S_IFLNK:
-        raise ExitError(Exit.BAD_DATA, f"{uri}: {name!r} is a link; an archive with links is refused")
+        raise ExitError(Exit.BAD_DATA, f"{uri}: {name!r} is a link; archives with links are refused")
     if mode in (stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO, stat.S_IFSOCK):
-        raise ExitError(Exit.BAD_DATA, f"{uri}: {name!r} is a device; an archive with devices is refused")
+        raise ExitError(Exit.BAD_DATA, f"{uri}: {name!r} is a device; archives with devices are refused")
     if entry.flag_bits & _ENCRYPTED:
         raise ExitError(Exit.BAD_DATA, f"{uri}: {name!r} is encrypted; unpack the archive and give the folder")
     if entry.compress_type not in _METHODS or entry.flag_bits & _PATCHED:
@@ -164,11 +164,10 @@ def _explained(uri: str, name: str) -> Iterator[None]:
         yield
     except NotImplementedError as error:
         raise ExitError(Exit.BAD_DATA, f"{where}: not supported ({error}): {AGAIN}") from error
-    except _DAMAGED as error:
-        raise ExitError(Exit.BAD_DATA, f"{where}: the archive is damaged here ({error}); get it again") from error
-    except OSError as error:
-        if error.errno in (None, errno.EINVAL):  # of bz2, a damaged stream; a place before the file's start
-            raise ExitError(Exit.BAD_DATA, f"{where}: the archive is damaged here ({error}); get it again") from error
-        raise ExitError(
-            Exit.STORAGE_FAILED, f"{where}: cannot be unpacked into {tempfile.gettempdir()}: {error.strerror}"
-        ) from error
+    except (*_DAMAGED, OSError) as error:
+        # Of OSError: bz2 raises it without a number for damaged data, and a negative offset gives EINVAL.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise ExitError(
+                Exit.STORAGE_FAILED, f"{where}: cannot be unpacked into {tempfile.gettempdir()}: {error.strerror}"
+            ) from error
+        raise ExitError(Exit.BAD_DATA, f"{where}: the archive is damaged here ({error}); download it again") from error

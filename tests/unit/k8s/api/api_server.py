@@ -22,7 +22,7 @@ Fault = Callable[[str, str, dict[str, str]], tuple[int, dict[str, Any]] | None]
 
 @dataclass
 class Api:
-    """`objects` by path; `requests` is what was asked: (method, path, query, body)."""
+    """`objects` by path; `requests` are those received: (method, path, query, body)."""
 
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Configuration:
-    """What k8s.api.client reads of the client library's configuration."""
+    """The part of the client library's configuration that k8s.api.client reads."""
 
     host: str
 

@@ -144,7 +144,7 @@ def test_too_many_unusable_pictures_are_all_listed_with_the_command_that_goes_on
     )
     told = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("left out: ") for line in told) == 20
-    assert "… and 5 more pictures that cannot be used; all with -o json" in told
+    assert "… and 5 more pictures that cannot be used; -o json lists all" in told
 
 
 def test_few_unusable_pictures_are_left_out(tmp_path: Path, answer: Callable[..., dict[str, Any]]) -> None:
@@ -168,11 +168,11 @@ def test_a_class_that_is_left_without_a_picture_says_why(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("source", "target", "words"),
     [
-        ("pics", "pics/split", "lies in the source"),
+        ("pics", "pics/split", "is inside the source"),
         ("pics", "pics", "is the source itself"),
-        ("pics", "link/split", "lies in the source"),
-        ("pics", "pics/../pics/deep/er", "lies in the source"),
-        ("pics", ".", "is around the source"),
+        ("pics", "link/split", "is inside the source"),
+        ("pics", "pics/../pics/deep/er", "is inside the source"),
+        ("pics", ".", "contains the source"),
     ],
 )
 def test_a_target_in_its_source_or_around_it_is_refused_before_anything_is_written(
@@ -200,7 +200,7 @@ def test_a_data_set_gets_its_index_in_place_and_nothing_is_converted_there(tmp_p
     assert import_data(DataImportRequest(str(data), str(data))) == Exit.DONE
     assert {name: content for name, content in files_of(data).items() if name != "index.json"} == before
     (data / "train/cats/0.jpg").write_bytes(as_kind(0, "WEBP"))
-    with pytest.raises(ExitError, match="WEBP, which only an import into another place converts"):
+    with pytest.raises(ExitError, match="WEBP, which only an import into another location converts"):
         import_data(DataImportRequest(str(data), str(data)))
 
 
@@ -210,4 +210,4 @@ def test_a_warning_of_a_series_goes_beside_the_answer(tmp_path: Path, capsys: py
     assert import_data(DataImportRequest(str(source), str(tmp_path / "data"), output="json")) == Exit.DONE
     out, err = capsys.readouterr()
     assert "--order random" in json.loads(out)["warnings"][0]
-    assert err.startswith("warning: names like IMG_000.jpg")
+    assert err.startswith("warning: IMG_000.jpg looks like")

@@ -1,4 +1,4 @@
-"""What people have as tar archives, plain and compressed; nothing leaves the target or unfolds without end."""
+"""What people have as tar archives, plain and compressed; nothing leaves the target or expands without end."""
 
 import bz2
 import gzip
@@ -7,7 +7,6 @@ import lzma
 import os
 import shutil
 import subprocess
-import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -126,13 +125,13 @@ def test_what_is_neither_a_file_nor_a_folder_refuses_the_archive(tmp_path: Path,
 def test_folders_are_no_files_and_a_name_twice_refuses_the_archive(tmp_path: Path) -> None:
     assert listed(tmp_path / "x.tar", special(tarfile.DIRTYPE)) == {}
     data = tar({"cats/1.jpg": b"x"})[:-9216] + tar({"./cats/1.jpg": b"y"})
-    refused(tmp_path / "y.tar", data, "holds 'cats/1.jpg' twice")
+    refused(tmp_path / "y.tar", data, "contains 'cats/1.jpg' twice")
 
 
 @pytest.mark.parametrize(("suffix", "pack"), PACKERS[1:9], ids=[suffix for suffix, _ in PACKERS[1:9]])
-def test_a_bomb_is_refused_while_it_unfolds(tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]) -> None:
+def test_a_bomb_is_refused_while_it_expands(tmp_path: Path, suffix: str, pack: Callable[[bytes], bytes]) -> None:
     data = pack(tar({"cats/1.jpg": bytes(24 << 20)}))
-    refused(tmp_path / f"x.{suffix}", data, r"claim to unfold to [\d,]+, more than 100 times")
+    refused(tmp_path / f"x.{suffix}", data, r"claim to expand to [\d,]+, more than 100 times")
 
 
 @pytest.mark.parametrize(("suffix", "pack"), PACKERS[:9], ids=[suffix for suffix, _ in PACKERS[:9]])
@@ -165,7 +164,7 @@ def test_many_members_are_read_without_unpacking_again(tmp_path: Path) -> None:
 
 
 def test_without_zstandard_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "zstandard", None)
+    monkeypatch.setattr("trainer.data.contents.unpacking.zstandard", None)
     refused(tmp_path / "x.tar.zst", b"\x28\xb5\x2f\xfd" + bytes(100), "pip install zstandard", Exit.INPUT_MISSING)
 
 
@@ -198,7 +197,7 @@ def test_what_is_no_archive_is_named(tmp_path: Path, name: str, data: bytes, wor
 )
 def test_an_archive_in_a_bucket_is_to_be_downloaded(suffix: str) -> None:
     with (
-        pytest.raises(ExitError, match="read from this machine only; download it first") as raised,
+        pytest.raises(ExitError, match="read from the local machine only; download it first") as raised,
         open_contents(f"gs://bucket/set{suffix}", 4),
     ):
         pass

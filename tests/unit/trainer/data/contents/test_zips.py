@@ -65,7 +65,7 @@ def test_backslashes_part_folders_where_they_can_be_nothing_else(tmp_path: Path)
     dos[dos.index(b"PK\x01\x02") + 5] = 0  # made on FAT
     assert set(listed(tmp_path / "dos.zip", bytes(dos))) == {"cats/sub/1.jpg"}
     refused(tmp_path / "out.zip", archive({"..\\evil\\1.jpg": b"1"}), "cannot hold an object named")
-    refused(tmp_path / "twice.zip", archive({"a\\1.jpg": b"1", "a/1.jpg": b"2"}), "holds 'a/1.jpg' twice")
+    refused(tmp_path / "twice.zip", archive({"a\\1.jpg": b"1", "a/1.jpg": b"2"}), "contains 'a/1.jpg' twice")
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_an_archive_that_unpacks_itself_is_one(tmp_path: Path) -> None:
     assert listed(tmp_path / "setup.exe", b"MZ" + bytes(500) + archive({"a/1.jpg": b"x"})) == {"a/1.jpg": b"x"}
 
 
-def test_devices_and_what_unfolds_too_far_refuse_the_archive(tmp_path: Path) -> None:
+def test_devices_and_what_expands_too_far_refuse_the_archive(tmp_path: Path) -> None:
     device = zipfile.ZipInfo("cats/1.jpg")
     device.external_attr = 0o020666 << 16
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as made:
         made.writestr(device, b"")
     refused(tmp_path / "device.zip", file.getvalue(), "is a device")
-    refused(tmp_path / "bomb.zip", archive({"cats/1.jpg": bytes(64 << 20)}), "claim to unfold to 67,108,864")
+    refused(tmp_path / "bomb.zip", archive({"cats/1.jpg": bytes(64 << 20)}), "claim to expand to 67,108,864")
 
 
 def test_an_entry_that_holds_more_than_it_declares_is_cut_there(tmp_path: Path) -> None:
