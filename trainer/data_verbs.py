@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from trainer.data import check as checking
-from trainer.data import prepare
-from trainer.data.contents import open_contents
+from trainer.data import import_report, importing, prepare
+from trainer.data.contents.opening import open_contents
 from trainer.data.reading import CONCURRENCY, reader
-from trainer.data.split import SPLITS, describe, list_data_set
+from trainer.data.split import SPLITS, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.process import quiet
 from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
@@ -32,50 +32,43 @@ def import_data(request: DataImportRequest) -> int:
     """Split the pictures of an archive, a folder per class or a split data set, check them and store them.
 
     Raises:
-        ExitError: 64, 65 and 66 as `prepare.recognise`, `prepare.plan_import` and `prepare.import_pictures`; 74 and 77
-            from storage.
+        ExitError: 64, 65 and 66 as `prepare.recognise`, `prepare.plan_import` and `importing.import_pictures`; 74 and
+            77 from storage.
     """
     target = open_storage(request.target, concurrency=CONCURRENCY)
     asked = {split: getattr(request, split) for split in SPLITS}
     with open_contents(request.source, CONCURRENCY) as contents:
         found = prepare.recognise(contents.uri, contents.sizes)
-        wanted = prepare.plan_import(contents.uri, found, asked, request.order, request.seed)
+        wanted = prepare.plan_import(contents.uri, found, asked, request.order, request.seed, request.split)
+        importing.require_apart(contents, target, wanted)  # before seconds go into importing TensorFlow
+        odd = len(contents.sizes) - len(found)
+        warnings = prepare.warnings_of(found, request.order)
+        for warning in warnings:
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
         quiet.import_tensorflow()
+        from trainer.data.convert import to_png
         from trainer.data.picture import check
 
         with _progress("importing", len(wanted.pictures)) as on_done:
-            done = prepare.import_pictures(contents, wanted, target, check, on_done)
-        odd = len(contents.sizes) - len(found)
+            try:
+                done = importing.import_pictures(
+                    contents, wanted, target, check, on_done, convert=to_png, max_rejected=request.max_rejected
+                )
+            except importing.NotImported as error:
+                _tell_failure(error, target.uri, request, warnings)
+                raise ExitError(error.code, import_report.explained(error, request)) from error
     if request.output == "json":
-        print(
-            json.dumps(
-                {
-                    "uri": done.data.uri,
-                    "fingerprint": done.data.fingerprint,
-                    "classes": list(done.data.classes),
-                    "splits": {split: len(done.data.splits[split]) for split in SPLITS},
-                    "stored": done.stored,
-                    "already_there": done.already_there,
-                    "left_over": wanted.left_over,
-                    "odd": odd,
-                    "dropped": [{"path": path, "same_as": other} for path, other in done.dropped],
-                    "rejected": [{"path": path, "reason": why} for path, why in done.rejected],
-                }
-            )
-        )
-        return Exit.DONE
-    for path, other in done.dropped:
-        print(f"left out: {path}: the same picture as {other}")
-    for path, why in done.rejected:
-        print(f"left out: {path}: {why}")
-    for line in describe(done.data):
-        print(line)
-    print(
-        f"{done.data.uri}: {done.stored:,} pictures stored, {done.already_there:,} already there; "
-        f"{wanted.left_over:,} of the source not used, {odd:,} files are not pictures"
-    )
-    print(f"fingerprint {done.data.fingerprint}")
+        print(json.dumps(import_report.as_json(done, wanted.left_over, odd, warnings)))
+    else:
+        print("\n".join(import_report.lines_of(done, wanted.left_over, odd)))
     return Exit.DONE
+
+
+def _tell_failure(error: importing.NotImported, target: str, request: DataImportRequest, warnings: list[str]) -> None:
+    if request.output == "json":
+        print(json.dumps(import_report.failure_as_json(target, error, warnings)))
+    elif lines := import_report.left_out_lines(error.left_out):
+        print("\n".join(lines))
 
 
 def check_data(request: DataCheckRequest) -> int:

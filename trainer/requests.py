@@ -46,7 +46,11 @@ class ReportRequest:
 
 
 ORDERS = ("name", "random")
-_PART = "Pictures per class for {}, or a share of them such as 0.2; default: {:,}."
+MAX_REJECTED = 0.01
+"""Share of unusable pictures above which an import or a check fails."""
+
+_PART = "Pictures per class for {}, or a share of them such as 0.2; overrides --split."
+_IMPORT = "Import"
 _DATA = "Data"
 
 
@@ -54,18 +58,29 @@ _DATA = "Data"
 class DataImportRequest:
     """A request to `python -m trainer data-import`: split the pictures of `source` and store them at `target`.
 
-    `train`, `valid` and `test` are per class: pictures ("1000"), a share of them ("0.8"), or "" for the default.
+    `train`, `valid` and `test` are per class: pictures ("1000"), a share of them ("0.8"), or "" for what `split` says:
+    three of them with slashes between, "article" for 1000/500/500, or "" for 0.8/0.1/0.1.
     """
 
     source: str
     target: str
-    train: str = declare("", _PART.format("train", 1000), unit="N", group=_DATA)
-    valid: str = declare("", _PART.format("valid", 500), unit="N", group=_DATA)
-    test: str = declare("", _PART.format("test", 500), unit="N", group=_DATA)
-    order: str = declare(
-        "name", "Order in which pictures are taken; name: cat.9 before cat.10.", choices=ORDERS, group=_DATA
+    train: str = declare("", _PART.format("train"), unit="N", group=_IMPORT)
+    valid: str = declare("", _PART.format("valid"), unit="N", group=_IMPORT)
+    test: str = declare("", _PART.format("test"), unit="N", group=_IMPORT)
+    split: str = declare(
+        "",
+        "Shares of each class for train, valid and test (default: 0.8/0.1/0.1), pictures per class (200/50/50), or "
+        "article: 1000/500/500.",
+        unit="A/B/C",
+        group=_IMPORT,
     )
-    seed: int = declare(0, "Random seed for --order random.", group=_DATA)
+    order: str = declare(
+        "name", "Order in which pictures are taken; name: cat.9 before cat.10.", choices=ORDERS, group=_IMPORT
+    )
+    seed: int = declare(0, "Random seed for --order random.", group=_IMPORT)
+    max_rejected: float = declare(
+        MAX_REJECTED, "Share of unusable pictures above which the import fails.", low=0, high=1, group=_IMPORT
+    )
     output: str = "text"
 
 

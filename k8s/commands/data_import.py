@@ -15,7 +15,9 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="SRC", help="Kaggle's dogs-vs-cats.zip or its train.zip, a folder per class, or an existing split."
+            metavar="SRC",
+            help="A zip or tar archive, a folder or a bucket: Kaggle's dogs-vs-cats.zip, a folder per class, or an "
+            "existing split.",
         ),
     ],
     target: Target,
@@ -25,8 +27,9 @@ def command(
 ) -> None:
     """Split pictures into train, valid and test, check every one, and store them with an index.
 
-    Can be interrupted and repeated: what is already stored is skipped.
+    JPEG and PNG stay as they are; WebP, BMP, GIF, TIFF, AVIF and others become PNG. Can be interrupted and repeated:
+    what is already stored is skipped.
 
-    Example: catdog data import dogs-vs-cats.zip gs://bucket/dogs-vs-cats
+    Example: catdog data import dogs-vs-cats.zip gs://bucket/dogs-vs-cats --split article
     """
     raise typer.Exit(local.run("data-import", DataImportRequest(source, target, **values, output=output)))

@@ -89,7 +89,7 @@ def test_an_import_goes_on_where_it_was_interrupted(
     kaggle: Path, proxy: FaultProxy, bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     target = f"{bucket}/data"
-    monkeypatch.setattr("trainer.data.prepare.CONCURRENCY", 4)
+    monkeypatch.setattr("trainer.data.importing.CONCURRENCY", 4)
     count = Counter[str]()
 
     def interrupt(*arguments: object) -> None:

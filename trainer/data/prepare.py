@@ -1,33 +1,34 @@
-"""`catdog data import`: recognises pictures and their classes, splits them, checks and stores each, indexes them.
-
-Imports neither TensorFlow nor an imaging library: the caller passes the function that checks a picture.
-"""
+"""Plans `catdog data import`: recognises pictures and their classes by name, and splits them. Reads no file."""
 
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import google_crc32c
 
-from trainer.data.contents import Contents
-from trainer.data.index import INDEX, SHARDS, Index, Picture, encode
-from trainer.data.limits import LARGEST_PICTURE
-from trainer.data.split import SPLITS, SUFFIXES, DataSet, canonical, data_set_of
+from trainer.data.formats import CONVERTED_SUFFIXES
+from trainer.data.series import in_series
+from trainer.data.split import SPLITS, SUFFIXES, canonical
 from trainer.exits import Exit, ExitError
 from trainer.fields import flag
+from trainer.requests import MAX_REJECTED
 from trainer.storage.base import Stat, Storage
-from trainer.storage.fetch import in_parallel
-from trainer.words import mebibytes
 
 CONCURRENCY = 64
-MOST_UNREADABLE = 0.01
-"""Share of unusable pictures above which an import or a check fails."""
+MOST_UNREADABLE = MAX_REJECTED
+"""Share of unusable pictures above which a check, and by default an import, fails."""
 
 ARTICLE = {"train": "1000", "valid": "500", "test": "500"}
-"""Pictures per class of the reference workload, 2,000 pictures of Dogs vs. Cats; used by default."""
+"""Pictures per class of the reference workload, 2,000 pictures of Dogs vs. Cats: --split article."""
+
+DEFAULT = {"train": "0.8", "valid": "0.1", "test": "0.1"}
+"""Shares of each class, used by default."""
+
+IMPORTED = (*SUFFIXES, *CONVERTED_SUFFIXES)
+"""Suffixes of the files that an import reads; their content decides how they are stored."""
 
 _KAGGLE = re.compile(r"(cat|dog)\.\d+\.jpe?g", re.IGNORECASE)
 
@@ -67,24 +68,13 @@ class ImportPlan:
     left_over: int
 
 
-@dataclass(frozen=True)
-class Imported:
-    """The result. `dropped`: (path, path of the same picture in an earlier split); `rejected`: (path, reason)."""
-
-    data: DataSet
-    stored: int
-    already_there: int
-    dropped: tuple[tuple[str, str], ...]
-    rejected: tuple[tuple[str, str], ...]
-
-
 def recognise(uri: str, names: Iterable[str]) -> tuple[Found, ...]:
     """Pictures with their classes, from an existing split, from Kaggle's names (cat.N.jpg), or from a folder per class.
 
     Raises:
         ExitError: 66 when there is none, 65 for fewer than two classes.
     """
-    pictures = [name for name in names if name.lower().endswith(SUFFIXES) and not _is_litter(name)]
+    pictures = [name for name in names if name.lower().endswith(IMPORTED) and not _is_litter(name)]
     found = _split(pictures) or _kaggle(pictures) or _folder_per_class(pictures)
     if not found:
         raise ExitError(
@@ -118,34 +108,42 @@ def _folder_per_class(pictures: Sequence[str]) -> list[Found]:
     return [Found(name, *name.split("/", 1)) for name in pictures if "/" in name]
 
 
-def plan_import(uri: str, found: Sequence[Found], asked: Mapping[str, str], order: str, seed: int) -> ImportPlan:
+def plan_import(
+    uri: str, found: Sequence[Found], asked: Mapping[str, str], order: str, seed: int, split: str = ""
+) -> ImportPlan:
     """Which picture goes where; disjoint by name, and the same for the same arguments on any machine.
 
     Args:
         uri: of the source, for messages.
         found: pictures with their classes; those of an existing split stay where they are.
-        asked: per split, pictures per class ("1000"), a share of the class ("0.8"), or "" for the article's number.
+        asked: per split, pictures per class ("1000"), a share of the class ("0.8"), or "" for what `split` says.
         order: "name" takes each class in natural order (cat.9 before cat.10), "random" in an order drawn by `seed`,
             in which the order of any two pictures does not depend on the others.
         seed: of the random order.
+        split: "article", or three sizes as of `asked` with slashes between, or "" for `DEFAULT`.
 
     Raises:
         ExitError: 64 for invalid numbers, or for numbers given with an existing split; 65 for a class with too few
             pictures, or for two pictures that would get the same path.
     """
     if found and found[0].split:
-        if any(asked.values()):
-            raise ExitError(Exit.BAD_OPTION, f"{uri} is split already; --train, --valid and --test do not apply")
+        if split or any(asked.values()):
+            raise ExitError(
+                Exit.BAD_OPTION, f"{uri} is split already; --split, --train, --valid and --test do not apply"
+            )
         chosen = [(one.split, one) for one in found]
     else:
-        shares = {split: share(split, asked.get(split) or ARTICLE[split]) for split in SPLITS}
+        sizes = sizes_of(asked, split)
+        by_class: dict[str, list[Found]] = {}
+        for one in found:
+            by_class.setdefault(one.label, []).append(one)
         chosen = [
-            (split, one)
-            for label in sorted({one.label for one in found})
-            for split, one in _cut(uri, label, _ordered([o for o in found if o.label == label], order, seed), shares)
+            (part, one)
+            for label, members in sorted(by_class.items())
+            for part, one in _cut(uri, label, _ordered(members, order, seed), sizes)
         ]
     pictures = sorted(
-        (Planned(one.name, f"{split}/{one.label}/{one.rest}") for split, one in chosen),
+        (Planned(one.name, f"{part}/{one.label}/{one.rest}") for part, one in chosen),
         key=lambda picture: (SPLITS.index(picture.split), picture.path.encode()),
     )
     for first, second in pairwise(pictures):
@@ -154,6 +152,74 @@ def plan_import(uri: str, found: Sequence[Found], asked: Mapping[str, str], orde
                 Exit.BAD_DATA, f"{uri}: {first.name!r} and {second.name!r} would both be stored as {first.path!r}"
             )
     return ImportPlan(tuple(pictures), len(found) - len(pictures))
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of each split per class: a number of pictures, or a share of them. `each`: no split is left without a picture
+    of a class that has enough."""
+
+    parts: Mapping[str, Fraction | int]
+    each: bool
+
+
+def sizes_of(asked: Mapping[str, str], split: str) -> Sizes:
+    """The sizes that --split asks for; --train, --valid and --test override it.
+
+    Raises:
+        ExitError: 64 naming the flag.
+    """
+    named = {"": DEFAULT, "article": ARTICLE}
+    base = named[split] if split in named else parse_split(split)
+    parts = {name: share(name, asked[name]) if asked.get(name) else _size(base[name]) for name in SPLITS}
+    return Sizes(parts, not any(asked.values()))
+
+
+def _size(text: str) -> Fraction | int:
+    return Fraction(text) if "." in text else int(text)
+
+
+def parse_split(text: str) -> dict[str, str]:
+    """ "0.8/0.1/0.1" or "1000/500/500" as sizes of train, valid and test; test may be 0.
+
+    Raises:
+        ExitError: 64.
+    """
+    parts = dict(zip(SPLITS, text.split("/"), strict=False))
+    fits = text.count("/") == 2 and all(re.fullmatch(r"\d{1,9}|\d?\.\d{1,9}", part) for part in parts.values())
+    sizes = [_size(part) for part in parts.values()] if fits else []
+    test_only = {"test": "0"} if fits and not sizes[2] else {}
+    shares = [size for size in sizes if isinstance(size, Fraction)]
+    if not fits or not all(sizes[:2]) or sum(shares) > 1:
+        raise ExitError(
+            Exit.BAD_OPTION,
+            f"{flag('split')} is {text!r}; it must be article, or train, valid and test with slashes between: shares "
+            "of each class that add up to at most 1 (0.8/0.1/0.1), or pictures per class (1000/500/500)",
+        )
+    if not shares and sum(sizes) == 100:
+        as_shares = "/".join(f"{int(size) / 100:g}" for size in sizes)
+        raise ExitError(
+            Exit.BAD_OPTION,
+            f"{flag('split')} is {text!r}, which would mean pictures per class; for shares use {as_shares}, or for "
+            f"pictures {' '.join(f'{flag(name)} {part}' for name, part in parts.items() if part != '0')}",
+        )
+    return parts | test_only
+
+
+def warnings_of(found: Sequence[Found], order: str) -> list[str]:
+    """Warnings about this order, one line each."""
+    if order != "name" or any(one.split for one in found):
+        return []
+    by_class: dict[str, list[str]] = {}
+    for one in found:
+        by_class.setdefault(one.label, []).append(one.rest)
+    example = next(filter(None, (in_series(names) for _, names in sorted(by_class.items()))), "")
+    if not example:
+        return []
+    return [
+        f"{example} looks like part of a camera or time series, in which consecutive pictures are alike; --order name "
+        "puts the first into train and the last into test, --order random mixes them"
+    ]
 
 
 def share(split: str, text: str) -> Fraction | int:
@@ -185,17 +251,16 @@ def _natural(name: str) -> tuple[list[str | int], str]:
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
 
-def _cut(
-    uri: str, label: str, found: Sequence[Found], shares: Mapping[str, Fraction | int]
-) -> Iterable[tuple[str, Found]]:
+def _cut(uri: str, label: str, found: Sequence[Found], sizes: Sizes) -> Iterable[tuple[str, Found]]:
     """The first pictures to train, the next to valid, the next to test; shares are rounded at the boundaries."""
-    total, end, exact = len(found), 0, Fraction(0)
-    for split in SPLITS:
-        size = shares[split]
-        exact += size * total if isinstance(size, Fraction) else size
-        start, end = end, int(exact + Fraction(1, 2))
+    wanted = {split: size for split, size in sizes.parts.items() if size}
+    total, start = len(found), 0
+    ends = _ends(total, tuple(wanted.values()))
+    if sizes.each and total >= len(wanted) and all(isinstance(size, Fraction) for size in wanted.values()):
+        ends = _with_each(ends)
+    for split, end in zip(wanted, ends, strict=True):
         if end > total:
-            asked = ", ".join(f"{flag(name)} {_shown(shares[name])}" for name in SPLITS)
+            asked = ", ".join(f"{flag(name)} {_shown(size)}" for name, size in wanted.items())
             raise ExitError(
                 Exit.BAD_DATA,
                 f"{uri}: class {label!r} has {total:,} pictures, but {asked} need more; ask for fewer, "
@@ -204,96 +269,26 @@ def _cut(
         if end == start:
             raise ExitError(Exit.BAD_DATA, f"{uri}: class {label!r} has {total:,} pictures: none is left for {split}")
         yield from ((split, one) for one in found[start:end])
+        start = end
+
+
+def _ends(total: int, sizes: Sequence[Fraction | int]) -> list[int]:
+    exact = accumulate(size * total if isinstance(size, Fraction) else Fraction(size) for size in sizes)
+    return [int(end + Fraction(1, 2)) for end in exact]
+
+
+def _with_each(ends: Sequence[int]) -> list[int]:
+    """The nearest ends that leave no part empty; there are pictures enough."""
+    moved = list(ends)
+    for i in reversed(range(len(moved) - 1)):
+        moved[i] = min(moved[i], moved[i + 1] - 1)
+    for i in range(len(moved)):
+        moved[i] = max(moved[i], moved[i - 1] + 1 if i else 1)
+    return moved
 
 
 def _shown(size: Fraction | int) -> str:
     return str(size) if isinstance(size, int) else f"{float(size):g}"
-
-
-def import_pictures(
-    contents: Contents, wanted: ImportPlan, target: Storage, check: Check, on_done: Callable[[], None]
-) -> Imported:
-    """Checks and stores the planned pictures, many at a time, and the index last; what is already there stays.
-
-    A picture with the same content as one in an earlier split is dropped, and one that cannot be used is left out; both
-    are reported, and neither is replaced. Safe to interrupt at any point and repeat. `on_done` is called after each
-    picture.
-
-    Raises:
-        ExitError: 64 when the target holds other pictures; 65 when a name cannot be stored there, more than 1 % of the
-            pictures cannot be used, or a class is left without any; 74 and 77 from storage.
-    """
-    for picture in wanted.pictures:
-        target.child(picture.path)  # refuses a name that the target cannot hold, before anything is stored
-    there = {stat.name: stat for stat in target.list()}
-    _require_own(target, there, wanted)
-    earlier: dict[bytes, str] = {}
-    worker = _Import(contents, target, there, check, earlier)
-    stored: list[_Stored] = []
-    dropped: list[tuple[str, str]] = []
-    rejected: list[tuple[str, str]] = []
-    for split in SPLITS:  # one after the other, so that the later split loses a duplicate
-        own: dict[bytes, str] = {}
-        planned = [picture for picture in wanted.pictures if picture.split == split]
-        for picture, outcome in in_parallel(worker.one, planned, CONCURRENCY):
-            if isinstance(outcome, _Stored):
-                stored.append(outcome)
-                own[outcome.digest] = min(picture.path, own.get(outcome.digest, picture.path))
-            elif isinstance(outcome, _Duplicate):
-                dropped.append((picture.path, outcome.of))
-            else:
-                rejected.append((picture.path, outcome))
-            on_done()
-        earlier |= own
-    _require_sound(contents.uri, target, there, wanted, sorted(dropped), sorted(rejected))
-    pictures = tuple(one.picture for one in stored)
-    data = data_set_of(target.uri, (Stat(one.path, one.size, one.crc32c, "") for one in pictures))
-    document = encode(Index(data.fingerprint, pictures))
-    if INDEX not in there or target.read(INDEX) != document:
-        target.write(INDEX, document)
-    new = sum(one.new for one in stored)
-    return Imported(data, new, len(stored) - new, tuple(sorted(dropped)), tuple(sorted(rejected)))
-
-
-@dataclass(frozen=True)
-class _Stored:
-    picture: Picture
-    digest: bytes
-    new: bool
-
-
-@dataclass(frozen=True)
-class _Duplicate:
-    of: str
-
-
-@dataclass(frozen=True)
-class _Import:
-    """`earlier`: path by SHA-256 of the pictures of earlier splits; not changed while a split is being imported."""
-
-    contents: Contents
-    target: Storage
-    there: Mapping[str, Stat]
-    check: Check
-    earlier: Mapping[bytes, str]
-
-    def one(self, picture: Planned) -> "tuple[Planned, _Stored | _Duplicate | str]":
-        """Stores one picture, unless it cannot be used (then returns why) or an earlier split has it."""
-        if self.contents.sizes[picture.name] > LARGEST_PICTURE:
-            return picture, f"larger than {mebibytes(LARGEST_PICTURE)}"
-        data = self.contents.read(picture.name)
-        try:
-            width, height = self.check(data)
-        except ValueError as error:
-            return picture, str(error)
-        digest = hashlib.sha256(data).digest()
-        if digest in self.earlier:
-            return picture, _Duplicate(self.earlier[digest])
-        checksum = google_crc32c.value(data)
-        new = not is_stored(self.target, self.there.get(picture.path), len(data), checksum)
-        if new:
-            self.target.write(picture.path, data)
-        return picture, _Stored(Picture(picture.path, len(data), checksum, width, height), digest, new)
 
 
 def is_stored(target: Storage, stat: Stat | None, size: int, checksum: int) -> bool:
@@ -304,41 +299,12 @@ def is_stored(target: Storage, stat: Stat | None, size: int, checksum: int) -> b
     return known == checksum
 
 
-def _require_own(target: Storage, there: Iterable[str], wanted: ImportPlan) -> None:
-    """The target may hold what this import stores, and files that are not pictures of a split."""
-    own = {picture.path for picture in wanted.pictures}
-    other = sorted(name for name in there if name not in own and (name.startswith(SHARDS) or is_in_a_split(name)))
-    if other:
-        raise ExitError(
-            Exit.BAD_OPTION,
-            f"{target.uri}: contains pictures that are not part of this import, such as {other[0]!r} "
-            f"({len(other):,} in all); choose an empty location, or remove them",
-        )
-
-
 def is_in_a_split(name: str) -> bool:
     """Whether a data set would treat the object of this name as a picture."""
     parts = name.split("/")
-    return len(parts) >= 3 and canonical(parts[0]) in SPLITS and name.lower().endswith(SUFFIXES)
+    return len(parts) >= 3 and canonical(parts[0]) in SPLITS and is_named_as_picture(name)
 
 
-def _require_sound(
-    uri: str,
-    target: Storage,
-    there: Mapping[str, Stat],
-    wanted: ImportPlan,
-    dropped: Sequence[tuple[str, str]],
-    rejected: Sequence[tuple[str, str]],
-) -> None:
-    if len(rejected) > MOST_UNREADABLE * len(wanted.pictures):
-        path, why = rejected[0]
-        raise ExitError(
-            Exit.BAD_DATA,
-            f"{uri}: {len(rejected):,} of {len(wanted.pictures):,} pictures cannot be used, more than "
-            f"{MOST_UNREADABLE:.0%}; the first is {path}: {why}",
-        )
-    for path, why in (*dropped, *rejected):
-        if path in there:
-            raise ExitError(
-                Exit.BAD_DATA, f"{target.uri}/{path}: must not stay in the data set ({why}); remove it and repeat"
-            )
+def is_named_as_picture(name: str) -> bool:
+    """Whether training would treat the file of this name as a picture."""
+    return name.lower().endswith(SUFFIXES)

@@ -8,10 +8,12 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.pictures import archive, jpeg, kaggle_archive, kaggle_pictures, write_split
-from trainer.data.contents import open_contents
+from trainer.data.contents.opening import open_contents
+from trainer.data.convert import to_png
+from trainer.data.importing import Imported, import_pictures
 from trainer.data.index import decode
 from trainer.data.picture import check
-from trainer.data.prepare import Found, Imported, ImportPlan, import_pictures, plan_import, recognise, share
+from trainer.data.prepare import Found, ImportPlan, plan_import, recognise, share, warnings_of
 from trainer.data.split import SPLITS, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
@@ -29,7 +31,7 @@ def imported(
 ) -> Imported:
     with open_contents(str(source), 8) as contents:
         wanted = plan_import(contents.uri, recognise(contents.uri, contents.sizes), asked, order, seed)
-        return import_pictures(contents, wanted, open_storage(str(target)), check, on_done)
+        return import_pictures(contents, wanted, open_storage(str(target)), check, on_done, convert=to_png)
 
 
 def names(result: Imported) -> dict[str, list[str]]:
@@ -98,10 +100,86 @@ def test_kaggles_names_are_taken_in_order_of_their_numbers() -> None:
     assert paths(made, "test") == ["test/cats/cat.11.jpg"]
 
 
-def test_the_articles_numbers_are_the_default() -> None:
-    made = plan_import("x", found(2500), {}, "name", 0)
+def test_the_articles_numbers_are_asked_for_by_its_name() -> None:
+    made = plan_import("x", found(2500), {}, "name", 0, "article")
     assert [len(paths(made, split)) for split in SPLITS] == [1000, 500, 500]
     assert made.left_over == 1000
+
+
+def sizes(made: ImportPlan, label: str = "cats") -> list[int]:
+    return [len(paths(made, split, label)) for split in SPLITS]
+
+
+@pytest.mark.parametrize(
+    ("total", "wanted"),
+    [(3, [1, 1, 1]), (4, [2, 1, 1]), (5, [3, 1, 1]), (10, [8, 1, 1]), (30, [24, 3, 3]), (1000, [800, 100, 100])],
+)
+def test_shares_are_the_default_and_leave_no_split_without_a_picture(total: int, wanted: list[int]) -> None:
+    assert sizes(plan_import("x", found(total), {}, "name", 0)) == wanted
+    assert plan_import("x", found(total), {}, "name", 0, "0.8/0.1/0.1") == plan_import("x", found(total), {}, "name", 0)
+
+
+@given(st.integers(3, 200), st.tuples(st.integers(1, 50), st.integers(1, 50), st.integers(1, 50)))
+def test_any_shares_give_each_split_one_at_least_and_stay_near(total: int, parts: tuple[int, int, int]) -> None:
+    text = "/".join(f"{0.99 * part / sum(parts):.3f}" for part in parts)
+    assume(all(float(part) for part in text.split("/")))
+    made = sizes(plan_import("x", found(total), {}, "name", 0, text))
+    assert min(made) >= 1
+    assert sum(made) <= total
+    for size, part in zip(made, text.split("/"), strict=True):
+        assert abs(size - float(part) * total) < 3
+
+
+def test_a_class_with_fewer_pictures_than_splits_is_told() -> None:
+    with pytest.raises(ExitError, match="class 'cats' has 2 pictures: none is left for"):
+        plan_import("x", found(2), {}, "name", 0)
+
+
+def test_counts_in_one_word_and_flags_over_it() -> None:
+    assert sizes(plan_import("x", found(20), {}, "name", 0, "12/4/4")) == [12, 4, 4]
+    assert sizes(plan_import("x", found(20), {"valid": "2"}, "name", 0, "12/4/4")) == [12, 2, 4]
+    assert sizes(plan_import("x", found(20), {"train": "5"}, "name", 0)) == [5, 2, 2]
+    assert sizes(plan_import("x", found(2500), {"train": "1"}, "name", 0, "article")) == [1, 500, 500]
+    assert sizes(plan_import("x", found(20), {}, "name", 0, "0.75/.25/0")) == [15, 5, 0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["0.8", "0.8/0.1", "0.8/0.1/0.1/0", "a/b/c", "0.8/0.2/0.1", "0/0.5/0.5", "0.5/0/0.5", "-1/2/3", "some", "1e2/1/1"],
+)
+def test_a_split_that_cannot_be_is_told_with_both_forms(text: str) -> None:
+    with pytest.raises(ExitError, match=r"--split is .*article.*0\.8/0\.1/0\.1.*1000/500/500") as raised:
+        plan_import("x", found(20), {}, "name", 0, text)
+    assert raised.value.code == Exit.BAD_OPTION
+
+
+def test_percentages_are_not_taken_for_numbers_of_pictures() -> None:
+    with pytest.raises(
+        ExitError, match=r"for shares use 0\.8/0\.1/0\.1, or for pictures --train 80 --valid 10"
+    ) as raised:
+        plan_import("x", found(200), {}, "name", 0, "80/10/10")
+    assert raised.value.code == Exit.BAD_OPTION
+
+
+SERIES = ["IMG_2024{:04}.JPG", "DSC_{:04}.jpg", "DSC0{:04}.jpg", "frame_{:06}.png", "2023-05-01 10.{:02}.jpg"]
+SERIES += ["20240315_1015{:02}.jpg", "PXL_20240101_{:09}.jpg", "clip1_frame{:05}.jpg", "IMG-20240101-WA{:04}.jpg"]
+SERIES += ["P10100{:02}.JPG", "100_{:04}.jpg", "Screenshot 2024-01-{:02}.png", "17000000{:02}.jpg", "cam1_00{:04}.jpg"]
+OTHERS = ["cat.{}.jpg", "{}.jpg", "{:05}.jpg", "n02085620_{}.JPEG", "Abyssinian_{}.jpg", "{:08x}b.jpg", "dog (1{}).jpg"]
+
+
+@pytest.mark.parametrize("form", SERIES)
+def test_names_of_a_series_in_time_are_warned_of_in_order_of_name_alone(form: str) -> None:
+    series = [Found(f"a/{form.format(i)}", "a", form.format(i)) for i in range(11, 31)]
+    (line,) = warnings_of(series, "name")
+    assert form.format(11) in line
+    assert "--order random" in line
+    assert warnings_of(series, "random") == []
+    assert warnings_of([Found(one.name, "a", one.rest, "train") for one in series], "name") == []
+
+
+@pytest.mark.parametrize("form", OTHERS)
+def test_other_names_are_not_warned_of(form: str) -> None:
+    assert warnings_of([Found(f"a/{form.format(i)}", "a", form.format(i)) for i in range(11, 31)], "name") == []
 
 
 def test_a_random_order_is_another_with_another_seed_and_moves_nobody_when_one_is_added() -> None:
@@ -202,7 +280,7 @@ def test_links_encrypted_and_double_entries_refuse_the_archive(tmp_path: Path) -
     assert not (tmp_path / "target").exists()
 
 
-def test_a_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
+def test_a_bomb_is_refused_before_it_expands(tmp_path: Path) -> None:
     bomb = archive({"train.zip": bytes(64 << 20)})
     with pytest.raises(ExitError, match="claim to expand to 67,108,864"):
         imported(write(tmp_path / "bomb.zip", bomb), tmp_path / "target")
@@ -271,7 +349,7 @@ def test_a_duplicate_is_dropped_from_the_later_split(tmp_path: Path) -> None:
     with pytest.raises(ExitError, match="class 'dogs' is not in valid"):
         imported(write(tmp_path / "x.zip", archive(files)), tmp_path / "none")
     result = imported(tmp_path / "x.zip", tmp_path / "data", {"train": "1", "valid": "2", "test": "2"})
-    assert result.dropped == (
+    assert result.left_out.dropped == (
         ("test/cats/cat.4.jpg", "train/dogs/dog.0.jpg"),
         ("test/dogs/dog.3.jpg", "valid/dogs/dog.1.jpg"),
     )
@@ -282,7 +360,7 @@ def test_a_duplicate_is_dropped_from_the_later_split(tmp_path: Path) -> None:
 
 def test_what_cannot_be_decoded_is_left_out_and_too_much_of_it_fails(tmp_path: Path) -> None:
     files = kaggle_pictures(5) | {"train/cat.1.jpg": b"no picture"}
-    with pytest.raises(ExitError, match=r"1 of 10 pictures cannot be used.*train/cats/cat\.1\.jpg: neither") as raised:
+    with pytest.raises(ExitError, match=r"1 of 10 pictures cannot be used.*train/cat\.1\.jpg: neither") as raised:
         imported(write(tmp_path / "x.zip", archive(files)), tmp_path / "data")
     assert raised.value.code == Exit.BAD_DATA
     assert not (tmp_path / "data/index.json").exists()
@@ -292,14 +370,16 @@ def test_what_cannot_be_decoded_is_left_out_and_too_much_of_it_fails(tmp_path: P
     result = imported(
         write(tmp_path / "y.zip", archive(files)), tmp_path / "more", {"train": "90", "valid": "9", "test": "6"}
     )
-    assert result.rejected == (("train/cats/cat.1.jpg", "neither a JPEG nor a PNG"),)
+    assert [(one.name, one.path, one.reason) for one in result.left_out.rejected] == [
+        ("train/cat.1.jpg", "train/cats/cat.1.jpg", "neither a JPEG nor a PNG")
+    ]
     assert len(result.data.splits["train"]) == 179
 
 
 def test_a_picture_above_the_limit_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainer.data.prepare.LARGEST_PICTURE", 1 << 20)
+    monkeypatch.setattr("trainer.data.importing.LARGEST_PICTURE", 1 << 20)
     files = kaggle_pictures(5) | {"train/dog.4.jpg": bytes(2 << 20)}
-    with pytest.raises(ExitError, match=r"test/dogs/dog\.4\.jpg: larger than 1 MiB"):
+    with pytest.raises(ExitError, match=r"train/dog\.4\.jpg: larger than 1 MiB"):
         imported(write(tmp_path / "x.zip", archive(files)), tmp_path / "data")
 
 
