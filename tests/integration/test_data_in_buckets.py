@@ -1,5 +1,6 @@
 """Import, check, pack and reading for training against a real server, also through a proxy that breaks what passes."""
 
+import io
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.pictures import archive, jpeg, kaggle_archive, write_split
 from tests.servers import FakeGcs, FaultProxy, Faults
@@ -220,6 +222,26 @@ def test_a_bucket_is_a_source_too(kaggle: Path, new_bucket: Callable[[], str], t
         list_data_set(open_storage(other)).fingerprint
         == list_data_set(open_storage(str(tmp_path / "copy"))).fingerprint
     )
+
+
+def test_a_bucket_is_never_imported_into_itself_and_other_formats_are_converted(bucket: str, tmp_path: Path) -> None:
+    source = open_storage(f"{bucket}/pics")
+    for kind in ("cats", "dogs"):
+        for i in range(5):
+            picture = Image.open(io.BytesIO(jpeg(i + 100 * (kind == "dogs"))))
+            picture.save(file := io.BytesIO(), "WEBP")
+            source.write(f"{kind}/{i}.webp", file.getvalue())
+    before = objects(bucket)
+    for target in (f"{bucket}/pics/split", f"{bucket}/pics", bucket):
+        with pytest.raises(ExitError, match=r"the target (is inside|is the source itself|contains)") as raised:
+            import_data(DataImportRequest(source.uri, target))
+        assert raised.value.code == Exit.BAD_OPTION
+    assert objects(bucket) == before
+    for target in (f"{bucket}/pics-split", str(tmp_path / "data")):
+        assert import_data(DataImportRequest(source.uri, target)) == Exit.DONE
+    made = [list_data_set(open_storage(place)) for place in (f"{bucket}/pics-split", str(tmp_path / "data"))]
+    assert made[0].fingerprint == made[1].fingerprint
+    assert [one.name for one in made[0].splits["valid"]] == ["valid/cats/3.png", "valid/dogs/3.png"]
 
 
 NAMES = [

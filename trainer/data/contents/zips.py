@@ -69,7 +69,9 @@ def _zip(file: BinaryIO, uri: str) -> Iterator[zipfile.ZipFile]:
             raise ExitError(
                 Exit.BAD_DATA, f"{uri}: one part of an archive in several, which is not supported: {AGAIN}"
             ) from error
-        raise ExitError(Exit.BAD_DATA, f"{uri}: not a zip archive, or an incomplete one: {error}") from error
+        raise ExitError(
+            Exit.BAD_DATA, f"{uri}: not a zip archive, or an incomplete one ({error}); download it again"
+        ) from error
     with archive:
         yield archive
 
