@@ -20,6 +20,9 @@ NETWORKS = {"article": 78, "small": 16}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("rmsprop", "adam", "sgd")
 SCHEDULES = ("constant", "cosine")
+LAYOUTS = ("auto", "splits", "classes", "names")
+SHARES = "0.8/0.1/0.1"
+LABEL_COLUMNS = "path=path,label=label"
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,9 @@ class RunConfig:
     """All options of one run; immutable. Fields of type float accept what JSON writes as an integer."""
 
     recipe: str = declare("baseline", "Named set of defaults.", group="Run")
-    data: str = declare("", "Data set: a path, file://… or gs://… holding {train,valid,test}/CLASS/.", group="Run")
+    data: str = declare(
+        "", "Data set: a path, file://… or gs://… holding CLASS/, {train,valid,test}/CLASS/ or --labels.", group="Run"
+    )
     run: str = declare("", "Run folder: a path, file://… or gs://….", group="Run")
 
     model: str = declare("article", "Network, by name.", identity=True, choices=tuple(NETWORKS), group="Model")
@@ -131,6 +136,18 @@ class RunConfig:
         group="Hardware",
     )
 
+    layout: str = declare(
+        "auto", "How the pictures lie; auto: recognised by their names.", choices=LAYOUTS, group="Data"
+    )
+    labels: str = declare(
+        "", "Table of labels (CSV with a header): a path, gs://…, or a file of the data set.", group="Data"
+    )
+    labels_columns: str = declare(
+        LABEL_COLUMNS, "Columns of --labels, as path=id,label=breed,split=fold; split may be absent.", group="Data"
+    )
+    split: str = declare(
+        SHARES, "Shares of train, valid and test where the data set is not split; 0 for test: none.", group="Data"
+    )
     max_rejected: float = declare(
         0.01, "Share of pictures of a split that may be unreadable.", low=0, high=1, unit="fraction", group="Data"
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from trainer.config import RunConfig, fingerprint
 from trainer.contract import CHECKPOINTS, State
+from trainer.data.rules import rules_of
 from trainer.data.source import Source, open_source
 from trainer.data.split import describe
 from trainer.exits import Exit, ExitError
@@ -106,7 +107,7 @@ def claim(
     """
     record = files.read_record(run)
     config = files.settle(config, record)
-    source = open_source(config.data, cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry)
+    source = _open(config, on_retry)
     _tell(source)
     files.check_data(config, record, source.data.fingerprint)
     length = length_of(config, len(source.data.splits["train"]))
@@ -138,7 +139,7 @@ def follow(
         ExitError: 65 when this rank sees other pictures than rank 0; 74 when it cannot read the checkpoint.
     """
     config = dataclasses.replace(config, precision=message["precision"])
-    source = open_source(config.data, cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry)
+    source = _open(config, on_retry)
     if message["data_fingerprint"] != source.data.fingerprint:
         raise ExitError(
             Exit.BAD_DATA,
@@ -148,6 +149,12 @@ def follow(
     snapshot = None if message["step"] is None else _read(run, message["step"])
     length = length_of(config, len(source.data.splits["train"]))
     return Start(config, source, length, snapshot, message["finished"], message["restarts"], None)
+
+
+def _open(config: RunConfig, on_retry: Callable[[RetryEvent], None] | None) -> Source:
+    return open_source(
+        config.data, rules=rules_of(config), cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry
+    )
 
 
 def _tell(source: Source) -> None:

@@ -131,6 +131,8 @@ def ending(seen: Observation, summary: Any) -> tuple[Cli, str]:
 
 def _figures(summary: Any) -> str:
     try:
-        return f": test accuracy {summary['test']['accuracy']:.1%}, best epoch {summary['best_epoch']}"
+        split = "test" if summary["test"] else "valid"
+        shown = "test" if summary["test"] else "validation"
+        return f": {shown} accuracy {summary[split]['accuracy']:.1%}, best epoch {summary['best_epoch']}"
     except (KeyError, TypeError, ValueError):
         return ""

@@ -126,7 +126,12 @@ def test_another_configuration_or_data_set_is_refused_and_nothing_is_touched(
         catdog("train", *QUICK, "--data", data, "--run", run, "--epochs", 1, code=73)
     )
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-    forced = catdog("train", *QUICK, "--data", data, "--run", run, "--epochs", 2, "--force-resume")
+    forced = catdog("train", *QUICK, "--data", data, "--run", run, "--epochs", 2, "--force-resume", code=73)
+    assert f"--init-from {run}" in complaint(forced)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    forced = catdog(
+        "train", *QUICK, "--data", good, "--run", run, "--epochs", 2, "--learning-rate", "0.001", "--force-resume"
+    )
     assert "from step 3" in forced.stdout
 
 

@@ -12,9 +12,12 @@ from itertools import pairwise
 
 import google_crc32c
 
+from trainer.data import layout
 from trainer.data.contents import Contents
 from trainer.data.index import INDEX, SHARDS, Index, Picture, encode
-from trainer.data.split import SPLITS, SUFFIXES, DataSet, canonical, data_set_of
+from trainer.data.kinds import CONVERTIBLE, PICTURE, kind_of
+from trainer.data.readings import split_word
+from trainer.data.split import SPLITS, DataSet, data_set_of
 from trainer.exits import Exit, ExitError
 from trainer.fields import flag
 from trainer.storage.base import Stat, Storage
@@ -29,8 +32,6 @@ MOST_UNREADABLE = 0.01
 
 ARTICLE = {"train": "1000", "valid": "500", "test": "500"}
 """Pictures per class of the reference workload, 2,000 pictures of Dogs vs. Cats; taken where nothing is asked."""
-
-_KAGGLE = re.compile(r"(cat|dog)\.\d+\.jpe?g", re.IGNORECASE)
 
 Dimensions = tuple[int, int]
 Check = Callable[[bytes], Dimensions]
@@ -80,43 +81,15 @@ class Imported:
 
 
 def recognise(uri: str, names: Iterable[str]) -> tuple[Found, ...]:
-    """Pictures with their classes: of an existing split, of Kaggle's names (cat.N.jpg), or of a folder per class.
+    """Pictures with their classes, by the layout of their names; those that import converts are taken too.
 
     Raises:
-        ExitError: 66 when there is none, 65 for fewer than two classes.
+        ExitError: 66 when there is none, 65 for fewer than two classes or an ambiguous layout.
     """
-    pictures = [name for name in names if name.lower().endswith(SUFFIXES) and not _is_litter(name)]
-    found = _split(pictures) or _kaggle(pictures) or _folder_per_class(pictures)
-    if not found:
-        raise ExitError(
-            Exit.INPUT_MISSING,
-            f"{uri}: no pictures recognised; expected cat.N.jpg and dog.N.jpg, CLASS/*.jpg, "
-            "or {train,valid,test}/CLASS/*.jpg",
-        )
-    labels = {one.label for one in found}
-    if len(labels) < 2:
-        raise ExitError(Exit.BAD_DATA, f"{uri}: only one class, {labels.pop()!r}; at least two are needed")
-    return tuple(found)
-
-
-def _is_litter(name: str) -> bool:
-    """Resource forks and the like, which look like pictures by name."""
-    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("._")
-
-
-def _split(pictures: Sequence[str]) -> list[Found]:
-    parts = [(name, name.split("/", 2)) for name in pictures]
-    found = [Found(name, p[1], p[2], canonical(p[0])) for name, p in parts if len(p) == 3 and canonical(p[0]) in SPLITS]
-    return found if {one.split for one in found} == set(SPLITS) else []
-
-
-def _kaggle(pictures: Sequence[str]) -> list[Found]:
-    files = [(name, name.removeprefix("train/")) for name in pictures]
-    return [Found(name, file[:3].lower() + "s", file) for name, file in files if _KAGGLE.fullmatch(file)]
-
-
-def _folder_per_class(pictures: Sequence[str]) -> list[Found]:
-    return [Found(name, *name.split("/", 1)) for name in pictures if "/" in name]
+    every = [name for name in names if name != INDEX]
+    placed = {one.name: one for one in layout.recognise(uri, every, accepts=CONVERTIBLE).placed}
+    found = (placed[name] for name in every if name in placed)
+    return tuple(Found(one.name, one.label, one.rest, one.split) for one in found)
 
 
 def plan_import(uri: str, found: Sequence[Found], asked: Mapping[str, str], order: str, seed: int) -> ImportPlan:
@@ -320,7 +293,7 @@ def _require_own(target: Storage, there: Iterable[str], wanted: ImportPlan) -> N
 def is_in_a_split(name: str) -> bool:
     """Whether a data set would take the object of this name for a picture."""
     parts = name.split("/")
-    return len(parts) >= 3 and canonical(parts[0]) in SPLITS and name.lower().endswith(SUFFIXES)
+    return len(parts) >= 3 and bool(split_word(parts[0])) and kind_of(name) == PICTURE
 
 
 def _require_sound(

@@ -67,6 +67,7 @@ def headline(config: Mapping[str, Any], summary: Mapping[str, Any], epochs: Sequ
     images_per_second = first_number(fast.images_per_second, _median(fast.epoch_images_per_second))
     return [
         *_accuracy(mapping(summary.get("test"))),
+        *_no_test(summary),
         *_best_epoch(summary, epochs),
         _epochs(config, summary, epochs),
         *time,
@@ -141,6 +142,14 @@ def _accuracy(test: Mapping[str, Any]) -> list[Fact]:
     if accuracy is None:
         return []
     return [Fact("Test accuracy", percent(accuracy), _certainty(accuracy, first_number(test.get("examples"))))]
+
+
+def _no_test(summary: Mapping[str, Any]) -> list[Fact]:
+    """Of a finished run without a test split: how good it is on the pictures by which it was chosen."""
+    if "test" not in summary or summary["test"] is not None:
+        return []
+    accuracy = first_number(mapping(summary.get("valid")).get("accuracy"))
+    return _known("Validation accuracy", accuracy, percent, "there is no test split; the best epoch was chosen by it")
 
 
 def _certainty(accuracy: float, examples: float | None) -> str:

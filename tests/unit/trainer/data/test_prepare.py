@@ -145,7 +145,7 @@ def test_forms_of_a_source_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("listed", "code", "words"),
     [
-        (["a.txt"], Exit.INPUT_MISSING, "no pictures recognised"),
+        (["a.txt"], Exit.INPUT_MISSING, "no pictures here"),
         (["cats/1.jpg", "cats/2.jpg"], Exit.BAD_DATA, "only one class, 'cats'"),
     ],
 )

@@ -1,0 +1,32 @@
+"""What a file of a data set is, by its name alone: litter, a picture, one that only import takes, or something else."""
+
+import re
+
+CONVERTIBLE = (".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".avif", ".heic", ".heif")
+"""Pictures that training does not decode; `catdog data import` makes PNG of them."""
+
+LITTER = "litter"
+PICTURE = "picture"
+
+# `.jpg_large`, `.jpg:large` and `.jpg?w=300` are what browsers and scrapers leave; content decides at decoding.
+_DECODED = re.compile(r"\.(jpe?g|jpe|jfif|pjpe?g|pjp|mpo|a?png)([^a-z0-9~].*)?", re.DOTALL)
+_LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+_DOCUMENTS = {"readme", "license", "licence", "notice", "copying", "authors", "changelog", "makefile", "dockerfile"}
+
+
+def is_litter(name: str) -> bool:
+    """What systems and editors leave in folders: hidden files and folders, resource forks, caches of thumbnails."""
+    return any(part.startswith(".") or part.casefold() in _LITTER for part in name.split("/"))
+
+
+def kind_of(name: str) -> str:
+    """`PICTURE`, `LITTER`, or the file's suffix in small letters ("no suffix": a README and the like)."""
+    if is_litter(name):
+        return LITTER
+    file = name.rpartition("/")[2].lower()
+    stem, dot, suffix = file.rpartition(".")
+    if not dot or not stem:
+        return "no suffix" if file in _DOCUMENTS else PICTURE
+    if _DECODED.fullmatch(f".{suffix}") or re.search(r"\.(jpe?g|png)[?:!]", file):
+        return PICTURE
+    return f".{suffix}"
