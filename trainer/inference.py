@@ -3,6 +3,7 @@
 TensorFlow takes seconds to import: it is, once what was asked for is seen to be there.
 """
 
+import dataclasses
 import json
 import sys
 from collections.abc import Sequence
@@ -12,9 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from trainer.contract import CONFIG
-from trainer.data.index import INDEX
+from trainer.data.evaluating import pictures_to_evaluate
 from trainer.data.reading import reader
-from trainer.data.split import Example, list_data_set, list_folder_per_class
+from trainer.data.rules import AS_IT_IS, rules_of
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.process import quiet
@@ -28,13 +29,22 @@ if TYPE_CHECKING:
 
 
 def evaluate(request: EvaluateRequest) -> int:
-    """Accuracy, loss and confusion of the exported model on a folder per class, or a split data set's test split.
+    """Accuracy, loss and confusion of the exported model on a split data set's test split, or on all of a folder.
 
     Raises:
         ExitError: 66 when run or data are missing, 65 when a class is unknown or no picture can be used.
     """
     run, storage = open_storage(request.run), open_storage(request.data)
-    examples = _examples(storage, files.read_labels(run))
+    record, labels = files.read_record(run), files.read_labels(run)
+    rules = rules_of(record.config) if record is not None else AS_IT_IS
+    asked = {
+        name: value for name in ("layout", "labels") if (value := getattr(request, name)) != getattr(AS_IT_IS, name)
+    }
+    if asked or request.data != (record.config.data if record is not None else ""):
+        rules = dataclasses.replace(rules, layout=request.layout, labels=request.labels)
+        rules = dataclasses.replace(rules, labels_columns=request.labels_columns)
+    trained_on = record.data_fingerprint if record is not None else ""
+    examples = pictures_to_evaluate(storage, labels, trained_on, rules, lambda line: print(line, file=sys.stderr))
     quiet.import_tensorflow()
     from trainer.data import cache
     from trainer.training.evaluation import evaluate as compare
@@ -59,22 +69,6 @@ def evaluate(request: EvaluateRequest) -> int:
     else:
         _show(result, exported.labels, len(filled.rejected))
     return Exit.DONE
-
-
-def _examples(storage: Storage, labels: tuple[str, ...]) -> tuple[Example, ...]:
-    split = storage.stat(INDEX) or any(
-        True for name in ("train/", "valid/", "validation/", "test/") for _ in storage.list(name)
-    )
-    if not split or "test" in labels:
-        return list_folder_per_class(storage, labels)
-    data = list_data_set(storage)
-    if data.stale_index:
-        print(data.stale_index, file=sys.stderr)
-    if data.classes != labels:
-        raise ExitError(
-            Exit.BAD_DATA, f"{storage.uri}: has classes {', '.join(data.classes)}; the model knows {', '.join(labels)}"
-        )
-    return data.splits["test"]
 
 
 def _show(result: "Evaluation", labels: Sequence[str], rejected: int) -> None:

@@ -11,10 +11,19 @@ from typing import TypeVar
 from trainer import config
 from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
-from trainer.fields import declare
+from trainer.fields import declare, options
 
 SCHEMA = 1
 T = TypeVar("T")
+
+
+_DATA = "Data"
+# As of a run: default, help.
+_LAYOUT, _LABELS, _COLUMNS, _SPLIT = (
+    (getattr(RunConfig, name), options(RunConfig)[name].help)
+    for name in ("layout", "labels", "labels_columns", "split")
+)
+_SEED = (0, "Of the cut by --split.")
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,9 @@ class EvaluateRequest:
     run: str
     data: str
     output: str = "text"
+    layout: str = declare(*_LAYOUT, choices=config.LAYOUTS, group=_DATA)
+    labels: str = declare(*_LABELS, group=_DATA)
+    labels_columns: str = declare(*_COLUMNS, group=_DATA)
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,6 @@ class ReportRequest:
 
 ORDERS = ("name", "random")
 _PART = "Pictures per class for {}, or a share of them such as 0.2; as it is, {:,}."
-_DATA = "Data"
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,7 @@ class DataImportRequest:
     test: str = declare("", _PART.format("test", 500), unit="N", group=_DATA)
     order: str = declare("name", "Which pictures come first; name: cat.9 before cat.10.", choices=ORDERS, group=_DATA)
     seed: int = declare(0, "Of --order random.", group=_DATA)
+    layout: str = declare(*_LAYOUT, choices=config.LAYOUTS, group=_DATA)
     output: str = "text"
 
 
@@ -70,6 +82,11 @@ class DataCheckRequest:
 
     data: str
     output: str = "text"
+    layout: str = declare(*_LAYOUT, choices=config.LAYOUTS, group=_DATA)
+    labels: str = declare(*_LABELS, group=_DATA)
+    labels_columns: str = declare(*_COLUMNS, group=_DATA)
+    split: str = declare(*_SPLIT, group=_DATA)
+    seed: int = declare(*_SEED, group=_DATA)
 
 
 @dataclass(frozen=True)
@@ -80,6 +97,11 @@ class DataPackRequest:
     target: str
     shard_size: int = declare(64, "Size of a shard.", unit="MiB", low=1, group=_DATA)
     output: str = "text"
+    layout: str = declare(*_LAYOUT, choices=config.LAYOUTS, group=_DATA)
+    labels: str = declare(*_LABELS, group=_DATA)
+    labels_columns: str = declare(*_COLUMNS, group=_DATA)
+    split: str = declare(*_SPLIT, group=_DATA)
+    seed: int = declare(*_SEED, group=_DATA)
 
 
 Request = (

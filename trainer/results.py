@@ -101,7 +101,12 @@ def finish(
 
 
 def summary(
-    record: Record, source: Source, pixels: Mapping[str, PixelCache], task: Task, state: LoopState, test: Evaluation | None
+    record: Record,
+    source: Source,
+    pixels: Mapping[str, PixelCache],
+    task: Task,
+    state: LoopState,
+    test: Evaluation | None,
 ) -> dict[str, Any]:
     """summary.json of a finished run."""
     config, best, now = record.config, state.best, time.time()

@@ -42,7 +42,7 @@ def columns_of(text: str) -> dict[str, str]:
         if not equals or column.strip() not in COLUMNS or not name.strip():
             raise ExitError(
                 Exit.BAD_OPTION,
-                f"{flag('labels_columns')} is {text!r}; it must be like path=id,label=breed or path=id,label=breed,split=fold",
+                f"{flag('labels_columns')} is {text!r}; it must be like path=id,label=breed (and split=fold)",
             )
         named[column.strip()] = name.strip()
     return named
@@ -103,8 +103,12 @@ def _row(where: str, line: int, row: Mapping[str, str]) -> Row:
     if split and not meaning:
         raise ExitError(Exit.BAD_DATA, f"{where}: row {line}: split {split!r}; it must be train, valid or test")
     if "/" in row["label"] or row["label"] in (".", ".."):
-        raise ExitError(Exit.BAD_DATA, f"{where}: row {line}: class {row['label']!r}; it cannot be the name of a folder")
-    return Row(row["path"].replace("\\", "/").removeprefix("./"), row["label"], "valid" if meaning == "eval" else meaning)
+        raise ExitError(
+            Exit.BAD_DATA, f"{where}: row {line}: class {row['label']!r}; it cannot be the name of a folder"
+        )
+    return Row(
+        row["path"].replace("\\", "/").removeprefix("./"), row["label"], "valid" if meaning == "eval" else meaning
+    )
 
 
 def place(uri: str, where: str, rows: Iterable[Row], names: Iterable[str], accepts: Iterable[str] = ()) -> Layout:
@@ -134,9 +138,7 @@ def place(uri: str, where: str, rows: Iterable[Row], names: Iterable[str], accep
             continue
         first = found.setdefault(meant[0], row)
         if (first.label, first.split) != (row.label, row.split):
-            raise ExitError(
-                Exit.BAD_DATA, f"{where}: {meant[0]!r} has two labels, {first.label!r} and {row.label!r}"
-            )
+            raise ExitError(Exit.BAD_DATA, f"{where}: {meant[0]!r} has two labels, {first.label!r} and {row.label!r}")
     taken = {name: found[name] for name in pictures if name in found and found[name].label}
     if not taken:
         raise ExitError(

@@ -32,7 +32,9 @@ _FORMS = {
     "names": "CLASS.NUMBER.jpg",
     "table": "a table of labels",
 }
-EXPECTED = "CLASS/*.jpg, {train,valid,test}/CLASS/*.jpg, names such as cat.1.jpg and dog.1.jpg, or a table with --labels"
+EXPECTED = (
+    "CLASS/*.jpg, {train,valid,test}/CLASS/*.jpg, names such as cat.1.jpg and dog.1.jpg, or a table with --labels"
+)
 
 
 @dataclass(frozen=True)
@@ -105,12 +107,16 @@ def recognise(
         reading = replace(reading, placed=tuple(replace(one, split="") for one in reading.placed))
     _check_paths(uri, reading.placed)
     taken = reading.labels.keys()
-    aside = aside_of({name: UNLABELLED if kind == PICTURE else kind for name, kind in kinds.items() if name not in taken})
-    empty = _empty(reading, wrapper, {n: tuple(n.split("/")) for n, kind in kinds.items() if kind not in (PICTURE, LITTER)})
+    aside = aside_of(
+        {name: UNLABELLED if kind == PICTURE else kind for name, kind in kinds.items() if name not in taken}
+    )
+    empty = _empty(
+        reading, wrapper, {n: tuple(n.split("/")) for n, kind in kinds.items() if kind not in (PICTURE, LITTER)}
+    )
     return Layout(reading.kind, wrapper, reading.placed, aside, empty)
 
 
-def _no_pictures(uri: str, kinds: Mapping[str, str]) -> ExitError:
+def _no_pictures(uri: str, kinds: dict[str, str]) -> ExitError:
     aside = [one for one in aside_of(kinds) if one.kind in CONVERTIBLE]
     if aside:
         return unconverted(uri, aside, 0)
@@ -129,7 +135,7 @@ def unconverted(uri: str, aside: Iterable[Aside], taken: int) -> ExitError:
     )
 
 
-def aside_of(kinds: Mapping[str, str]) -> tuple[Aside, ...]:
+def aside_of(kinds: dict[str, str]) -> tuple[Aside, ...]:
     """Files counted by kind, the most frequent first."""
     counts = Counter(kinds.values())
     first = {kind: name for name, kind in reversed(kinds.items())}
@@ -164,9 +170,7 @@ def _read(uri: str, files: Mapping[str, Parts], layout: str, known: Collection[s
             f"{f' by --layout {layout}' if layout != 'auto' else ''}; give a folder per class: {EXPECTED}",
         )
     where = "/train" if single.kind == "splits" else ""
-    raise ExitError(
-        Exit.BAD_DATA, f"{uri}{where}: only one class, {single.classes.pop()!r}; at least two are needed"
-    )
+    raise ExitError(Exit.BAD_DATA, f"{uri}{where}: only one class, {single.classes.pop()!r}; at least two are needed")
 
 
 def _readings(files: Mapping[str, Parts], layout: str, wrapped: bool) -> list[Reading]:

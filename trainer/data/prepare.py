@@ -80,14 +80,14 @@ class Imported:
     rejected: tuple[tuple[str, str], ...]
 
 
-def recognise(uri: str, names: Iterable[str]) -> tuple[Found, ...]:
+def recognise(uri: str, names: Iterable[str], asked: str = "auto") -> tuple[Found, ...]:
     """Pictures with their classes, by the layout of their names; those that import converts are taken too.
 
     Raises:
         ExitError: 66 when there is none, 65 for fewer than two classes or an ambiguous layout.
     """
     every = [name for name in names if name != INDEX]
-    placed = {one.name: one for one in layout.recognise(uri, every, accepts=CONVERTIBLE).placed}
+    placed = {one.name: one for one in layout.recognise(uri, every, layout=asked, accepts=CONVERTIBLE).placed}
     found = (placed[name] for name in every if name in placed)
     return tuple(Found(one.name, one.label, one.rest, one.split) for one in found)
 
@@ -221,6 +221,7 @@ def import_pictures(
         earlier |= own
     _require_sound(contents.uri, target, there, wanted, sorted(dropped), sorted(rejected))
     pictures = tuple(one.picture for one in stored)
+    _require_classes(contents.uri, wanted, pictures, dropped)
     data = data_set_of(target.uri, (Stat(one.path, one.size, one.crc32c, "") for one in pictures))
     document = encode(Index(data.fingerprint, pictures))
     if INDEX not in there or target.read(INDEX) != document:
@@ -294,6 +295,21 @@ def is_in_a_split(name: str) -> bool:
     """Whether a data set would take the object of this name for a picture."""
     parts = name.split("/")
     return len(parts) >= 3 and bool(split_word(parts[0])) and kind_of(name) == PICTURE
+
+
+def _require_classes(
+    uri: str, wanted: ImportPlan, stored: Iterable[Picture], dropped: Sequence[tuple[str, str]]
+) -> None:
+    left = {tuple(one.path.split("/", 2)[:2]) for one in stored}
+    for planned in wanted.pictures:
+        split, label, _ = planned.path.split("/", 2)
+        lost = [pair for pair in dropped if pair[0].startswith(f"{split}/{label}/")]
+        if (split, label) not in left and lost:
+            raise ExitError(
+                Exit.BAD_DATA,
+                f"{uri}: class {label!r} is empty in {split} once pictures that an earlier split has are left out "
+                f"({len(lost):,} of them, such as {lost[0][0]} = {lost[0][1]}); give it other pictures",
+            )
 
 
 def _require_sound(

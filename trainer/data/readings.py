@@ -182,11 +182,11 @@ def _doubtful(files: Mapping[str, Parts]) -> str:
     for top, below in sorted(inner.items()):
         if len(below) > 1 and "" not in below:
             groups[tuple(sorted(below))].append(top)
-    for below, tops in groups.items():
+    for same, tops in groups.items():
         if len(tops) > 1:
             return (
-                f"the folders {tops[0]!r} and {tops[1]!r} may be classes, or splits with the classes {below[0]!r} and "
-                f"{below[1]!r}; rename them to train, valid and test, or say --layout classes"
+                f"the folders {tops[0]!r} and {tops[1]!r} may be classes, or splits with the classes {same[0]!r} and "
+                f"{same[1]!r}; rename them to train, valid and test, or say --layout classes"
             )
     return ""
 
@@ -212,8 +212,8 @@ def read_names(files: Mapping[str, Parts]) -> Reading:
         while split and len(rest) > 1 and split_word(rest[0]):
             rest = rest[1:]
         placed.append(Placed(name, label, split, "/".join(rest)))
-    found = {one.split for one in placed}
+    there = {one.split for one in placed}
     fault = splits.fault
-    if "" in found and found - {"", "train"} and not fault:
+    if "" in there and there - {"", "train"} and not fault:
         fault = "some pictures lie in a split's folder and some in none; move the others into train"
     return Reading("names", tuple(placed), fault)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from trainer.config import LABEL_COLUMNS, SHARES, RunConfig
+from trainer.requests import DataCheckRequest, DataPackRequest
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,10 @@ class Rules:
     seed: int = 0
 
 
-def rules_of(config: RunConfig) -> Rules:
-    """The rules that a run goes by."""
-    return Rules(config.layout, config.labels, config.labels_columns, config.split, config.seed)
+AS_IT_IS = Rules()
+"""Nothing was asked."""
+
+
+def rules_of(asked: RunConfig | DataCheckRequest | DataPackRequest) -> Rules:
+    """The rules that a run, or a verb on a data set, goes by."""
+    return Rules(asked.layout, asked.labels, asked.labels_columns, asked.split, asked.seed)

@@ -9,7 +9,7 @@ from trainer.data.demo import write_demo
 from trainer.data.downloads import open_downloads
 from trainer.data.drawing.draw import DEMO_VERSION
 from trainer.data.reading import CONCURRENCY, Read, reader
-from trainer.data.rules import Rules
+from trainer.data.rules import AS_IT_IS, Rules
 from trainer.data.split import DataSet, list_data_set
 from trainer.storage.opening import open_storage
 from trainer.storage.retry import MIB, RetryEvent
@@ -33,7 +33,7 @@ def demo_folder() -> Path:
 def open_source(
     uri: str,
     *,
-    rules: Rules = Rules(),
+    rules: Rules = AS_IT_IS,
     cache_dir: str = "",
     cache_disk: int = 0,
     on_retry: Callable[[RetryEvent], None] | None = None,
@@ -47,7 +47,7 @@ def open_source(
         ExitError: 66 when it is not there, 65 when it is not a data set, 74 or 77 from storage.
     """
     storage = open_storage(uri or str(write_demo(demo_folder())), concurrency=CONCURRENCY, on_retry=on_retry)
-    data = list_data_set(storage, rules if uri else Rules())
+    data = list_data_set(storage, rules if uri else AS_IT_IS)
     downloads = None
     if storage.uri.startswith("gs://"):
         downloads = open_downloads(Path(cache_dir) if cache_dir else None, data.fingerprint, cache_disk * MIB)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from trainer.data.index import decode as decode_index
 from trainer.data.labels import columns_of, parse, place, read_table
 from trainer.data.layout import EXPECTED, Layout, recognise, sentences, unconverted
 from trainer.data.readings import Placed
-from trainer.data.rules import Rules
+from trainer.data.rules import AS_IT_IS, Rules
 from trainer.data.splitting import Shares, cut, shares_of
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
@@ -66,7 +66,9 @@ class DataSet:
         digest = hashlib.sha256("\n".join(self.classes).encode())
         for split in SPLITS:
             for example in self.splits[split]:
-                digest.update(f"\n{split}/{example.within} {example.label} {example.size} {example.crc32c:08x}".encode())
+                digest.update(
+                    f"\n{split}/{example.within} {example.label} {example.size} {example.crc32c:08x}".encode()
+                )
         return digest.hexdigest()[:16]
 
 
@@ -79,7 +81,7 @@ def stored_path(split: str, example: Example) -> str:
 _ALIASES = {"validation": "valid"}
 
 
-def list_data_set(storage: Storage, rules: Rules = Rules()) -> DataSet:
+def list_data_set(storage: Storage, rules: Rules = AS_IT_IS) -> DataSet:
     """List what is at the URI by its layout (`trainer.data.layout`); other files are ignored, and counted.
 
     Splits that are missing are cut off train (`trainer.data.splitting`). A packed data set is listed by its index.json,
@@ -95,14 +97,14 @@ def list_data_set(storage: Storage, rules: Rules = Rules()) -> DataSet:
     listing = tuple(storage.list())
     if not listing:
         raise nothing_there(storage.uri)
-    index, fault = _index_of(storage, listing)
+    index, fault = index_of(storage, listing)
     if index is not None and index.shards:
         return packed_data_set(storage.uri, index, listing)
     if index is None and fault and any(stat.name.startswith(SHARDS) for stat in listing):
         raise ExitError(Exit.BAD_DATA, f"{storage.uri}/{INDEX}: {fault}; pack the data set again")
     if index is not None and rules.layout == "auto" and not rules.labels:
         rules = replace(rules, layout="splits")  # import writes these, and the index last
-    layout = _layout(storage, listing, rules)
+    layout = layout_of(storage, listing, rules)
     stats = {stat.name: stat for stat in listing}
     if index is not None:
         fault = _unfit(index, [stats[one.name] for one in layout.placed])
@@ -110,21 +112,22 @@ def list_data_set(storage: Storage, rules: Rules = Rules()) -> DataSet:
             known = {picture.path: picture.crc32c for picture in index.pictures}
             stats = {name: replace(stat, crc32c=known.get(name, stat.crc32c)) for name, stat in stats.items()}
     classes = check_layout(storage.uri, layout)
-    examples = _examples(storage, classes, layout.placed, stats)
+    examples = examples_of(storage, classes, layout.placed, stats)
     made = _complete(storage.uri, classes, layout, examples, shares, rules)
     return replace(
         made, stale_index=fault and f"{storage.uri}/{INDEX} is not used: {fault}; `catdog data import` writes it anew"
     )
 
 
-def _layout(storage: Storage, listing: Iterable[Stat], rules: Rules) -> Layout:
+def layout_of(storage: Storage, listing: Iterable[Stat], rules: Rules, known: Collection[str] = ()) -> Layout:
+    """The layout of what is listed, by the table of labels where there is one; `known` as for `recognise`."""
     names = {stat.name for stat in listing} - {INDEX}
     if rules.labels:
         where, table = read_table(storage, rules.labels)
         rows = parse(where, table, columns_of(rules.labels_columns))
         layout = place(storage.uri, where, rows, names - {rules.labels})
     else:
-        layout = recognise(storage.uri, names, layout=rules.layout)
+        layout = recognise(storage.uri, names, layout=rules.layout, known=known)
     left = layout.unconverted
     if sum(one.count for one in left) > len(layout.placed):
         raise unconverted(storage.uri, left, len(layout.placed))
@@ -146,7 +149,12 @@ def nothing_there(uri: str) -> ExitError:
 
 
 def _complete(
-    uri: str, classes: tuple[str, ...], layout: Layout, found: Mapping[str, tuple[Example, ...]], shares: Shares, rules: Rules
+    uri: str,
+    classes: tuple[str, ...],
+    layout: Layout,
+    found: Mapping[str, tuple[Example, ...]],
+    shares: Shares,
+    rules: Rules,
 ) -> DataSet:
     """The data set, with the splits that it lacks cut off train."""
     there = layout.splits or {"train"}
@@ -170,7 +178,7 @@ def _complete(
     return DataSet(uri, classes, splits, layout.ignored, told=tuple(told), cut=new)
 
 
-def _index_of(storage: Storage, listing: Iterable[Stat]) -> tuple[Index | None, str]:
+def index_of(storage: Storage, listing: Iterable[Stat]) -> tuple[Index | None, str]:
     """The index, where there is one that can be read; else why it cannot, or nothing."""
     if all(stat.name != INDEX for stat in listing):
         return None, ""
@@ -238,27 +246,6 @@ def data_set_of(uri: str, pictures: Iterable[Stat]) -> DataSet:
     return DataSet(uri, classes, found, len(stats) - len(placed))
 
 
-def list_folder_per_class(storage: Storage, classes: tuple[str, ...], rules: Rules = Rules()) -> tuple[Example, ...]:
-    """All pictures of a folder per class, or of another layout, for evaluating a model of these classes on them.
-
-    Raises:
-        ExitError: 66 when nothing is there; 65 for a class the model does not know.
-    """
-    listing = tuple(storage.list())
-    if not listing:
-        raise nothing_there(storage.uri)
-    if rules.layout == "auto" and "test" in classes:
-        rules = replace(rules, layout="classes")
-    layout = recognise(storage.uri, {stat.name for stat in listing} - {INDEX}, layout=rules.layout, known=classes)
-    unknown = sorted({one.label for one in layout.placed} - set(classes))
-    if unknown:
-        raise ExitError(
-            Exit.BAD_DATA, f"{storage.uri}: class {unknown[0]!r} is not one of the model's: {', '.join(classes)}"
-        )
-    placed = tuple(replace(one, split="train") for one in layout.placed)
-    return _examples(storage, classes, placed, {stat.name: stat for stat in listing})["train"]
-
-
 def check_layout(uri: str, layout: Layout) -> tuple[str, ...]:
     """The classes of a data set whose splits have the same.
 
@@ -291,9 +278,10 @@ def check_layout(uri: str, layout: Layout) -> tuple[str, ...]:
     return classes
 
 
-def _examples(
+def examples_of(
     storage: Storage, classes: tuple[str, ...], placed: Sequence[Placed], stats: Mapping[str, Stat]
 ) -> dict[str, tuple[Example, ...]]:
+    """Examples of each split in order of `within`; local files are read for their checksums."""
     checksum = _checksum_of(storage)
     with ThreadPoolExecutor(max_workers=16) as pool:
         crcs = list(pool.map(checksum, (stats[one.name] for one in placed)))
@@ -312,7 +300,8 @@ def _labelled(
         example = Example(one.name, numbers[one.label], stat.size, stat.crc32c or 0, inner=inner)
         found[one.split or "train"].append(example)
     return {
-        split: tuple(sorted(examples, key=lambda one: (one.within.encode(), one.name))) for split, examples in found.items()
+        split: tuple(sorted(examples, key=lambda one: (one.within.encode(), one.name)))
+        for split, examples in found.items()
     }
 
 
@@ -333,7 +322,5 @@ def describe(data: DataSet) -> list[str]:
             continue
         counts = Counter(example.label for example in data.splits[split])
         classes = ", ".join(f"{name} {counts[label]}" for label, name in enumerate(data.classes))
-        lines.append(
-            f"{split}: Found {len(data.splits[split])} files belonging to {len(counts)} classes. ({classes})"
-        )
+        lines.append(f"{split}: Found {len(data.splits[split])} files belonging to {len(counts)} classes. ({classes})")
     return lines

@@ -5,7 +5,7 @@ import google_crc32c
 import pytest
 
 from trainer.data.rules import Rules
-from trainer.data.split import DataSet, describe, list_data_set, list_folder_per_class
+from trainer.data.split import DataSet, describe, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 
@@ -138,7 +138,9 @@ def test_a_missing_split_is_cut_off_train(tree: Path, split: str) -> None:
     data = listed(tree)
     assert data.cut == (split,)
     assert {name: len(those) for name, those in data.splits.items()} == {"train": 4, "valid": 6, "test": 6} | {split: 2}
-    assert sorted((*data.splits["train"], *data.splits[split]), key=lambda one: one.name) == list(before.splits["train"])
+    assert sorted((*data.splits["train"], *data.splits[split]), key=lambda one: one.name) == list(
+        before.splits["train"]
+    )
     assert [line for line in describe(data) if "cut off train" in line] == [
         f"{split}: not there, cut off train by --split 0.8/0.1/0.1 and --seed 0, the same on every machine"
     ]
@@ -264,30 +266,3 @@ def test_what_changes_the_fingerprint(tree: Path, tmp_path: Path) -> None:
     change("class renamed", *((f"{split}/cat", f"{split}/ant") for split in ("train", "valid", "test")))
     change("moved to another class", ("train/cat/0.jpg", "train/dog/9.jpg"))
     change("moved to another split", ("train/cat/0.jpg", "valid/cat/9.jpg"))
-
-
-def test_a_folder_per_class_is_listed_with_the_models_labels(tree: Path) -> None:
-    found = list_folder_per_class(open_storage(str(tree / "test")), ("ant", "cat", "dog"))
-    assert [(one.name, one.label) for one in found] == [
-        *((f"cat/{i}.jpg", 1) for i in range(3)),
-        *((f"dog/{i}.jpg", 2) for i in range(3)),
-    ]
-
-
-def test_a_folder_per_class_may_lack_some(tree: Path) -> None:
-    shutil.rmtree(tree / "test/cat")
-    found = list_folder_per_class(open_storage(str(tree / "test")), ("cat", "dog"))
-    assert {one.label for one in found} == {1}
-
-
-def test_a_class_that_the_model_does_not_know_is_65(tree: Path) -> None:
-    with pytest.raises(ExitError, match="class 'dog' is not one of the model's: cat, horse") as caught:
-        list_folder_per_class(open_storage(str(tree / "test")), ("cat", "horse"))
-    assert caught.value.code == Exit.BAD_DATA
-
-
-def test_no_folder_per_class_is_66(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"x")
-    with pytest.raises(ExitError, match="give a folder per class") as caught:
-        list_folder_per_class(open_storage(str(tmp_path)), ("cat", "dog"))
-    assert caught.value.code == Exit.INPUT_MISSING

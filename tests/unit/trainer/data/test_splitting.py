@@ -113,7 +113,9 @@ def test_a_test_split_may_be_absent(text: str) -> None:
     assert shares_of(text).test == 0
 
 
-@pytest.mark.parametrize("text", ["", "1", "1/0/0", "0/1/0", "0.8/0/0.2", "0.8/0.3/0.1", "a/b/c", "0.8/0.3/-0.1", "1/0/0/0", "nan/0/1"])
+@pytest.mark.parametrize(
+    "text", ["", "1", "1/0/0", "0/1/0", "0.8/0/0.2", "0.8/0.3/0.1", "a/b/c", "0.8/0.3/-0.1", "1/0/0/0", "nan/0/1"]
+)
 def test_shares_that_cannot_be_name_their_flag(text: str) -> None:
     with pytest.raises(ExitError, match="--split is") as raised:
         shares_of(text)
