@@ -21,8 +21,8 @@ LOPSIDED = 1.5
 class Checked:
     """The answer. `corrupt`: (path, why) of pictures that training would reject or not read at all; `damaged` those
     whose bytes are not what was listed, which stop training. `within` and `across`: paths of equal pictures, in one
-    split and in several; `contradicting` those of both that have more than one label. `odd`: names that are no pictures of
-    the data set."""
+    split and in several; `contradicting` those of both that have more than one label. `odd`: names that are no pictures
+    of the data set."""
 
     data: DataSet
     corrupt: tuple[tuple[str, str], ...]

@@ -24,8 +24,9 @@ ORDER = ("test", "valid", "train")
 def pictures_to_evaluate(
     storage: Storage, classes: tuple[str, ...], trained_on: str, rules: Rules, say: Callable[[str], None]
 ) -> tuple[Example, ...]:
-    """Of a split data set its test split, else the next of `ORDER`; of the pictures that the model was trained on, whose
-    splits were cut, the same test split; of any other set all.
+    """Of a split data set its test split, else the next of `ORDER`; of any other set all.
+
+    Of the pictures that the model was trained on, whose splits were cut, it is the same test split.
 
     Args:
         storage: what is evaluated.

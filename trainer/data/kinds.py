@@ -8,8 +8,10 @@ CONVERTIBLE = (".webp", ".bmp", ".dib", ".gif", ".tif", ".tiff", ".avif", ".heic
 LITTER = "litter"
 PICTURE = "picture"
 
-# `.jpg_large`, `.jpg:large` and `.jpg?w=300` are what browsers and scrapers leave; content decides at decoding.
-_DECODED = re.compile(r"\.(jpe?g|jpe|jfif|pjpe?g|pjp|mpo|a?png)([^a-z0-9~].*)?", re.DOTALL)
+_DECODED = re.compile(r"jpe?g|jpe|jfif|pjpe?g|pjp|mpo|a?png")
+# Anything else after a dot is no suffix: cat.12, "photo 1.2 (final)", a.jpg_large or a.jpg?w=300 as scrapers leave.
+# Such files are candidates, and content decides at decoding.
+_SUFFIX = re.compile(r"(?=.*[a-z])[a-z0-9]{1,10}")
 _LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 _DOCUMENTS = {"readme", "license", "licence", "notice", "copying", "authors", "changelog", "makefile", "dockerfile"}
 
@@ -24,9 +26,9 @@ def kind_of(name: str) -> str:
     if is_litter(name):
         return LITTER
     file = name.rpartition("/")[2].lower()
-    stem, dot, suffix = file.rpartition(".")
-    if not dot or not stem:
+    _, dot, suffix = file.rpartition(".")
+    if file.endswith("~"):
+        return LITTER
+    if not dot or not _SUFFIX.fullmatch(suffix):
         return "no suffix" if file in _DOCUMENTS else PICTURE
-    if _DECODED.fullmatch(f".{suffix}") or re.search(r"\.(jpe?g|png)[?:!]", file):
-        return PICTURE
-    return f".{suffix}"
+    return PICTURE if _DECODED.fullmatch(suffix) else f".{suffix}"

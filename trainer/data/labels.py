@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainer.data.kinds import CONVERTIBLE, PICTURE, kind_of
-from trainer.data.layout import UNLABELLED, Aside, Layout, aside_of
+from trainer.data.layout import UNLABELLED, UNMATCHED, Aside, Layout, aside_of
 from trainer.data.readings import Placed, split_word
 from trainer.exits import Exit, ExitError
 from trainer.fields import flag
@@ -17,8 +17,6 @@ from trainer.storage.errors import StorageMissing
 from trainer.storage.opening import open_storage
 
 COLUMNS = ("path", "label", "split")
-UNMATCHED = "row without a picture"
-"""Kind under which rows of the table are left aside."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from trainer.exits import Exit, ExitError
 
 UNLABELLED = "unlabelled"
 """Kind of pictures that the reading does not explain."""
+UNMATCHED = "unmatched"
+"""Kind of rows of a table that are no picture."""
 
 _FORMS = {
     "splits": "SPLIT/CLASS/FILE",
@@ -32,6 +34,9 @@ _FORMS = {
     "names": "CLASS.NUMBER.jpg",
     "table": "a table of labels",
 }
+STRAY = 0.1
+"""Share of the pictures that may lie in a folder of another class than their names tell."""
+
 EXPECTED = (
     "CLASS/*.jpg, {train,valid,test}/CLASS/*.jpg, names such as cat.1.jpg and dog.1.jpg, or a table with --labels"
 )
@@ -67,7 +72,7 @@ class Layout:
     @property
     def ignored(self) -> int:
         """Files left aside."""
-        return sum(one.count for one in self.aside)
+        return sum(one.count for one in self.aside if one.kind != UNMATCHED)
 
     @property
     def unconverted(self) -> tuple[Aside, ...]:
@@ -176,7 +181,7 @@ def _read(uri: str, files: Mapping[str, Parts], layout: str, known: Collection[s
 def _readings(files: Mapping[str, Parts], layout: str, wrapped: bool) -> list[Reading]:
     """Names are read inside of a folder that holds all, so that its own folders can be those of splits."""
     forced = layout != "auto"
-    names = [] if wrapped and all(len(parts) > 1 for parts in files.values()) else [read_names(files)]
+    names = [] if wrapped and all(len(parts) > 1 for parts in files.values()) else [read_names(files, forced)]
     ways: dict[str, Callable[[], list[Reading]]] = {
         "splits": lambda: [read_splits(files, forced)],
         "classes": lambda: [read_classes(files, forced)],
@@ -192,33 +197,52 @@ def _suffices(reading: Reading, known: Collection[str]) -> bool:
 
 
 def _chosen(uri: str, readings: list[Reading]) -> Reading:
-    """The reading that explains more files than every other; of equal ones the earlier, where they agree."""
-    best = max(readings, key=lambda reading: len(reading.placed))
-    for other in readings:
-        if other is not best and _contradicts(best, other):
+    """The reading that explains more files than the others; of equal ones that of the folders, where they agree."""
+    folders = [reading for reading in readings if reading.kind != "names"]
+    names = next((reading for reading in readings if reading.kind == "names"), None)
+    best = max(folders, key=lambda reading: len(reading.placed), default=names)
+    assert best is not None
+    for other in folders:
+        if _each_has_its_own(best, other) and not _beside_a_whole(best, other):
             raise _ambiguous(uri, best, other)
+    if names is not None and best is not names and not best.splits - {""}:
+        if _each_has_its_own(best, names) or _disagree(best, names):
+            raise _ambiguous(uri, best, names)
+        best = max(best, names, key=lambda reading: len(reading.placed))
     if best.fault:
         raise ExitError(Exit.BAD_DATA, f"{uri}: {best.fault}")
     return best
 
 
-def _contradicts(best: Reading, other: Reading) -> bool:
-    ours, theirs = best.labels, other.labels
-    if theirs.keys() - ours.keys():
-        pair = {best.kind: best, other.kind: other}
-        splits, classes = pair.get("splits"), pair.get("classes")
-        if splits is not None and classes is not None and {"train", "valid", "test"} <= splits.splits:
-            return bool(splits.classes & classes.classes)  # other folders beside a whole split data set
-        return True
-    if ours.keys() != theirs.keys():
-        return False  # it explains more; a doubtful reading has its own fault
-    folders, names = (ours, theirs) if other.kind == "names" else (theirs, ours)
-    if "names" not in (best.kind, other.kind):
+def _each_has_its_own(one: Reading, other: Reading) -> bool:
+    """Whether each explains files that the other does not."""
+    ours, theirs = one.labels.keys(), other.labels.keys()
+    return bool(ours - theirs) and bool(theirs - ours)
+
+
+def _beside_a_whole(one: Reading, other: Reading) -> bool:
+    """Whether one is a whole split data set, and the other some folders beside it that have nothing of its classes."""
+    pair = {one.kind: one, other.kind: other}
+    return (
+        pair.keys() == {"splits", "classes"}
+        and pair["splits"].splits == {"train", "valid", "test"}
+        and not pair["splits"].classes & pair["classes"].classes
+    )
+
+
+def _disagree(folders: Reading, names: Reading) -> bool:
+    """Whether the names of the same files tell other classes than their folders: one name in several folders is fine,
+    but not several in one, beyond a stray picture, nor the name of another folder."""
+    by_name = names.labels
+    if by_name.keys() != folders.labels.keys():
         return False
-    by_folder: dict[str, set[str]] = {}
-    for name, label in folders.items():
-        by_folder.setdefault(label, set()).add(names[name])
-    return any(len(words) > 1 for words in by_folder.values())
+    words: dict[str, Counter[str]] = {}
+    for one in folders.placed:
+        words.setdefault(one.label, Counter())[by_name[one.name]] += 1
+    usual = {label: found.most_common(1)[0] for label, found in words.items()}
+    stray = len(folders.placed) - sum(count for _, count in usual.values())
+    swapped = any(word != label and word in words for label, (word, _) in usual.items())
+    return swapped or stray > STRAY * len(folders.placed)
 
 
 def _ambiguous(uri: str, best: Reading, other: Reading) -> ExitError:
@@ -261,7 +285,11 @@ def sentences(layout: Layout) -> list[str]:
         told.append(f"recognised {_FORMS[layout.kind]}{where}: {len(layout.placed):,} pictures")
     for one in layout.aside:
         if one.kind == UNLABELLED:
-            what = f"{one.count:,} pictures whose class and split nothing tells"
+            what = f"{one.count:,} pictures whose class nothing tells"
+        elif one.kind == UNMATCHED:
+            what = f"{one.count:,} row{'s' * (one.count > 1)} of the table without a picture"
+        elif one.kind == LITTER:
+            what = f"{one.count:,} hidden or system file{'s' * (one.count > 1)}"
         elif one.kind in CONVERTIBLE:
             what = f"{one.count:,} {one.kind} files, which `catdog data import` converts"
         else:

@@ -26,7 +26,7 @@ _WORDS = {
     "evaluation": "eval",
 }
 _NO_CLASSES = {"annotations", "masks", "labels", "trimaps"}
-_NUMBERED = re.compile(r"([^./]+)\.\d+\.[^./]+")
+_NUMBERED = re.compile(r"[^./]+\.\d+(\.[^./]+)?")
 
 
 @dataclass(frozen=True)
@@ -114,13 +114,12 @@ def read_splits(files: Mapping[str, Parts], any_class: bool) -> Reading:
         if folder not in unlabelled
         for name, parts in found.items()
     )
-    fault = splits.fault
-    bad = sorted({one.label for one in placed if split_word(one.label)})
-    if bad and not fault and not any_class:
-        fault = (
-            f"the class {bad[0]!r} has the name of a split; rename the folder, or say --layout splits if it is a class"
-        )
-    return Reading("splits", placed, fault)
+    return Reading("splits", placed, splits.fault or ("" if any_class else _named_as_split(placed, "splits")))
+
+
+def _named_as_split(placed: Iterable[Placed], kind: str) -> str:
+    bad = min((one.label for one in placed if split_word(one.label)), default="")
+    return bad and f"the class {bad!r} has the name of a split; rename it, or say --layout {kind} if it is a class"
 
 
 def _unwrapped(found: Mapping[str, Parts]) -> dict[str, Parts]:
@@ -149,21 +148,23 @@ def _unlabelled_tests(labelled: Mapping[str, Mapping[str, Parts]]) -> set[str]:
 
 
 def read_classes(files: Mapping[str, Parts], any_class: bool) -> Reading:
-    """CLASS/…/FILE."""
+    """CLASS/…/FILE. With `any_class` a folder of a split's name is a class if pictures lie directly in it."""
     inside = {name: parts for name, parts in files.items() if len(parts) >= 2}
     if any_class:
+        flat = {parts[0] for parts in inside.values() if len(parts) == 2 or not split_word(parts[0])}
+        inside = {name: parts for name, parts in inside.items() if not flat or parts[0] in flat}
         return Reading("classes", tuple(Placed(name, p[0], "", "/".join(p[1:])) for name, p in inside.items()))
     inside = {name: parts for name, parts in inside.items() if parts[0].casefold() not in _NO_CLASSES}
-    flat = sorted({parts[0] for parts in inside.values() if len(parts) == 2 and split_word(parts[0])})
+    named = sorted({parts[0] for parts in inside.values() if len(parts) == 2 and split_word(parts[0])})
     own = {name: parts for name, parts in inside.items() if not split_word(parts[0])}
     placed = tuple(Placed(name, parts[0], "", "/".join(parts[1:])) for name, parts in own.items())
     fault = _doubtful(own)
-    if flat and own and not fault:
+    if named and own and not fault:
         fault = (
-            f"the folder {flat[0]!r} beside the class {min(parts[0] for parts in own.values())!r} has the name of a "
+            f"the folder {named[0]!r} beside the class {min(parts[0] for parts in own.values())!r} has the name of a "
             "split; move it away or rename it, or say --layout classes if it is a class"
         )
-    return Reading("classes", placed, fault, tuple(flat) if own else ())
+    return Reading("classes", placed, fault, tuple(named) if own else ())
 
 
 def _doubtful(files: Mapping[str, Parts]) -> str:
@@ -199,7 +200,7 @@ def read_classes_splits(files: Mapping[str, Parts]) -> Reading:
     return Reading("classes-splits", tuple(placed), splits.fault)
 
 
-def read_names(files: Mapping[str, Parts]) -> Reading:
+def read_names(files: Mapping[str, Parts], any_class: bool) -> Reading:
     """WORD.NUMBER.SUFFIX, the word being the class, in any folder; a split's folder at the top counts as one."""
     inside = {name: parts for name, parts in files.items() if _NUMBERED.fullmatch(parts[-1])}
     splits = _meanings(parts[0] for parts in inside.values() if len(parts) > 1 and split_word(parts[0]))
@@ -213,7 +214,7 @@ def read_names(files: Mapping[str, Parts]) -> Reading:
             rest = rest[1:]
         placed.append(Placed(name, label, split, "/".join(rest)))
     there = {one.split for one in placed}
-    fault = splits.fault
+    fault = splits.fault or ("" if any_class else _named_as_split(placed, "names"))
     if "" in there and there - {"", "train"} and not fault:
         fault = "some pictures lie in a split's folder and some in none; move the others into train"
     return Reading("names", tuple(placed), fault)
