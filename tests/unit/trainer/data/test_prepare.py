@@ -361,3 +361,14 @@ def test_a_missing_source_is_told(tmp_path: Path) -> None:
     assert raised.value.code == Exit.INPUT_MISSING
     with pytest.raises(ExitError, match="download it first"):
         imported("gs://bucket/dogs-vs-cats.zip", tmp_path / "data")
+
+
+def test_a_split_without_test_is_kept_and_its_litter_is_not(tmp_path: Path) -> None:
+    write_split(tmp_path / "pets" / "data", 6, ("train", "val"))
+    (tmp_path / "pets/data/train/.ipynb_checkpoints").mkdir()
+    (tmp_path / "pets/data/train/.ipynb_checkpoints/a.jpg").write_bytes(jpeg(77))
+    made = imported(tmp_path / "pets", tmp_path / "target", {})
+    assert made.data.classes == ("cats", "dogs")
+    assert {split: len(those) for split, those in made.data.splits.items()} == {"train": 12, "valid": 12, "test": 0}
+    listed = list_data_set(open_storage(str(tmp_path / "target")))
+    assert (listed.cut, listed.stale_index) == (("test",), "")
