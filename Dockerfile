@@ -1,15 +1,15 @@
-# The image that workers run. Build:
+# The image of the workers. To build it:
 #   docker build -t REPOSITORY:TAG --build-arg CATDOG_REVISION=$(git rev-parse HEAD) .
 #   docker build -t REPOSITORY:TAG-cuda --build-arg VARIANT=cuda --build-arg CATDOG_REVISION=$(git rev-parse HEAD) .
 
-# Anything with Python 3.11 to 3.13, venv and pip; the last stage runs on it too.
+# Any image with Python 3.11 to 3.13, venv and pip; also the base of the last stage.
 ARG BASE_IMAGE=python:3.12-slim
-# cpu or cuda: which of requirements/*.txt, and what the last stage sets.
+# cpu or cuda: selects requirements/VARIANT.txt and the image's label dev.catdog.variant.
 ARG VARIANT=cpu
 
 FROM ${BASE_IMAGE} AS build
 ARG VARIANT
-# Bytecode is compiled here: the root of a running container is read-only.
+# Bytecode is compiled at build time: the root file system of a running container is read-only.
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN python3 -m venv --without-pip /opt/catdog
 COPY requirements/${VARIANT}.txt /src/requirements.txt
@@ -17,17 +17,17 @@ RUN pip --python /opt/catdog/bin/python install --require-hashes --only-binary=:
 COPY pyproject.toml README.md LICENSE /src/
 COPY trainer /src/trainer
 COPY k8s /src/k8s
-# The build backend is in the lock, so nothing unpinned comes in.
+# The build backend is in the lock, so nothing unpinned is installed.
 RUN pip --python /opt/catdog/bin/python install --no-deps --no-build-isolation /src
 
 FROM ${BASE_IMAGE}
-# A name for the user: some libraries ask who runs them.
+# The user needs a name: some libraries look it up.
 RUN echo "catdog:x:10001:10001:catdog:/tmp:/usr/sbin/nologin" >> /etc/passwd \
  && echo "catdog:x:10001:" >> /etc/group
 COPY --from=build /opt/catdog /opt/catdog
-# Only /tmp is writable in a pod. The last two are for the CUDA variant and idle in the other: GKE mounts the driver's
-# libraries there, and NVIDIA's container runtime asks what to mount. NVIDIA_VISIBLE_DEVICES is left to the device
-# plugin: "all" in an image gives every GPU of a node to pods that asked for none.
+# Only /tmp is writable in a pod. The last two variables matter only for the CUDA variant: GKE mounts the driver's
+# libraries at that path, and NVIDIA's container runtime reads which capabilities to mount. NVIDIA_VISIBLE_DEVICES is
+# left to the device plugin: "all" in an image exposes every GPU of a node to pods that requested none.
 ENV PATH=/opt/catdog/bin:$PATH \
     HOME=/tmp \
     MPLCONFIGDIR=/tmp/matplotlib \

@@ -5,26 +5,26 @@ PYTHON ?= python3
 # `make train RECIPE=augmented ARGS="--data DIR --epochs 20"`: ARGS are flags of `catdog train`.
 RECIPE ?= demo
 ARGS ?=
-# What follows `pytest`, for example PYTEST_ARGS="-k resume -x".
+# Arguments for pytest, for example PYTEST_ARGS="-k resume -x".
 PYTEST_ARGS ?=
-# Test processes side by side.
+# Number of parallel test processes.
 PYTEST_WORKERS ?= 2
-# `make lock UPGRADE=1` takes the newest versions that pyproject.toml allows; without it pins stay where they can.
+# `make lock UPGRADE=1` takes the newest versions that pyproject.toml allows; without it, pins stay where possible.
 UPGRADE ?=
 
 VENV := .venv
 BIN := $(VENV)/bin
 
-# A stamp is named by the content of what it stands for, so a fresh checkout, a changed lock and a switched branch
-# are all told apart without trusting file times. A changed lock makes .venv anew; a changed pyproject.toml only
-# installs catdog itself again.
+# A stamp's name contains a checksum of its input, so a fresh checkout, a changed lock and a switched branch are all
+# detected without relying on file times. A changed lock recreates .venv; a changed pyproject.toml only reinstalls
+# catdog itself.
 checksum = $(firstword $(shell cat $(1) | cksum))
 LOCK_STAMP := $(VENV)/.lock-$(call checksum,requirements/dev.txt)
 SETUP_STAMP := $(LOCK_STAMP)-project-$(call checksum,pyproject.toml)
 
-# Bytecode is compiled once, here: where PYTHONDONTWRITEBYTECODE is set, every start would compile its imports anew.
+# Bytecode is compiled once, here: with PYTHONDONTWRITEBYTECODE set, every start would recompile its imports.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --no-input --disable-pip-version-check
-# uv's own entry in the lock: pip installs uv, and uv the rest, in a quarter of the time that pip takes.
+# uv's own entry in the lock: pip installs uv, and uv installs the rest in a quarter of the time that pip needs.
 UV_PIN = $(VENV)/uv.txt
 UV_COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
@@ -38,16 +38,16 @@ include cluster.mk
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(SETUP_STAMP) ## Make .venv/ with everything for training and development
+setup: $(SETUP_STAMP) ## Create .venv/ with everything for training and development
 	@:
 
 $(LOCK_STAMP):
 	@command -v "$(PYTHON)" >/dev/null 2>&1 || { \
-	  echo "make: no '$(PYTHON)' found; install Python 3.11, 3.12 or 3.13, or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	  echo "make: '$(PYTHON)' not found; install Python 3.11, 3.12 or 3.13, or specify one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
-	  echo "make: $$("$(PYTHON)" --version 2>&1) does not do; TensorFlow needs Python 3.11, 3.12 or 3.13 here: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	  echo "make: $$("$(PYTHON)" --version 2>&1) is not supported; use Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
-	  echo "make: '$(PYTHON)' cannot make virtual environments; install its venv package (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	  echo "make: '$(PYTHON)' cannot create virtual environments; install its venv package (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@echo "Setting up $(VENV)/ from requirements/dev.txt (about a minute; TensorFlow is a 250 MB download) ..."
 	@"$(PYTHON)" -m venv --clear $(VENV)
 	@awk '/^[^ \t\#]/ { wanted = /^uv==/ } wanted' requirements/dev.txt > $(UV_PIN)
@@ -63,55 +63,55 @@ $(SETUP_STAMP): $(LOCK_STAMP)
 	@rm -f $(LOCK_STAMP)-project-*
 	@touch $@
 
-train: setup ## Train here, and leave a model and a report in runs/ (RECIPE=..., ARGS="...")
+train: setup ## Train on this machine; write a model and a report to runs/ (RECIPE=..., ARGS="...")
 	$(BIN)/catdog train --recipe $(RECIPE) $(ARGS)
 
-test: setup ## Run the tests that need Python only
+test: setup ## Run the tests that need only Python
 	$(BIN)/pytest tests/unit -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 integration: setup ## Run the tests against real servers (needs Go)
-	@command -v go >/dev/null 2>&1 || { echo "make: no 'go' found; the integration tests build their servers with Go: see CONTRIBUTING.md" >&2; exit 1; }
+	@command -v go >/dev/null 2>&1 || { echo "make: 'go' not found; the integration tests build their servers with Go: see CONTRIBUTING.md" >&2; exit 1; }
 	$(BIN)/pytest tests/integration $(PYTEST_ARGS)
 
-e2e: setup ## Run the tests against a real Kubernetes on this machine (needs Linux, root and Go)
+e2e: setup ## Run the tests against a real Kubernetes cluster on this machine (needs Linux, root and Go)
 	@$(CLUSTER) packages
 	@$(CLUSTER) tools
 	$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
 
-bench: setup ## Measure side by side with what a user would pick instead (needs Go; nothing else should run)
-	@command -v go >/dev/null 2>&1 || { echo "make: no 'go' found; the storage benchmark builds its server with Go" >&2; exit 1; }
+bench: setup ## Compare with the alternatives a user would choose (needs Go and an otherwise idle machine)
+	@command -v go >/dev/null 2>&1 || { echo "make: 'go' not found; the storage benchmark builds its server with Go" >&2; exit 1; }
 	$(BIN)/python -m benchmarks.storage_reads
 	$(BIN)/python -m benchmarks.checkpoint_cost
 	$(BIN)/python -m benchmarks.second_epoch
 
-check: setup ## Lint, check the format, the types, which module imports which, and the Dockerfile
+check: setup ## Check lint, format, types, import contracts and the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict trainer k8s
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 
-golden: setup ## Renew the golden manifests of tests/unit/k8s/manifest after an intended change
+golden: setup ## Update the golden manifests of tests/unit/k8s/manifest after an intended change
 	$(BIN)/python -m tests.unit.k8s.manifest.cases
 
-reference: setup ## Renew docs/reference after a change of commands, options or settings
+reference: setup ## Update docs/reference after a change to commands, options or settings
 	$(BIN)/python -m tests.reference
 
-format: setup ## Format the code and mend what ruff can mend
+format: setup ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-# dev holds everything that is installed together here, so it is resolved first and the others follow its versions.
-# cuda is another TensorFlow: it shares only what the command line needs.
-lock: setup ## Renew requirements/*.txt after a change to pyproject.toml (UPGRADE=1: take newer versions)
+# dev includes everything that is installed together here, so it is resolved first and the others follow its versions.
+# cuda uses another TensorFlow version, so it shares only what the command line needs.
+lock: setup ## Update requirements/*.txt after a change to pyproject.toml (UPGRADE=1: take newer versions)
 	$(UV_COMPILE) --extra cpu --extra dev --output-file requirements/dev.txt
 	$(UV_COMPILE) --extra cpu --constraint requirements/dev.txt --output-file requirements/cpu.txt
 	$(UV_COMPILE) --constraint requirements/dev.txt --output-file requirements/base.txt
 	$(UV_COMPILE) --extra cuda --constraint requirements/base.txt --output-file requirements/cuda.txt
 
-clean: ## Delete caches and build outputs; runs/ and .venv/ stay
+clean: ## Delete caches and build outputs; keep runs/ and .venv/
 	rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find trainer k8s tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-distclean: clean ## Delete .venv/ as well
+distclean: clean ## Also delete .venv/
 	rm -rf $(VENV)

@@ -2,10 +2,10 @@
 
     python -m benchmarks.checkpoint_cost
 
-Intervals of the same training steps follow each other: without a save, with Keras's callback, without, with catdog's.
-What a save costs is how much longer its interval took than its two neighbours without one. So what the background
-thread takes from the steps (cores, memory bandwidth, the interpreter's lock) counts, not only how long the training
-thread stands still. An interval of ours goes on until the save is on the disk; Keras leaves that to the kernel.
+Intervals of the same training steps alternate: without a save, with Keras's callback, without, with catdog's.
+The cost of a save is how much longer its interval takes than its two neighbours without one. This includes what the
+background thread takes from the steps (cores, memory bandwidth, the interpreter's lock), not only how long the training
+thread is blocked. A catdog interval continues until the save is on the disk; Keras leaves that to the kernel.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from trainer.training.state import LoopState
 
 @dataclass(frozen=True)
 class Case:
-    """Rows of a batch; steps in an interval, at least; saves of each kind."""
+    """Rows per batch; minimum steps per interval; saves of each kind."""
 
     rows: int
     steps: int
@@ -52,7 +52,7 @@ Save = Callable[[int], None]
 
 @dataclass(frozen=True)
 class Interval:
-    """Steps that were run, and the seconds they took."""
+    """Number of steps, and the seconds they took."""
 
     seconds: float
     steps: int
@@ -88,7 +88,7 @@ def _keras_save(model: Any, folder: str) -> Save:
 
 
 class _Catdog:
-    """What the trainer does at a checkpoint: hold the values, write them on the uploads' thread."""
+    """What the trainer does at a checkpoint: hold the values, write them on the upload thread."""
 
     def __init__(self, model: Any, folder: str) -> None:
         self._store = open_storage(f"{folder}/checkpoints")
@@ -108,7 +108,7 @@ class _Catdog:
         self._written += 1
 
     def idle(self) -> bool:
-        """Whether all that was asked for is on the disk."""
+        """Whether every requested save is on the disk."""
         return self._written == self._asked
 
     def close(self) -> None:
@@ -121,7 +121,7 @@ def _interval(
     save: Callable[[], None] = lambda: None,
     saved: Callable[[], bool] = lambda: True,
 ) -> Interval:
-    """So many steps, and more until the save, which comes after the first, is done."""
+    """Run `steps` steps, and more until the save, which starts after the first, is done."""
     began = time.monotonic()
     step()
     save()
@@ -161,7 +161,7 @@ def _seconds_a_save(parameters: int, case: Case) -> dict[str, Any]:
 
 
 def measure(sizes: Sequence[int]) -> dict[str, Any]:
-    """Median over saves of what one adds to the steps around it, for networks of so many parameters."""
+    """Median time that a save adds to the steps around it, for networks of the given numbers of parameters."""
     rows = {f"{parameters:,}": _seconds_a_save(parameters, CASES[parameters]) for parameters in sizes}
     return {"benchmark": "checkpoint_cost", "by_parameters": rows, "machine": describe()}
 

@@ -2,7 +2,7 @@
 
     python -m benchmarks.delay PORT_OF_SERVER ROUND_TRIP_SECONDS
 
-Prints its own port. A process of its own, so that it does not share an interpreter with what is measured.
+Prints its own port. It is a separate process, so that it does not share an interpreter with what is measured.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
     python -m benchmarks.second_epoch [--data DIR]
 
-Batches of 32 pictures of 180x180, shuffled, as the training step gets them. Keras's pipeline is as its guide writes it,
-with prefetch; it decodes again in each epoch. With cache() after the first epoch it is given too.
+Batches of 32 pictures of 180x180, shuffled, as the training step gets them. Keras's pipeline follows its guide,
+with prefetch; it decodes again in each epoch. The variant with cache() is measured too.
 """
 
 import argparse
@@ -69,7 +69,7 @@ def _catdog_rate(data: str) -> float:
 
 
 def measure(data: str) -> dict[str, Any]:
-    """Pictures a second in the second and later epochs, the median."""
+    """Median pictures per second in the second and later epochs."""
     rates = {
         "image_dataset_from_directory": _keras_rate(data, False),
         "image_dataset_from_directory + cache()": _keras_rate(data, True),

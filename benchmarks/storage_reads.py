@@ -1,4 +1,4 @@
-"""Reading 2,000 pictures from a bucket at 30 ms: catdog (loose, packed) against google-cloud-storage's own ways.
+"""Reading 2,000 pictures from a bucket at 30 ms: catdog (loose, packed) against google-cloud-storage's own methods.
 
     python -m benchmarks.storage_reads [--objects N]
 
@@ -46,7 +46,7 @@ def _delayed(port: int) -> Any:
 
 
 def _best(work: Callable[[], int]) -> float:
-    """Pictures a second: the median of a few runs."""
+    """Pictures per second: the median of a few runs."""
     rates = []
     for _ in range(REPEATS):
         began = time.monotonic()
@@ -56,7 +56,7 @@ def _best(work: Callable[[], int]) -> float:
 
 
 def measure(objects: int) -> dict[str, Any]:
-    """Pictures a second of each way."""
+    """Pictures per second of each method."""
     os.environ["NO_PROXY"] = "127.0.0.1"
     with fake_gcs_server() as server, tempfile.TemporaryDirectory() as folder:
         bucket = server.make_bucket("reads")

@@ -1,4 +1,4 @@
-"""The command line `catdog`; `catdog-submit` is `catdog submit`. Commands are loaded when used, errors end here."""
+"""The command line `catdog`; `catdog-submit` is `catdog submit`. Commands load on use, errors are handled here."""
 
 import importlib
 import sys
@@ -15,7 +15,7 @@ from trainer.process.versions import catdog_version
 
 
 class Commands(TyperGroup):
-    """Commands from a table: listed with the help that stands there, imported when one is used."""
+    """Commands from a table: listed with the help given there, imported on use."""
 
     table: Mapping[str, Entry | Group]
 
@@ -38,21 +38,21 @@ class Commands(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command; every failure is one line on standard error and an exit code of the contract."""
+        """Run a command; every failure is one line on standard error and an exit code from the contract."""
         return _behind_the_door(
             lambda: super(Commands, self).main(args, prog_name, complete_var, standalone_mode=False, **extra)
         )
 
 
 def load(name: str, entry: Entry) -> Any:
-    """The command of a table's entry, under this name."""
+    """The command of a table entry, under this name."""
     alone = typer.Typer(rich_markup_mode="rich", add_completion=False)
     alone.command(name)(importlib.import_module(entry.module).command)
     return typer.main.get_command(alone)
 
 
 def _outline(name: str, one: Entry | Group) -> Any:
-    """What help shows of a command; all there is to a group."""
+    """What help shows of a command; for a group, the group itself."""
     if isinstance(one, Group):
         made = typer.Typer(
             name=name, cls=_of_table(one.commands), help=one.help, no_args_is_help=True, add_completion=False
@@ -77,7 +77,7 @@ def _version(wanted: bool) -> None:
 app = typer.Typer(
     name="catdog",
     cls=_of_table(COMMANDS),
-    help="Trains image classifiers: here, or on Kubernetes.",
+    help="Train image classifiers on this machine or on Kubernetes.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
@@ -90,7 +90,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Trains image classifiers: here, or on Kubernetes."""
+    """Train image classifiers on this machine or on Kubernetes."""
 
 
 def main() -> None:
@@ -105,7 +105,7 @@ def submit_main() -> None:
 
 
 def _behind_the_door(run: Callable[[], Any]) -> NoReturn:
-    """Run what was typed; the one place where an error becomes a line and a code."""
+    """Run the command; the one place where an error becomes a line and an exit code."""
     try:
         code = run()
     except CliError as error:
@@ -115,14 +115,14 @@ def _behind_the_door(run: Callable[[], Any]) -> NoReturn:
     except typer.Abort:
         code = Exit.INTERRUPTED
     except Exception as error:
-        if not hasattr(error, "format_message"):  # not click's: a bug, with its traceback
+        if not hasattr(error, "format_message"):  # not from click: a bug, shown with its traceback
             raise
         code = _fail(_one_line(error), error, getattr(error, "exit_code", Cli.USAGE))
     sys.exit(code if isinstance(code, int) else Cli.OK)
 
 
 def _one_line(error: Any) -> str:
-    """A usage error of click in one line, with the command that has the help; empty where help was shown instead."""
+    """A usage error of click in one line that points to --help; empty if help was shown instead."""
     text = " ".join(str(error.message if getattr(error, "param", True) is None else error.format_message()).split())
     context = getattr(error, "ctx", None)
     return f"{text.rstrip('.')}; see {context.command_path} --help" if text and context else text

@@ -1,4 +1,4 @@
-"""How the command line ends when it talks to Kubernetes: its exit codes, and the exception that carries one."""
+"""Exit codes of the commands that talk to Kubernetes, and the exception that carries one."""
 
 from enum import IntEnum
 
@@ -14,7 +14,7 @@ class Cli(IntEnum):
 
 
 class CliError(Exception):
-    """A command cannot go on: one line for people, one code for machines; `transient`: it may well work later."""
+    """A command cannot continue: one line for people, one code for programs; `transient`: a retry may succeed."""
 
     def __init__(self, code: Cli, message: str, *, transient: bool = False) -> None:
         super().__init__(message)
@@ -24,7 +24,7 @@ class CliError(Exception):
 
 
 def usage(message: str) -> CliError:
-    """What was typed, or what is in a file that was named, is wrong."""
+    """The arguments, or the contents of a file they name, are wrong."""
     return CliError(Cli.USAGE, message)
 
 

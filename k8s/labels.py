@@ -1,6 +1,6 @@
-"""Labels, annotations and names in Kubernetes, each typed here and nowhere else; the chart's templates have them too.
+"""Labels, annotations and names in Kubernetes, each defined only here; the chart's templates repeat them.
 
-Those of others were read in the source of Kubernetes 1.37, JobSet 0.12 and Kueue 0.19.
+Those of other projects are from the source of Kubernetes 1.37, JobSet 0.12 and Kueue 0.19.
 """
 
 # On every object and every pod of a run; INSTANCE_LABEL is the run's name.
@@ -16,10 +16,10 @@ CONFIG_ANNOTATION, RUN_ANNOTATION, DATA_ANNOTATION = "catdog.dev/config", "catdo
 CONTAINER, REPLICATED_JOB = "trainer", "w"
 METRICS_PORT, TENSORFLOW_PORT, RENDEZVOUS_PORT = "metrics", "tensorflow", "rendezvous"
 
-# What the chart leaves in the namespace, and the key in it.
+# The ConfigMap that the chart creates in the namespace, and its key.
 CONFIG_MAP, CONFIG_MAP_KEY = "catdog-platform", "platform.yaml"
 
-# Kubernetes. The annotations count a pod's predecessors with its index; neither is there before the first.
+# Kubernetes. The annotations count a pod's predecessors with the same index; both are absent before the first.
 BATCH_API = "batch/v1"
 JOB_UID_LABEL, INDEX_LABEL = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-completion-index"
 FAILURES_ANNOTATION = "batch.kubernetes.io/job-index-failure-count"

@@ -1,4 +1,4 @@
-"""Pictures and archives for tests: real ones from CATDOG_TEST_DATA where it is set, else drawn ones."""
+"""Pictures and archives for tests: real ones from CATDOG_TEST_DATA if it is set, else generated ones."""
 
 import io
 import os
@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def jpeg(number: int, width: int = 40, height: int = 30) -> bytes:
-    """A picture that differs from that of any other number."""
+    """A picture that is different for each number."""
     pixels = np.random.default_rng(number).integers(0, 256, (height, width, 3), np.uint8)
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=80)
@@ -19,7 +19,7 @@ def jpeg(number: int, width: int = 40, height: int = 30) -> bytes:
 
 
 def kaggle_pictures(count: int) -> dict[str, bytes]:
-    """`count` cats and as many dogs by Kaggle's names in train.zip, numbers from 0, not in order."""
+    """`count` cats and as many dogs, named as in Kaggle's train.zip, numbered from 0, not in order."""
     folder = os.environ.get("CATDOG_TEST_DATA")
     found = {}
     for kind in ("cat", "dog"):
@@ -31,7 +31,7 @@ def kaggle_pictures(count: int) -> dict[str, bytes]:
 
 
 def real_split(folder: Path, train: int, valid: int, test: int) -> bool:
-    """So many pictures a class of the real data set; False, and nothing made, without CATDOG_TEST_DATA."""
+    """Copies that many real pictures per class; returns False, copying nothing, without CATDOG_TEST_DATA."""
     source = os.environ.get("CATDOG_TEST_DATA")
     if not source:
         return False
@@ -52,14 +52,14 @@ def archive(files: dict[str, bytes]) -> bytes:
 
 
 def kaggle_archive(path: Path, count: int) -> Path:
-    """dogs-vs-cats.zip as Kaggle gives it."""
+    """dogs-vs-cats.zip as Kaggle provides it."""
     train = archive(kaggle_pictures(count))
     path.write_bytes(archive({"sampleSubmission.csv": b"id,label\n", "test1.zip": archive({}), "train.zip": train}))
     return path
 
 
 def write_split(folder: Path, per_class: int = 3, split: tuple[str, ...] = ("train", "valid", "test")) -> Path:
-    """A data set of drawn pictures, all different."""
+    """A data set of generated pictures, all different."""
     number = 0
     for part in split:
         for name in ("cats", "dogs"):

@@ -1,4 +1,4 @@
-"""Bytes in several places of memory, of sizes around those that storage treats in a way of their own."""
+"""Byte buffers in separate places of memory, with sizes around those that storage handles specially."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The reference pages in docs/reference, made from what the code declares. `python -m tests.reference` renews them."""
+"""The reference pages in docs/reference, generated from the code. `python -m tests.reference` regenerates them."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -56,7 +56,7 @@ def _metavar(one: Any) -> str:
 
 
 def _flags(params: list[Any]) -> str:
-    """Arguments and flags as a table, but for those of RunConfig, which options.md has."""
+    """Arguments and flags as a table, except those of RunConfig, which options.md has."""
     of_run = options(RunConfig)
     rows = []
     for one in params:
@@ -91,10 +91,10 @@ def _plain(text: str) -> str:
 
 
 def options_page() -> str:
-    """Every field of RunConfig: flag, default, bounds, whether another value is another training."""
+    """Every field of RunConfig: flag, default, bounds, whether it is part of the run's identity."""
     text = (
         f"{MADE}# Options of a run\n\nEach is a flag of `catdog train`, `submit` and `resume`, and a field of "
-        "config.json. Identity: a run folder refuses a command in which it differs.\n"
+        "config.json. Identity: a run folder refuses a command with a different value.\n"
     )
     every = options(RunConfig)
     for group in dict.fromkeys(one.group for one in every.values()):
@@ -123,7 +123,7 @@ def settings_page() -> str:
     rows = list(_settings(Platform, Platform(), ""))
     return (
         f"{MADE}# Settings of the platform\n\nValues of the chart, kept in the ConfigMap `catdog-platform`; a user's "
-        "profile (`~/.config/catdog/profile.yaml`) and flags of `catdog submit` go over them.\n\n"
+        "profile (`~/.config/catdog/profile.yaml`) and flags of `catdog submit` override them.\n\n"
         + _table(("key", "default", "flag", "what it is"), rows)
     )
 

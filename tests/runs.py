@@ -1,4 +1,4 @@
-"""Starts real training processes for tests, and reads what they leave."""
+"""Starts real training processes for tests, and reads their results."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ LIMIT = 240.0  # seconds for one training
 
 
 def drawn(folder: Path, train: int, valid: int, test: int) -> Path:
-    """A drawn data set with so many pictures a class."""
+    """A drawn data set with that many pictures per class."""
     return write_demo(folder, seed=7, size=DemoSize(train, valid, test))
 
 
@@ -57,7 +57,7 @@ def started(asked: RunConfig, **environment: str) -> "Iterator[subprocess.Popen[
 
 
 def finish(process: "subprocess.Popen[str]", code: int = 0) -> str:
-    """Wait for the end, check the exit code, return what was printed."""
+    """Wait for the process to exit, check the exit code, return what it printed."""
     output, _ = process.communicate(timeout=LIMIT)
     assert process.returncode == code, f"exit {process.returncode}, expected {code}:\n{output}"
     return output
@@ -82,7 +82,7 @@ def verb(name: str, request: dict[str, Any], code: int = 0) -> str:
 
 
 def await_step(process: "subprocess.Popen[str]", step: int) -> str:
-    """Read lines until the step is reported (log_every=1) or later ones; return what was read."""
+    """Read lines until this step (log_every=1) or a later one is reported; return what was read."""
     assert process.stdout is not None
     deadline, read = time.monotonic() + LIMIT, []
     while time.monotonic() < deadline:
@@ -97,7 +97,7 @@ def await_step(process: "subprocess.Popen[str]", step: int) -> str:
 
 
 def kill_all(process: "subprocess.Popen[str]") -> None:
-    """SIGKILL for a process and all that it has started, at once."""
+    """SIGKILL for a process and all its descendants, at once."""
     for pid in [*descendants(process.pid), process.pid]:
         os.kill(pid, signal.SIGKILL)
     process.communicate(timeout=60)
@@ -114,7 +114,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def await_checkpoint(run: Path | str) -> None:
-    """Wait until a checkpoint is complete: it is written in the background, later where the machine is busy."""
+    """Wait until a checkpoint is complete: it is written in the background, later if the machine is busy."""
     deadline = time.monotonic() + LIMIT
     while durable_step(run) == 0:
         assert time.monotonic() < deadline, f"no checkpoint in {run}"
@@ -122,7 +122,7 @@ def await_checkpoint(run: Path | str) -> None:
 
 
 def durable_step(run: Path | str) -> int:
-    """Step of the newest complete checkpoint, 0 without one; also of a run that goes on and deletes older ones."""
+    """Step of the newest complete checkpoint, 0 without one; also for a run that continues and deletes older ones."""
     listed = open_storage(str(run)).child("checkpoints").list("step-")
     complete = [stat.name.split("/")[0] for stat in listed if stat.name.endswith(f"/{MANIFEST}")]
     return max((int(name.removeprefix("step-")) for name in complete), default=0)
@@ -136,7 +136,7 @@ def last(run: Path | str) -> Snapshot:
 
 
 def differing(one: Snapshot, other: Snapshot) -> Sequence[str]:
-    """Tensors whose bits differ, or that are on one side only."""
+    """Tensors whose bits differ, or that exist on one side only."""
     ours = {f"{group}/{name}": array for group, tensors in one.groups.items() for name, array in tensors.items()}
     theirs = {f"{group}/{name}": array for group, tensors in other.groups.items() for name, array in tensors.items()}
     odd = set(ours) ^ set(theirs)
@@ -149,7 +149,7 @@ def results(snapshot: Snapshot) -> list[Any]:
 
 
 def command(*words: object, code: int = 0) -> str:
-    """`catdog WORDS`, to its end; returns its standard output."""
+    """Runs `catdog WORDS` to completion; returns its standard output."""
     done = subprocess.run(
         [sys.executable, "-c", "from k8s.cli import main; main()", *map(str, words)],
         capture_output=True,

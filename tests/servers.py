@@ -1,4 +1,4 @@
-"""Real servers for the integration tests, all on loopback: fake-gcs-server, and a proxy that breaks what passes it."""
+"""Real servers for the integration tests, all on loopback: fake-gcs-server, and a proxy that injects faults."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ def free_port() -> int:
 
 
 def go_binary(module: str) -> Path:
-    """Builds a Go program once, half a minute to two, and keeps it in the user's cache folder by module and version."""
+    """Builds a Go program once (30 s to 2 min) and keeps it in the user's cache folder by module and version."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "catdog" / "bin"
     path, _, version = module.partition("@")
     name = path.rpartition("/")[2]
@@ -36,9 +36,9 @@ def go_binary(module: str) -> Path:
     if binary.exists():
         return binary
     if not shutil.which("go"):
-        raise RuntimeError(f"{name} has to be built, but there is no 'go': install Go, see CONTRIBUTING.md")
+        raise RuntimeError(f"{name} must be built, but 'go' is not installed: install Go, see CONTRIBUTING.md")
     binary.parent.mkdir(parents=True, exist_ok=True)
-    with (cache / f".{name}.lock").open("w") as lock:  # test processes side by side build it once
+    with (cache / f".{name}.lock").open("w") as lock:  # parallel test processes build it once
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not binary.exists():
             building = binary.parent / "building"
@@ -57,7 +57,7 @@ class FakeGcs:
     process: subprocess.Popen[bytes]
 
     def make_bucket(self, name: str) -> str:
-        """Makes a bucket and gives its gs:// URI."""
+        """Makes a bucket and returns its gs:// URI."""
         body = f'{{"name": "{name}"}}'.encode()
         request = Request(f"{self.url}/storage/v1/b?project=test", body, {"Content-Type": "application/json"})
         with build_opener(ProxyHandler({})).open(request, timeout=10) as answer:
@@ -67,7 +67,7 @@ class FakeGcs:
 
 @contextlib.contextmanager
 def fake_gcs_server() -> Iterator[FakeGcs]:
-    """Starts fake-gcs-server with an empty memory on a free port, and stops it."""
+    """Starts fake-gcs-server on a free port, with data in memory, and stops it."""
     port = free_port()
     command = [str(go_binary(FAKE_GCS_SERVER)), "-scheme", "http", "-backend", "memory", "-log-level", "error"]
     command += ["-host", "127.0.0.1", "-port", str(port), "-public-host", f"127.0.0.1:{port}"]
@@ -89,7 +89,7 @@ def _wait_until_it_answers(server: FakeGcs, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while True:
         if server.process.poll() is not None:
-            raise RuntimeError(f"fake-gcs-server ended at once with code {server.process.returncode}")
+            raise RuntimeError(f"fake-gcs-server exited at once with code {server.process.returncode}")
         try:
             with build_opener(ProxyHandler({})).open(f"{server.url}/storage/v1/b?project=test", timeout=1):
                 return
@@ -103,14 +103,14 @@ def _wait_until_it_answers(server: FakeGcs, seconds: float = 20) -> None:
 
 @dataclass(frozen=True)
 class Faults:
-    """Shares of the requests that each fault befalls; their sum is at most 1. Seconds for stall and latency.
+    """Share of requests that each fault affects; the sum is at most 1. Stall and latency are in seconds.
 
     status: answered with one of `statuses` and not passed on. reset: connection reset, not passed on.
     lost: passed on, then the connection is reset instead of an answer. cut: the answer's body ends early.
     trickle: an object's content comes at 20 bytes a second.
     flip: one bit of an object's content is wrong, in an answer, or, with `flip_uploads`, in a request.
     stall: the answer comes `stall_seconds` later. A fault that does not fit a request (cut, flip) is not counted.
-    Only requests whose method and path (with its query) hold `of` are meant.
+    Faults apply only to requests whose method and path (with query) contain `of`.
     """
 
     status: float = 0.0
@@ -216,18 +216,18 @@ class _Relay:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
-        self.tasks.add(task)  # the loop holds tasks weakly, and one whose client was killed would be collected
+        self.tasks.add(task)  # the loop keeps weak references, so one whose client was killed would be collected
         try:
             while await self._one(reader, writer):
                 pass
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            return  # the client, the server or the test went away, which is what these tests are about
+            return  # the client, the server or the test disconnected, which is what these tests are about
         finally:
             writer.close()
             self.tasks.discard(task)
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Serves one request; False when the connection is used up."""
+        """Serves one request; False when the connection cannot be reused."""
         request = await _receive(reader)
         method, path, _ = request.first.split(" ", 2)
         self.proxy.requests[method] += 1

@@ -1,4 +1,4 @@
-"""What every storage must do: one suite, run over each of them by a subclass that gives it a `storage` fixture."""
+"""What every storage must do: one suite, run for each by a subclass that provides a `storage` fixture."""
 
 import os
 import threading
@@ -79,7 +79,7 @@ class StorageSuite:
             storage.read_range("a/b", 0, 1)
         storage.delete("a/b")
 
-    def test_a_folder_of_objects_is_no_object(self, storage: Storage) -> None:
+    def test_a_folder_of_objects_is_not_an_object(self, storage: Storage) -> None:
         storage.write("a/b", b"x")
         assert storage.stat("a") is None
         with pytest.raises(StorageMissing):
@@ -93,7 +93,7 @@ class StorageSuite:
         assert storage.read_range("a", 99, 1) == bytes([99])
         assert storage.read_range("a", 5, 0) == b""
         for start, length in ((90, 11), (100, 1), (500, 5)):
-            with pytest.raises(StorageFailed, match=f"bytes {start}-{start + length - 1} asked for"):
+            with pytest.raises(StorageFailed, match=f"bytes {start}-{start + length - 1} requested"):
                 storage.read_range("a", start, length)
         with pytest.raises(ValueError, match="negative"):
             storage.read_range("a", -1, 1)

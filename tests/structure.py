@@ -1,11 +1,11 @@
-"""What the structure is, in numbers: `python -m tests.structure [FOLDER] [-o json]`.
+"""The structure of the code in numbers: `python -m tests.structure [FOLDER] [-o json]`.
 
-Measures `trainer/` and `k8s/` of this checkout, or of another folder that has them (an old revision, say). Words:
+Measures `trainer/` and `k8s/` of this checkout, or of another folder that has them (such as an old revision). Terms:
 
 - room: a module or package directly below trainer/ or k8s/. Arrow: an import from one room into another, counted once.
 - circle: files that import each other, directly or through others.
-- contract word: a name that other tools rely on (a file of the run folder, a CATDOG_ variable, a label). Each has one
-  place where it is typed; everything else uses that constant.
+- contract word: a name that other tools rely on (a file of the run folder, a CATDOG_ variable, a label). Each is
+  typed in one place; everything else uses that constant.
 
 Imports below `if TYPE_CHECKING:` do not run and do not count; those inside functions do. Standard library only.
 """
@@ -43,7 +43,7 @@ PREFIXES = (
     "kueue.x-k8s.io/",
 )
 _PREFIXED = re.compile(f"(?:{'|'.join(map(re.escape, PREFIXES))})[A-Za-z0-9_.-]*")
-# What is too dear to import at start-up, as a comment or docstring names it; not "Kubernetes", nor a label's domain.
+# What is too slow to import at start-up, as a comment or docstring names it; not "Kubernetes", nor a label's domain.
 _DEAR = re.compile(r"TensorFlow|tensorflow|google\.cloud|(?<![\w./])kubernetes(?![\w./-])")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -72,7 +72,7 @@ class Length:
 
 @dataclass(frozen=True)
 class LateImport:
-    """An import inside a function. `explained`: what it spares at start-up is said there (`late_imports`)."""
+    """An import inside a function. `explained`: the function or module says why (`late_imports`)."""
 
     where: str
     what: str
@@ -81,7 +81,7 @@ class LateImport:
 
 @dataclass(frozen=True)
 class Structure:
-    """The table. `words` gives for each contract word the places (path:line) where it is typed."""
+    """The table. `words` lists for each contract word the places (path:line) where it is typed."""
 
     files: int
     lines: int
@@ -96,7 +96,7 @@ class Structure:
 
 
 def read(folder: Path) -> list[Source]:
-    """The Python files of trainer/ and k8s/ below `folder`, in the order of their paths."""
+    """The Python files of trainer/ and k8s/ below `folder`, ordered by path."""
     found = []
     for path in sorted(path for package in PACKAGES for path in (folder / package).rglob("*.py")):
         inside = path.relative_to(folder)
@@ -107,7 +107,7 @@ def read(folder: Path) -> list[Source]:
 
 
 def measure(sources: Sequence[Source]) -> Structure:
-    """All of it. Raises ValueError where there is nothing to measure."""
+    """Measure everything. Raises ValueError if there is nothing to measure."""
     if not sources:
         raise ValueError(f"no Python files in {' or '.join(f'{package}/' for package in PACKAGES)}")
     edges = file_imports(sources)
@@ -136,7 +136,7 @@ def rooms(sources: Iterable[Source]) -> list[str]:
 
 
 def arrows(edges: Mapping[str, Iterable[str]]) -> list[tuple[str, str]]:
-    """(from, to) for every two different rooms of which the first imports the second."""
+    """(from, to) for every two different rooms where the first imports the second."""
     pairs = {(room(module), room(other)) for module, others in edges.items() for other in others}
     return sorted((one, other) for one, other in pairs if one and other and one != other)
 
@@ -183,8 +183,8 @@ def function_lengths(sources: Iterable[Source]) -> list[Length]:
 def late_imports(sources: Iterable[Source]) -> list[LateImport]:
     """The imports inside functions.
 
-    One is explained where TensorFlow, kubernetes or google.cloud is named in a comment or docstring of the function,
-    in the comment above it, or in the module's docstring or its comments at the left edge; or where the function calls
+    One is explained if TensorFlow, kubernetes or google.cloud is named in a comment or docstring of the function,
+    in the comment above it, or in the module's docstring or its comments at the left edge; or if the function calls
     `quiet.import_tensorflow()`.
     """
     return [
@@ -200,7 +200,7 @@ def late_imports(sources: Iterable[Source]) -> list[LateImport]:
 
 
 def contract_words(sources: Iterable[Source]) -> dict[str, list[str]]:
-    """Contract word → the places where it is typed: string literals, parts of f-strings too, docstrings left out."""
+    """Contract word → the places where it is typed: string literals and parts of f-strings, but not docstrings."""
     found: dict[str, list[str]] = {}
     for source in sources:
         for node, in_f_string in _literals(source.tree):
@@ -218,7 +218,7 @@ def _contract_word(text: str, in_f_string: bool) -> str:
 
 
 def _literals(tree: ast.Module) -> Iterator[tuple[ast.Constant, bool]]:
-    """String literals and whether each is a part of an f-string; bare ones, docstrings among them, left out."""
+    """String literals and whether each is part of an f-string; bare ones, such as docstrings, are left out."""
     bare = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
     for node in ast.walk(tree):
@@ -229,7 +229,7 @@ def _literals(tree: ast.Module) -> Iterator[tuple[ast.Constant, bool]]:
 def _imports(
     node: ast.AST, functions: tuple[_Function, ...] = ()
 ) -> Iterator[tuple[ast.Import | ast.ImportFrom, tuple[_Function, ...]]]:
-    """Import statements that can run, each with the functions it is inside of, outermost first."""
+    """Import statements that can run, each with the functions around it, outermost first."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import | ast.ImportFrom):
             yield child, functions
@@ -252,14 +252,14 @@ def _imported(statement: ast.Import | ast.ImportFrom, source: Source) -> list[st
 
 
 def _module(name: str, known: set[str]) -> str:
-    """The longest beginning of a dotted name that is a known module; empty where none is."""
+    """The longest prefix of a dotted name that is a known module; empty if there is none."""
     while name and name not in known:
         name = name.rpartition(".")[0]
     return name
 
 
 def _reached(start: str, edges: Mapping[str, Iterable[str]]) -> set[str]:
-    """What can be reached from `start`, itself included."""
+    """What can be reached from `start`, including itself."""
     seen, todo = {start}, [start]
     while todo:
         new = set(edges.get(todo.pop(), ())) - seen
@@ -292,7 +292,7 @@ def _comments(text: str) -> list[tuple[int, int, str]]:
 
 
 def as_text(found: Structure) -> str:
-    """The table for people: a number each, and below it what is to be mended."""
+    """The table as text: one number per row, and below it what needs fixing."""
     unexplained = [one for one in found.late_imports if not one.explained]
     repeated = {word: places for word, places in found.words.items() if len(places) > 1}
     rows: list[tuple[str, int, list[str]]] = [

@@ -1,4 +1,4 @@
-"""`python -m trainer VERB --config FILE|-`: what the command line and the pods start."""
+"""`python -m trainer VERB --config FILE|-`: the program that the command line and the pods start."""
 
 import argparse
 import importlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Before TensorFlow is imported by anything: its C++ log would drown our lines. What fails is raised as well as logged.
+# Set before anything imports TensorFlow: its C++ log would drown our lines. Failures are raised as well as logged.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from trainer.config import RunConfig
@@ -31,14 +31,14 @@ from trainer.requests import (
 from trainer.workers import gang
 from trainer.workers.topology import is_member, rank_text
 
-# How long the loop's thread may wait, each time it wants the interpreter back, for one that uploads or decodes. The
+# How long the training loop's thread waits for the interpreter lock when an upload or decoding thread has it. The
 # default, 5 ms, is a third of a small step.
 SWITCH_SECONDS = 0.0005
 
 
 @dataclass(frozen=True)
 class Verb:
-    """What `python -m trainer VERB` reads, and the function that does it; its module is imported when it is used."""
+    """The request that `python -m trainer VERB` reads, and the function that runs it; its module is imported on use."""
 
     request: type[Any]
     module: str
@@ -69,7 +69,7 @@ def _loaded(verb: Verb) -> Callable[..., int]:
 
 
 def _train(verb: Verb, config: RunConfig, text: str) -> int:
-    """Start the workers of this machine, or be one of them: with signals handled before anything slow is imported."""
+    """Start this machine's workers, or run as one of them; signals are handled before anything slow is imported."""
     if config.workers > 1 and not is_member(os.environ):
         return gang.run(config.workers, text)
     patience = _patience(os.environ)
@@ -87,18 +87,18 @@ def _train(verb: Verb, config: RunConfig, text: str) -> int:
 
 
 def _patience(environment: Mapping[str, str]) -> float:
-    """Seconds that a worker which lost a peer leaves the peer to be seen first: its end says what the restart costs."""
+    """Seconds to wait after losing a peer, so that the peer's exit is seen first: it decides what the restart costs."""
     text = environment.get(ENV_PEER_LOST_WAIT) or "0"
     if not text.isdecimal():
-        raise ExitError(Exit.BAD_OPTION, f"{ENV_PEER_LOST_WAIT} is {text!r}; it must be whole seconds")
+        raise ExitError(Exit.BAD_OPTION, f"{ENV_PEER_LOST_WAIT} is {text!r}; it must be a whole number of seconds")
     return float(text)
 
 
 def main(arguments: list[str]) -> int:
-    """Run one verb; every failure ends as one line on standard error and an exit code of the contract."""
+    """Run one verb; every failure gives one line on standard error and an exit code of the contract."""
     parser = argparse.ArgumentParser(prog="python -m trainer", description=__doc__)
     parser.add_argument("verb", choices=sorted(VERBS))
-    parser.add_argument("--config", required=True, metavar="FILE|-", help="JSON document; - is standard input")
+    parser.add_argument("--config", required=True, metavar="FILE|-", help="JSON document; - reads standard input")
     asked = parser.parse_args(arguments)
     rank = rank_text(os.environ) or "0"
     logging.basicConfig(
@@ -117,7 +117,7 @@ def main(arguments: list[str]) -> int:
         return int(error.code)
     except KeyboardInterrupt:
         return int(Exit.INTERRUPTED)
-    except Exception as error:  # noqa: BLE001 - the outermost frame: whatever is not foreseen is a bug, and says so
+    except Exception as error:  # noqa: BLE001 - the outermost frame: any unexpected error is reported as a bug
         traceback.print_exc()
         _explain(rank, f"this is a bug in catdog: {type(error).__name__}: {error}", Exit.BUG)
         return int(Exit.BUG)
@@ -142,5 +142,5 @@ if __name__ == "__main__":
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    # Not sys.exit: TensorFlow's threads of a broken collective can keep a process from ending.
+    # Not sys.exit: after a broken collective, TensorFlow's threads can keep the process from exiting.
     os._exit(code)

@@ -1,6 +1,6 @@
 """RunConfig: every option of a run, declared once. Standard library only.
 
-The command line's flags, config.json, the fingerprint and the documentation are all made from these fields.
+The command line's flags, config.json, the fingerprint and the documentation are all generated from these fields.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from trainer.fields import Naming, Refused, declare, flag, options
 
 T = TypeVar("T")
 
-# Networks of trainer.models.registry, and the smallest picture each can take, in pixels.
+# Networks of trainer.models.registry, and the smallest picture that each accepts, in pixels.
 NETWORKS = {"article": 78, "small": 16}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("rmsprop", "adam", "sgd")
@@ -31,14 +31,16 @@ class RunConfig:
 
     recipe: str = declare("baseline", "Named set of defaults.", group="Run")
     data: str = declare(
-        "", "Data set: a path, file://… or gs://… holding CLASS/, {train,valid,test}/CLASS/ or --labels.", group="Run"
+        "",
+        "Data set: a path, file://… or gs://… containing CLASS/, {train,valid,test}/CLASS/ or --labels.",
+        group="Run",
     )
     run: str = declare("", "Run folder: a path, file://… or gs://….", group="Run")
 
     model: str = declare("article", "Network, by name.", identity=True, choices=tuple(NETWORKS), group="Model")
     image_size: int = declare(
         180,
-        "Side of the square the pictures are resized to.",
+        "Side of the square to which pictures are resized.",
         identity=True,
         unit="pixels",
         low=16,
@@ -48,17 +50,23 @@ class RunConfig:
     dropout: float = declare(0.0, "Dropout before the output layer.", identity=True, low=0, below=1, group="Model")
     flip: bool = declare(False, "Mirror half of the training pictures.", identity=True, group="Augmentation")
     rotation: float = declare(
-        0.0, "Largest rotation, either way.", identity=True, unit="turns", low=0, high=0.5, group="Augmentation"
+        0.0,
+        "Largest rotation, in either direction.",
+        identity=True,
+        unit="turns",
+        low=0,
+        high=0.5,
+        group="Augmentation",
     )
     zoom: float = declare(
         0.0, "Largest zoom, in or out, per axis.", identity=True, unit="fraction", low=0, below=1, group="Augmentation"
     )
 
     epochs: int = declare(30, "Passes over the training pictures.", low=1, high=1_000_000)
-    steps: int = declare(0, "Stop after this many steps, whatever the epochs say; 0: no limit.", low=0, high=10**12)
+    steps: int = declare(0, "Stop after this many steps, regardless of --epochs; 0: no limit.", low=0, high=10**12)
     batch_size: int = declare(
         32,
-        "Global batch: pictures in one step over all replicas.",
+        "Global batch size: pictures per step over all replicas.",
         identity=True,
         unit="pictures",
         low=1,
@@ -75,7 +83,7 @@ class RunConfig:
     clip_norm: float = declare(0.0, "Largest global norm of the gradient; 0: no clipping.", identity=True, low=0)
     ema: float = declare(
         0.0,
-        "Decay of the weights' moving average, which is then what is validated; 0: none.",
+        "Decay of the weights' moving average, which is then validated and exported; 0: none.",
         identity=True,
         low=0,
         below=1,
@@ -84,53 +92,56 @@ class RunConfig:
         0, "Stop when validation has not improved for this many epochs; 0: off.", unit="epochs", low=0, high=1_000_000
     )
     seed: int = declare(
-        0, "Of everything random: weights, order, augmentation, dropout.", identity=True, low=0, high=2**31 - 1
+        0, "Random seed for weights, order, augmentation and dropout.", identity=True, low=0, high=2**31 - 1
     )
     init_from: str = declare(
         "", "Start from the best weights of this run: its folder, or its name in the cluster.", identity=True
     )
 
     deterministic: bool = declare(
-        False, "Same weights bit for bit on any number of replicas and workers.", identity=True, group="Exactness"
+        False, "Bit-identical weights on any number of replicas and workers.", identity=True, group="Exactness"
     )
     slices: int = declare(
-        4, "Fixed slices of the global batch under --deterministic.", identity=True, low=1, high=1024, group="Exactness"
+        4,
+        "Number of fixed slices of the global batch with --deterministic.",
+        identity=True,
+        low=1,
+        high=1024,
+        group="Exactness",
     )
     precision: str = declare(
         "auto",
-        "Arithmetic; auto is what the hardware is good at.",
+        "Arithmetic precision; auto is the fastest on the hardware.",
         identity=True,
         choices=PRECISIONS,
         group="Exactness",
     )
 
-    workers: int = declare(1, "Processes that train as one.", low=1, high=4096, group="Hardware")
+    workers: int = declare(1, "Number of processes that train together.", low=1, high=4096, group="Hardware")
     devices: int = declare(
         0,
-        "Devices per worker; 0: every GPU, or the CPU as one. Without GPUs, N splits the CPU in N.",
+        "Devices per worker; 0: all GPUs, or the CPU as one device. Without GPUs, N splits the CPU into N.",
         low=0,
         high=64,
         group="Hardware",
     )
     accelerator: str = declare("auto", "What to train on.", choices=("auto", "cpu", "gpu"), group="Hardware")
-    threads: int = declare(
-        0, "CPU threads per worker; 0: what the container may use.", low=0, high=4096, group="Hardware"
-    )
+    threads: int = declare(0, "CPU threads per worker; 0: the container's limit.", low=0, high=4096, group="Hardware")
     cache_memory: int = declare(
         0,
-        "Memory for decoded pictures, past which they go to disk; 0: a third of what is free.",
+        "Memory for decoded pictures; the rest go to disk. 0: a third of free memory.",
         unit="MiB",
         low=0,
         group="Hardware",
     )
     cache_dir: str = declare(
         "",
-        "Folder for downloaded pictures and for decoded ones past --cache-memory; default: the temporary folder.",
+        "Folder for downloaded pictures and for decoded ones beyond --cache-memory; default: the temporary folder.",
         group="Hardware",
     )
     cache_disk: int = declare(
         0,
-        "Disk for downloaded pictures, kept between runs; 0: a quarter of what is free, at most 16 GiB.",
+        "Disk space for downloaded pictures, kept between runs; 0: a quarter of the free space, at most 16 GiB.",
         unit="MiB",
         low=0,
         group="Hardware",
@@ -149,30 +160,30 @@ class RunConfig:
         SHARES, "Shares of train, valid and test where the data set is not split; 0 for test: none.", group="Data"
     )
     max_rejected: float = declare(
-        0.01, "Share of pictures of a split that may be unreadable.", low=0, high=1, unit="fraction", group="Data"
+        0.01, "Largest allowed share of unreadable pictures in a split.", low=0, high=1, unit="fraction", group="Data"
     )
     checkpoint_every: int = declare(
         500,
-        "Steps between checkpoints; each epoch's end is always one. 0: only those.",
+        "Steps between checkpoints, in addition to one at each epoch's end; 0: only those.",
         unit="steps",
         low=0,
         high=10**9,
         group="Checkpoints",
     )
-    keep_checkpoints: int = declare(3, "Newest checkpoints kept.", low=1, high=1000, group="Checkpoints")
+    keep_checkpoints: int = declare(3, "Number of newest checkpoints to keep.", low=1, high=1000, group="Checkpoints")
     force_resume: bool = declare(
-        False, "Go on in this run folder though the configuration differs.", group="Checkpoints"
+        False, "Resume in this run folder even if configuration or data set differ.", group="Checkpoints"
     )
     rendezvous_timeout: float = declare(
-        60.0, "How long to wait for every worker.", unit="seconds", above=0, group="Faults"
+        60.0, "How long to wait for all workers.", unit="seconds", above=0, group="Faults"
     )
     stall_timeout: float = declare(
-        900.0, "Give up when no step ends for so long; 0: never.", unit="seconds", low=0, group="Faults"
+        900.0, "Give up when no step finishes for this long; 0: never.", unit="seconds", low=0, group="Faults"
     )
     storage_timeout: float = declare(
-        600.0, "Give up when the run folder cannot be written for so long.", unit="seconds", low=0, group="Faults"
+        600.0, "Give up when the run folder cannot be written for this long.", unit="seconds", low=0, group="Faults"
     )
-    grace_period: float = declare(30.0, "Time from SIGTERM to the end.", unit="seconds", above=0, group="Faults")
+    grace_period: float = declare(30.0, "Time from SIGTERM to exit.", unit="seconds", above=0, group="Faults")
     metrics_port: int = declare(
         0, "Port of /metrics, plus the rank for local workers; 0: none.", low=0, high=65535, group="Telemetry"
     )
@@ -182,7 +193,7 @@ class RunConfig:
 
 
 IDENTITY: tuple[str, ...] = tuple(name for name, option in options(RunConfig).items() if option.identity)
-"""The fields that make the fingerprint."""
+"""The fields that make up the fingerprint."""
 
 _NAMING = Naming(shown=flag, unknown=lambda path, known: f"unknown option {path!r} in the configuration")
 
@@ -217,7 +228,7 @@ def from_mapping(values: Mapping[str, Any]) -> RunConfig:
 
 
 def build(kind: type[T], values: Mapping[str, Any]) -> T:
-    """Build a RunConfig, or a request of `trainer.requests`, from plain values; bounds of one field are checked.
+    """Build a RunConfig, or a request of `trainer.requests`, from plain values, checking each field's bounds.
 
     Raises:
         ExitError: 64 naming the field.

@@ -1,6 +1,6 @@
 """The verbs on a data set: import, check, pack. Progress goes to standard error, the answer to standard output.
 
-TensorFlow, which decodes the pictures, takes seconds to import: it is, once it is known that there are some.
+TensorFlow decodes the pictures and takes seconds to import, so it is imported only once there are pictures.
 """
 
 import json
@@ -26,11 +26,11 @@ from trainer.storage.retry import MIB
 from trainer.words import mebibytes
 
 PLAIN_STEPS = 10
-"""Lines of progress where standard error is no terminal."""
+"""Number of progress lines when standard error is not a terminal."""
 
 
 def import_data(request: DataImportRequest) -> int:
-    """Split the pictures of an archive, a folder per class or a split, check them and store them.
+    """Split the pictures of an archive, a folder per class or a split data set, check them and store them.
 
     Raises:
         ExitError: 64, 65 and 66 as `prepare.recognise`, `prepare.plan_import` and `prepare.import_pictures`; 74 and 77
@@ -72,18 +72,18 @@ def import_data(request: DataImportRequest) -> int:
     for line in describe(done.data):
         print(line)
     print(
-        f"{done.data.uri}: {done.stored:,} pictures stored, {done.already_there:,} were there already; "
-        f"{wanted.left_over:,} of the source are not asked for, {odd:,} files are no pictures"
+        f"{done.data.uri}: {done.stored:,} pictures stored, {done.already_there:,} already there; "
+        f"{wanted.left_over:,} of the source not used, {odd:,} files are not pictures"
     )
     print(f"fingerprint {done.data.fingerprint}")
     return Exit.DONE
 
 
 def check_data(request: DataCheckRequest) -> int:
-    """Read and decode every picture, compare them with each other, and say what is wrong.
+    """Read and decode every picture, compare them with each other, and report problems.
 
     Raises:
-        ExitError: 65 when the data set cannot be used as it is, 66 when none is there; 74 and 77 from storage.
+        ExitError: 65 when the data set cannot be used as it is, 66 when there is none; 74 and 77 from storage.
     """
     storage = open_storage(request.data, concurrency=CONCURRENCY)
     data = list_data_set(storage, rules_of(request))
@@ -125,15 +125,15 @@ def pack_data(request: DataPackRequest) -> int:
         print(json.dumps(answer | {"pictures": len(index.pictures)}))
     else:
         print(
-            f"{target.uri}: {len(index.pictures):,} pictures in {len(index.shards)} shards of {mebibytes(size)} "
-            f"together\nfingerprint {index.fingerprint}"
+            f"{target.uri}: {len(index.pictures):,} pictures in {len(index.shards)} shards, {mebibytes(size)} "
+            f"in total\nfingerprint {index.fingerprint}"
         )
     return Exit.DONE
 
 
 @contextmanager
 def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Gives what to call after each picture: a bar in a terminal, else a line now and then."""
+    """Yield the function to call after each picture; shows a bar in a terminal, otherwise a few lines."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield _Lines(what, total).done
@@ -144,7 +144,7 @@ def _progress(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 class _Lines:
-    """Counts, and prints at each tenth."""
+    """Counts pictures and prints a line at each tenth."""
 
     def __init__(self, what: str, total: int) -> None:
         self._what, self._total, self._done = what, total, 0

@@ -1,7 +1,7 @@
-"""Exit codes, and the exception that carries one from where a failure is understood to the end of the process.
+"""Exit codes, and the exception that carries one from where a failure is detected to the exit of the process.
 
-The numbers follow sysexits.h where it has a fitting one. Kubernetes reads them: the manifest's podFailurePolicy is made
-from `NEVER_RETRIED`.
+The numbers follow sysexits.h where it has a suitable one. Kubernetes reads them: the manifest's podFailurePolicy is
+built from `NEVER_RETRIED`.
 """
 
 from enum import IntEnum
@@ -34,20 +34,20 @@ MEANING: dict[Exit, str] = {
     Exit.BAD_OPTION: "an option's value is out of bounds",
     Exit.BAD_DATA: "bad data: too many rejected images, or wrong classes",
     Exit.INPUT_MISSING: "an input is missing",
-    Exit.RENDEZVOUS_FAILED: "rendezvous failed: a worker never came",
+    Exit.RENDEZVOUS_FAILED: "rendezvous failed: a worker did not join",
     Exit.BUG: "a bug in catdog",
     Exit.RUN_REFUSED: "the run folder belongs to another configuration or data set, or to a live run",
     Exit.STORAGE_FAILED: "storage failed after retries",
     Exit.PEER_LOST: "another worker was lost; the cause is in its log",
     Exit.STALLED: "no step finished in time",
     Exit.NO_PERMISSION: "no permission on storage",
-    Exit.NO_ACCELERATOR: "an accelerator was asked for but none is there",
-    Exit.DIVERGED: "the loss was not finite, again after one rollback",
+    Exit.NO_ACCELERATOR: "an accelerator was requested but none is available",
+    Exit.DIVERGED: "the loss was not finite again after one rollback",
     Exit.INTERRUPTED: "stopped by Ctrl-C, state saved",
     Exit.TERMINATED: "stopped by SIGTERM, state saved",
 }
 
-# A retry cannot mend these: the same command on the same input ends the same way.
+# A retry cannot fix these: the same command on the same input fails the same way.
 NEVER_RETRIED: tuple[Exit, ...] = (
     Exit.USAGE,
     Exit.BAD_OPTION,

@@ -1,7 +1,7 @@
-"""Declared fields: a dataclass whose fields say, once, all that is known of them. Standard library only.
+"""Declared fields: a dataclass whose fields declare everything about them in one place. Standard library only.
 
-Flags, help, parsing, checks and the reference pages are made from these declarations: `trainer.config.RunConfig` and
-`k8s.settings.platform.Platform` are both made of them.
+Flags, help, parsing, checks and the reference pages are generated from these declarations:
+`trainer.config.RunConfig` and `k8s.settings.platform.Platform` both consist of them.
 """
 
 import dataclasses
@@ -15,19 +15,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Option:
-    """What is known of one field besides its type and default.
+    """Everything about one field except its type and default.
 
     Attributes:
-        help: one sentence for people.
-        identity: another value would be another training: such fields make the fingerprint, and a run folder refuses a
-            command in which one of them differs.
-        unit: of a number: "seconds", "pixels".
+        help: one sentence for users.
+        identity: a different value is a different training: these fields make up the fingerprint, and a run folder
+            refuses a command in which one differs.
+        unit: of a number, such as "seconds" or "pixels".
         low, high, above, below: bounds of a number, the last two exclusive.
-        choices: all values that a text may have.
+        choices: all values that a text field accepts.
         group: heading under which help shows the flag.
         flag: commands have a flag for it.
-        default_shown: help tells the default, since nothing else can change it.
-        fault: for text of a certain form: what it must be, empty when it is; a number in its place is taken as text.
+        default_shown: help shows the default, since nothing else can change it.
+        fault: for text of a certain form: returns what it must be, or empty if it is valid; a number is read as text.
     """
 
     help: str
@@ -45,12 +45,12 @@ class Option:
 
 
 class Refused(ValueError):
-    """A value that a field cannot take; the message is one line that names the field, the value and what it must be."""
+    """A value that a field rejects; the message is one line that names the field, the value and what it must be."""
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How one kind of document names fields: `key` makes a field's key, `shown` and `unknown` name a path of keys."""
+    """How one kind of document names fields: `key` gives a field's key, `shown` and `unknown` print a path of keys."""
 
     key: Callable[[str], str] = str
     shown: Callable[[str], str] = str
@@ -58,7 +58,7 @@ class Naming:
 
 
 def declare(default: Any, help: str, **facts: Any) -> Any:
-    """A dataclass field with an Option; a default that can change is copied for each instance."""
+    """A dataclass field with an Option; a mutable default is copied for each instance."""
     metadata = {"option": Option(help, **facts)}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
@@ -92,7 +92,7 @@ def bounds(option: Option) -> str:
 
 
 def check(option: Option, value: Any, shown: str) -> None:
-    """Raise Refused when a value of the right type is none of the choices, or out of bounds."""
+    """Raise Refused when a value of the right type is not one of the choices, or out of bounds."""
     if option.choices and value not in option.choices:
         raise Refused(f"{shown} is {value!r}; it must be one of {', '.join(option.choices)}")
     if isinstance(value, (int, float)) and not isinstance(value, bool) and not _within(value, option):
@@ -110,13 +110,13 @@ def _within(value: float, option: Option) -> bool:
 
 
 def build(kind: type[T], values: Mapping[str, Any], naming: Naming, prefix: str = "") -> T:
-    """Make a `kind` of plain values as JSON and YAML have them; what is left out has its default.
+    """Build a `kind` from plain values, as read from JSON or YAML; missing fields take their defaults.
 
-    A field that is a dataclass itself takes a mapping, over its default in `kind`.
+    A field that is itself a dataclass takes a mapping, which is merged over its default in `kind`.
 
     Raises:
-        Refused: an unknown key, a value of another type, one of no choice, or one out of bounds.
-        TypeError: a field without a default is left out.
+        Refused: an unknown key, or a value of the wrong type, not among the choices, or out of bounds.
+        TypeError: a field without a default is missing.
     """
     fields = {naming.key(one.name): one for one in dataclasses.fields(kind)}  # type: ignore[arg-type]
     for name in sorted(set(values) - set(fields)):
@@ -133,7 +133,7 @@ def build(kind: type[T], values: Mapping[str, Any], naming: Naming, prefix: str 
 
 
 def mapping(value: Any, shown: str) -> Mapping[str, Any]:
-    """The value itself where it is a mapping, empty for None; raises Refused otherwise."""
+    """The value itself if it is a mapping, empty for None; raises Refused otherwise."""
     if value is None:
         return {}
     if not isinstance(value, Mapping):
@@ -167,13 +167,13 @@ _KINDS = {str: "text", int: "a whole number", float: "a number", bool: "true or 
 
 
 def _typed(kind: Any, value: Any, shown: str) -> Any:
-    """The value as the field's type has it: a whole number stands for a float, a list for a tuple."""
+    """The value converted to the field's type: a whole number may stand for a float, a list for a tuple."""
     if kind in _KINDS:
         if kind is float and type(value) is int:
             try:
                 return float(value)
             except OverflowError:
-                return math.inf  # which is out of every bound
+                return math.inf  # which is out of any bounds
         if type(value) is not kind:
             raise Refused(f"{shown} is {value!r}; it must be {_KINDS[kind]}")
         return value
@@ -184,5 +184,5 @@ def _typed(kind: Any, value: Any, shown: str) -> Any:
         return dict(mapping(value, shown))
     inner = str if kind == tuple[str, ...] else Mapping
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, inner) for item in value):
-        raise Refused(f"{shown} must be a list of {'texts' if inner is str else 'mappings'}")
+        raise Refused(f"{shown} must be a list of {'strings' if inner is str else 'mappings'}")
     return tuple(value)

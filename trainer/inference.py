@@ -1,6 +1,6 @@
 """The verbs on a finished run: evaluate, predict, report.
 
-TensorFlow takes seconds to import: it is, once what was asked for is seen to be there.
+TensorFlow takes seconds to import, so it is imported only once the inputs are known to exist.
 """
 
 import dataclasses
@@ -61,7 +61,9 @@ def evaluate(request: EvaluateRequest) -> int:
         processors(),
     )
     if not filled.usable.any():
-        raise ExitError(Exit.BAD_DATA, f"{storage.uri}: no picture can be used; the first: {filled.rejected[0].reason}")
+        raise ExitError(
+            Exit.BAD_DATA, f"{storage.uri}: no picture can be used; the first error: {filled.rejected[0].reason}"
+        )
     result = compare(probabilities(exported.serve_pixels, filled), filled)
     if request.output == "json":
         rejected = [{"path": one.path, "reason": one.reason} for one in filled.rejected]
@@ -86,7 +88,7 @@ def predict(request: PredictRequest) -> int:
 
     Raises:
         ExitError: 66 when the run or a picture is missing; 65 when a picture cannot be used (the others are still
-            told).
+            printed).
     """
     run = open_storage(request.run)
     files.read_labels(run)
@@ -129,7 +131,7 @@ def predict(request: PredictRequest) -> int:
 
 
 def _picture(name: str) -> tuple[Storage, str]:
-    """Where a picture is: its storage, and its name there."""
+    """The picture's storage, and its name there."""
     folder, _, file = name.rpartition("/")
     storage = open_storage(folder or ("/" if name.startswith("/") else "."))
     if storage.stat(file) is None:
@@ -138,15 +140,15 @@ def _picture(name: str) -> tuple[Storage, str]:
 
 
 def report(request: ReportRequest) -> int:
-    """Write report.html from what the run folder holds, whatever state it is in.
+    """Write report.html from the run folder's contents, whatever the run's state.
 
     Raises:
-        ExitError: 66 when it is no run folder.
+        ExitError: 66 when it is not a run folder.
     """
     run = open_storage(request.run)
     if run.stat(CONFIG) is None:
-        raise ExitError(Exit.INPUT_MISSING, f"{request.run}: no run folder (no {CONFIG})")
-    # here, so that the other verbs are spared matplotlib
+        raise ExitError(Exit.INPUT_MISSING, f"{request.run}: not a run folder (no {CONFIG})")
+    # imported here, so that the other verbs do not load matplotlib
     from trainer.telemetry.run_report import write_report
 
     print(write_report(run))

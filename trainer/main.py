@@ -1,4 +1,4 @@
-"""One training run, top to bottom: what is asked → who is here → data, folder, checkpoint → training → results."""
+"""One training run, top to bottom: request → workers → data, folder, checkpoint → training → results."""
 
 import logging
 from collections.abc import MutableMapping
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def train(asked: RunConfig, stop: StopRequest, environment: MutableMapping[str, str]) -> Exit:
-    """Train, or go on training, the run that `asked` describes; return the exit code.
+    """Start or resume the run that `asked` describes; return the exit code.
 
     Raises:
         ExitError: with the contract's code and one line for people.
@@ -37,7 +37,7 @@ def train(asked: RunConfig, stop: StopRequest, environment: MutableMapping[str, 
     patience = RetryPolicy(total=min(RetryPolicy().total, asked.storage_timeout))
     run = open_storage(asked.run, on_retry=metrics.count_retry, retry=patience)
 
-    # Who is here, what to train on, where to go on from: all that can be wrong with the input is found here.
+    # Workers, data, and the checkpoint to resume from: every problem with the input is found here.
     start = begin(asked, topology, run, environment, metrics.count_retry)
     if start.finished:
         log.info("%s is finished; its report is %s/%s", asked.run, run.uri, REPORT)
@@ -56,7 +56,7 @@ def _train_from(
     stop: StopRequest,
     environment: MutableMapping[str, str],
 ) -> Exit:
-    """The rest, which needs TensorFlow: that takes seconds to import, so bad input is answered before."""
+    """The part that needs TensorFlow, which takes seconds to import: bad input is reported before that."""
     quiet.import_tensorflow()
     from trainer import results
     from trainer.data.load import load_splits
@@ -110,7 +110,7 @@ def _train_from(
 
 
 def _leave(distribution: "Distribution", attempt: Attempt) -> None:
-    """End together; the others may be gone already, which is no loss once rank 0 has recorded the end."""
+    """Exit together; others might have exited already, which is fine once rank 0 has recorded the result."""
     from trainer.training.agreement import leave_together  # here, as above: it needs TensorFlow
 
     try:

@@ -45,7 +45,7 @@ class Observers:
         return self
 
     def hooks(self) -> Hooks:
-        """What the loop calls."""
+        """The callbacks that the loop calls."""
         return Hooks(self._step, self._evaluation_step, self._epoch, self._best, self._checkpoint)
 
     def _step(self, state: LoopState, numbers: StepNumbers) -> None:
@@ -99,7 +99,7 @@ class Observers:
     def _save(self, snapshot: Snapshot) -> None:
         store = self._run.child(CHECKPOINTS)
         left = checkpoint.write(store, checkpoint.step_name(snapshot.state.step), snapshot)
-        self._durable_step = snapshot.state.step  # whatever becomes of the tidying below
+        self._durable_step = snapshot.state.step  # even if the cleanup below fails
         self._metrics.checkpoint_step.set(self._durable_step)
         checkpoint.sweep(store, left)
         checkpoint.prune(store, self._task.config.keep_checkpoints, self._durable_step)
@@ -115,10 +115,10 @@ class Observers:
         return f"the last durable checkpoint is step {self._durable_step}"
 
     def _stalled(self, seconds: float) -> None:
-        self._attempt.die(Exit.STALLED, f"no step ended for {seconds:.0f} s; {self._durable()}")
+        self._attempt.die(Exit.STALLED, f"no step finished for {seconds:.0f} s; {self._durable()}")
 
     def flush(self) -> None:
-        """Wait until all that was saved is durable.
+        """Wait until everything saved is durable.
 
         Raises:
             ExitError: 74 or 77 naming the last durable step.
@@ -127,10 +127,10 @@ class Observers:
             self._uploads.close()
 
     def save(self, snapshot: Snapshot) -> LoopState:
-        """Save where the loop was stopped, and return its state; `flush` makes it durable."""
+        """Save the snapshot at which the loop stopped, and return its state; `flush` makes it durable."""
         self._attempt.update(step=snapshot.state.step)
         self._checkpoint(snapshot)
-        log.info("stopped by a signal at step %d; the same command goes on from there", snapshot.state.step)
+        log.info("stopped by a signal at step %d; the same command resumes from there", snapshot.state.step)
         return snapshot.state
 
     def __exit__(

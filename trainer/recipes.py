@@ -1,4 +1,4 @@
-"""Recipes: named sets of defaults. A docstring says what to type, and what to expect on the reference pictures."""
+"""Recipes: named sets of defaults. Each docstring gives the command and the results on the reference pictures."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What `python -m trainer VERB` is asked: one dataclass a verb, and the JSON document that carries it.
+"""Requests to `python -m trainer VERB`: one dataclass per verb, and the JSON document that carries it.
 
 The command line writes such a document and the trainer reads it; it is the only interface between the two.
 """
@@ -23,12 +23,12 @@ _LAYOUT, _LABELS, _COLUMNS, _SPLIT = (
     (getattr(RunConfig, name), options(RunConfig)[name].help)
     for name in ("layout", "labels", "labels_columns", "split")
 )
-_SEED = (0, "Of the cut by --split.")
+_SEED = (0, "Random seed for --split.")
 
 
 @dataclass(frozen=True)
 class EvaluateRequest:
-    """What `python -m trainer evaluate` is asked: the exported model of `run` on the pictures at `data`."""
+    """A request to `python -m trainer evaluate`: the exported model of `run` on the pictures at `data`."""
 
     run: str
     data: str
@@ -40,7 +40,7 @@ class EvaluateRequest:
 
 @dataclass(frozen=True)
 class PredictRequest:
-    """What `python -m trainer predict` is asked: classes of `images` by the exported model of `run`."""
+    """A request to `python -m trainer predict`: classes of `images` by the exported model of `run`."""
 
     run: str
     images: tuple[str, ...]
@@ -49,18 +49,18 @@ class PredictRequest:
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """What `python -m trainer report` is asked: write report.html of `run`."""
+    """A request to `python -m trainer report`: write report.html of `run`."""
 
     run: str
 
 
 ORDERS = ("name", "random")
-_PART = "Pictures per class for {}, or a share of them such as 0.2; as it is, {:,}."
+_PART = "Pictures per class for {}, or a share of them such as 0.2; default: {:,}."
 
 
 @dataclass(frozen=True)
 class DataImportRequest:
-    """What `python -m trainer data-import` is asked: split the pictures of `source` and store them at `target`.
+    """A request to `python -m trainer data-import`: split the pictures of `source` and store them at `target`.
 
     `train`, `valid` and `test` are per class: pictures ("1000"), a share of them ("0.8"), or "" for the default.
     """
@@ -70,15 +70,17 @@ class DataImportRequest:
     train: str = declare("", _PART.format("train", 1000), unit="N", group=_DATA)
     valid: str = declare("", _PART.format("valid", 500), unit="N", group=_DATA)
     test: str = declare("", _PART.format("test", 500), unit="N", group=_DATA)
-    order: str = declare("name", "Which pictures come first; name: cat.9 before cat.10.", choices=ORDERS, group=_DATA)
-    seed: int = declare(0, "Of --order random.", group=_DATA)
+    order: str = declare(
+        "name", "Order in which pictures are taken; name: cat.9 before cat.10.", choices=ORDERS, group=_DATA
+    )
+    seed: int = declare(0, "Random seed for --order random.", group=_DATA)
     layout: str = declare(*_LAYOUT, choices=config.LAYOUTS, group=_DATA)
     output: str = "text"
 
 
 @dataclass(frozen=True)
 class DataCheckRequest:
-    """What `python -m trainer data-check` is asked: verify the data set at `data`."""
+    """A request to `python -m trainer data-check`: verify the data set at `data`."""
 
     data: str
     output: str = "text"
@@ -91,7 +93,7 @@ class DataCheckRequest:
 
 @dataclass(frozen=True)
 class DataPackRequest:
-    """What `python -m trainer data-pack` is asked: `data` as shards of about `shard_size` MiB at `target`."""
+    """A request to `python -m trainer data-pack`: `data` as shards of about `shard_size` MiB at `target`."""
 
     data: str
     target: str
@@ -121,10 +123,10 @@ def to_json(request: Request) -> str:
 
 
 def from_json(text: str | bytes, kind: type[T]) -> T:
-    """Read a document of `to_json`; further keys beside `config` are left to others.
+    """Read a document written by `to_json`; other keys next to `config` are ignored.
 
     Raises:
-        ExitError: 64 for another schema, an unknown field, or a value of another type.
+        ExitError: 64 for another schema, an unknown field, or a value of the wrong type.
     """
     try:
         document = json.loads(text)
@@ -136,7 +138,7 @@ def from_json(text: str | bytes, kind: type[T]) -> T:
         raise ExitError(
             Exit.BAD_OPTION,
             f"the configuration has schema {document.get('schema')}, this catdog reads {SCHEMA}: "
-            "use the same version of both",
+            "use the same version of catdog for both",
         )
     made = config.build(kind, document["config"])
     if isinstance(made, RunConfig):

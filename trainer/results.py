@@ -1,4 +1,4 @@
-"""What a finished run leaves: exported model, evaluation on the test split, summary, figures and report."""
+"""The results of a finished run: exported model, evaluation on the test split, summary, figures and report."""
 
 import logging
 import statistics
@@ -38,12 +38,12 @@ PREVIEW_PICTURES = 9
 def model_card(record: Record, labels: Sequence[str], test: Evaluation | None, valid: float, demo: bool) -> str:
     """MODEL_CARD.md: what the model is, what it was trained on, how good it is, and how to use it."""
     config, side = record.config, record.config.image_size
-    told = " from ".join(labels) if len(labels) == 2 else "its classes apart"
+    told = " from ".join(labels) if len(labels) == 2 else "its classes"
     if test is None:
         measured = f"| Validation accuracy | {valid:.1%} of the best epoch; there was no test split |"
     else:
         measured = (
-            f"| Test accuracy | {test.accuracy:.1%} on {test.examples} pictures that were not trained on |\n"
+            f"| Test accuracy | {test.accuracy:.1%} on {test.examples} pictures not used for training |\n"
             f"| Test loss | {test.loss:.4f} (cross-entropy) |"
         )
     data = "catdog's drawn demo set (cartoons, not photographs)" if demo else config.data
@@ -60,11 +60,11 @@ Trained by catdog {record.versions["catdog"]}, recipe `{config.recipe}`: network
 ## Use
 `saved_model/` has the signature `serve_bytes`: encoded JPEG or PNG pictures (string, [n]) give `probabilities`
 (float32, [n, {len(labels)}], in the order of labels.json) and `label` (string, [n]). Decoding and resizing are
-inside: the pixels are those of training. `model.keras` takes float32 pixels, 0 to 255, [n, {side}, {side}, 3].
+included, the same as in training. `model.keras` takes float32 pixels, 0 to 255, [n, {side}, {side}, 3].
 
 ## Limits
-It tells {told} in pictures like those it was trained on, and gives one of these answers for any other
-picture too.
+It distinguishes {told} in pictures like those it was trained on, and gives one of these answers for any
+other picture too.
 """
 
 

@@ -1,4 +1,4 @@
-"""How an attempt at a run begins: on rank 0, claim the run folder and choose what to go on from; elsewhere, follow."""
+"""How an attempt at a run starts: rank 0 claims the run folder and chooses what to resume from; other ranks follow."""
 
 import dataclasses
 import logging
@@ -33,8 +33,8 @@ REFUSAL_SECONDS = 15.0
 
 @dataclass(frozen=True)
 class Start:
-    """What an attempt begins with. `snapshot` is None for a fresh run; `lease`, and the names of the checkpoints that
-    were `refused`, are rank 0's."""
+    """What an attempt starts with. `snapshot` is None for a fresh run; only rank 0 has a `lease` and the names of the
+    `refused` checkpoints."""
 
     config: RunConfig
     source: Source
@@ -47,7 +47,7 @@ class Start:
 
     @property
     def step(self) -> int:
-        """Steps that are done already."""
+        """Steps already done."""
         return 0 if self.snapshot is None else self.snapshot.state.step
 
 
@@ -58,10 +58,10 @@ def begin(
     environment: Mapping[str, str],
     on_retry: Callable[[RetryEvent], None] | None = None,
 ) -> Start:
-    """Meet the other workers and begin where rank 0 says; `on_retry` is told of each request for data repeated.
+    """Meet the other workers and start where rank 0 says; `on_retry` is called for each repeated request for data.
 
     Raises:
-        ExitError: what `claim` and `follow` raise on this rank; 69 when a worker did not come; 75 when rank 0 failed.
+        ExitError: what `claim` and `follow` raise on this rank; 69 when a worker did not join; 75 when rank 0 failed.
     """
     hello = Hello(topology.rank, uuid.uuid4().hex, catdog_version(), fingerprint(config))
     if topology.rank != 0:
@@ -102,8 +102,8 @@ def claim(
     checkpoint.
 
     Raises:
-        ExitError: 65 and 66 about the data; 73 for a folder that is held, or of another configuration or data set; 74
-            when no checkpoint can be read. A refused command leaves no trace in a folder that is not its own.
+        ExitError: 65 and 66 about the data; 73 for a folder that is in use, or belongs to another configuration or
+            data set; 74 when no checkpoint can be read. A refused command changes nothing in another run's folder.
     """
     record = files.read_record(run)
     config = files.settle(config, record)
@@ -133,18 +133,18 @@ def claim(
 def follow(
     config: RunConfig, run: Storage, message: Message, on_retry: Callable[[RetryEvent], None] | None = None
 ) -> Start:
-    """Other ranks: begin with what rank 0 chose.
+    """Other ranks: start with what rank 0 chose.
 
     Raises:
-        ExitError: 65 when this rank sees other pictures than rank 0; 74 when it cannot read the checkpoint.
+        ExitError: 65 when this rank sees different pictures from rank 0; 74 when it cannot read the checkpoint.
     """
     config = dataclasses.replace(config, precision=message["precision"])
     source = _open(config, on_retry)
     if message["data_fingerprint"] != source.data.fingerprint:
         raise ExitError(
             Exit.BAD_DATA,
-            f"{source.data.uri}: other pictures here (fingerprint {source.data.fingerprint}) "
-            f"than rank 0 sees ({message['data_fingerprint']})",
+            f"{source.data.uri}: the pictures here (fingerprint {source.data.fingerprint}) "
+            f"differ from those that rank 0 sees ({message['data_fingerprint']})",
         )
     snapshot = None if message["step"] is None else _read(run, message["step"])
     length = length_of(config, len(source.data.splits["train"]))
@@ -159,7 +159,7 @@ def _open(config: RunConfig, on_retry: Callable[[RetryEvent], None] | None) -> S
 
 def _tell(source: Source) -> None:
     if source.demo:
-        log.info("no --data: this is the drawn demo set (cartoons, not photographs) in %s", source.data.uri)
+        log.info("no --data: using the drawn demo set (cartoons, not photographs) in %s", source.data.uri)
     for line in describe(source.data):
         log.info("%s", line)
 
@@ -169,5 +169,5 @@ def _read(run: Storage, step: int) -> Snapshot:
         return checkpoint.read(run.child(CHECKPOINTS), checkpoint.step_name(step))
     except Unusable as error:
         raise ExitError(
-            Exit.STORAGE_FAILED, f"{run.uri}: rank 0 goes on from step {step}, which cannot be read here: {error}"
+            Exit.STORAGE_FAILED, f"{run.uri}: rank 0 resumes from step {step}, which cannot be read here: {error}"
         ) from error

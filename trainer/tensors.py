@@ -1,7 +1,7 @@
-"""What TensorFlow's and Keras's objects are called in signatures, with dtype and shape where they are fixed.
+"""Names for TensorFlow and Keras objects in signatures, with dtype and shape where they are fixed.
 
-To mypy all of them are Any: TensorFlow has no complete types, and following its sources takes minutes. So the names are
-for readers, and nothing checks them.
+mypy sees all of them as Any: TensorFlow has no complete types, and following its sources takes minutes. The names are
+for readers; nothing checks them.
 """
 
 from collections.abc import Mapping
@@ -19,9 +19,9 @@ Labels: TypeAlias = Tensor  # int32 [n]
 
 # A variable, or the mirrored copies of one. In the functions that `extended.update` calls: the copy of one replica.
 Variable: TypeAlias = Any
-PerReplica: TypeAlias = Any  # a value a replica of this worker; where there is one replica in all, the value itself
+PerReplica: TypeAlias = Any  # one value per replica of this worker; with one replica in total, the value itself
 
-Operation: TypeAlias = Any  # tf.Operation, that others can be made to wait for
+Operation: TypeAlias = Any  # tf.Operation, on which others can depend
 Layer: TypeAlias = Any  # keras.layers.Layer
 Model: TypeAlias = Any  # keras.Model
 Optimizer: TypeAlias = Any  # keras.optimizers.Optimizer
@@ -32,5 +32,5 @@ Array: TypeAlias = npt.NDArray[Any]  # on the host
 
 # By name.
 Variables: TypeAlias = Mapping[str, Variable]
-Tensors: TypeAlias = Mapping[str, Tensor]  # arrays too, where what takes them reads np.asarray of each
+Tensors: TypeAlias = Mapping[str, Tensor]  # arrays too, where the consumer calls np.asarray on each
 Arrays: TypeAlias = Mapping[str, Array]

@@ -1,4 +1,4 @@
-"""Times, numbers and other values in the words that people read. Pure; the command line uses it too."""
+"""Times, numbers and other values formatted for people. Pure; the command line uses it too."""
 
 import json
 import math
@@ -11,7 +11,7 @@ UNKNOWN = "–"
 
 
 def percent(share: float | None) -> str:
-    """Return a share in [0, 1] as a percentage with one decimal, a dash if it is not known."""
+    """Return a share in [0, 1] as a percentage with one decimal, or a dash if it is unknown."""
     return UNKNOWN if share is None or not math.isfinite(share) else f"{100 * share:.1f}\N{NO-BREAK SPACE}%"
 
 
@@ -31,7 +31,7 @@ def duration(seconds: float | None) -> str:
 
 
 def age(since: datetime, now: datetime) -> str:
-    """Return the time passed as in a narrow column: 42s, 7m, 3h12m, 2d4h."""
+    """Return the elapsed time for a narrow column: 42s, 7m, 3h12m, 2d4h."""
     seconds = max(0, int((now - since).total_seconds()))
     if seconds < 60:
         return f"{seconds}s"
@@ -59,22 +59,22 @@ def mebibytes(size: int) -> str:
 
 
 def decimal(value: float, digits: int = 3) -> str:
-    """Return a number with so many decimals, a dash if it is not finite."""
+    """Return a number with `digits` decimals, or a dash if it is not finite."""
     return f"{value:.{digits}f}" if math.isfinite(value) else UNKNOWN
 
 
 def grouped(value: float) -> str:
-    """Return a number with its thousands set apart, and one decimal where it is small and has a fraction."""
+    """Return a number with thousands separators, and one decimal if it is small and has a fraction."""
     return f"{value:,.0f}" if value >= 100 or value == round(value) else f"{value:.1f}"
 
 
 def counted(value: Any) -> str:
-    """Return a count with its thousands set apart, anything else as `plain` does."""
+    """Return a count with thousands separators, anything else as `plain` does."""
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else plain(value)
 
 
 def plain(value: Any) -> str:
-    """Return a JSON value as a reader would write it."""
+    """Return a JSON value as a person would write it."""
     if value is None:
         return UNKNOWN
     if isinstance(value, bool):
@@ -82,7 +82,7 @@ def plain(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     if isinstance(value, float):
-        return repr(value)  # the shortest text that is this number: nothing a reader copies is rounded
+        return repr(value)  # the shortest exact text: a copied number is not rounded
     if isinstance(value, str):
         return value
     if isinstance(value, Sequence) and all(isinstance(part, str | int | float) for part in value):

@@ -1,6 +1,6 @@
-"""Run folders as the command line reads them: which one a name means, state.json, config.json, the list of all.
+"""Run folders as the command line uses them: state.json, config.json, listing, cancelling, deleting.
 
-The user's own rights on the bucket are never needed: what cannot be read is a note, not an end.
+Reading needs no permission on the bucket: what cannot be read becomes a note, not an error.
 """
 
 import json
@@ -17,7 +17,7 @@ from trainer.storage.errors import PreconditionFailed, StorageDenied, StorageFai
 from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryPolicy
 
-# People wait for these answers: give up sooner than a training would.
+# A person is waiting for the answer: give up sooner than training does.
 _READERS = 16
 _PATIENCE = RetryPolicy(total=15.0, attempt=10.0)
 
@@ -25,7 +25,7 @@ Json = Mapping[str, Any]
 
 
 def read(uri: str, name: str) -> tuple[Json | None, str]:
-    """A JSON object of a run folder and "", or None and why it could not be read ("" where it is not there)."""
+    """A JSON object of a run folder and "", or None and why it could not be read ("" if it does not exist)."""
     try:
         return _read(open_storage(uri, concurrency=4, retry=_PATIENCE), name)
     except ExitError as error:
@@ -42,18 +42,18 @@ def _read(storage: Storage, name: str) -> tuple[Json | None, str]:
         return None, f"{where} cannot be read from here: {error.message}"
     except ValueError as error:
         return None, f"{where} is not JSON: {error}"
-    return (found, "") if isinstance(found, dict) else (None, f"{where} is not an object")
+    return (found, "") if isinstance(found, dict) else (None, f"{where} is not a JSON object")
 
 
 def read_config(uri: str) -> RunConfig:
-    """The configuration that a run folder was trained with.
+    """The configuration in a run folder.
 
     Raises:
-        CliError: 3 when it is not there, or cannot be read from here.
+        CliError: 3 when it does not exist, or cannot be read from here.
     """
     found, trouble = read(uri, CONFIG)
     if found is None:
-        raise missing(trouble or f"{uri} has no {CONFIG}: it is no run folder, or the run never started")
+        raise missing(trouble or f"{uri} has no {CONFIG}: it is not a run folder, or the run never started")
     try:
         return from_mapping(found["config"])
     except (KeyError, TypeError, ExitError) as error:
@@ -61,7 +61,7 @@ def read_config(uri: str) -> RunConfig:
 
 
 def states(runs_uri: str) -> tuple[dict[str, Json], str]:
-    """state.json of every run folder below a URI by the folder's name, and why some could not be read."""
+    """state.json of every run folder below a URI, by folder name, and why some could not be read."""
     try:
         storage = open_storage(runs_uri, concurrency=_READERS, retry=_PATIENCE)
         return _states({name: storage.child(name) for name in storage.folders()})
@@ -70,7 +70,7 @@ def states(runs_uri: str) -> tuple[dict[str, Json], str]:
 
 
 def states_at(uris: Iterable[str]) -> tuple[dict[str, Json], str]:
-    """state.json of these run folders by URI, and why some could not be read."""
+    """state.json of these run folders, by URI, and why some could not be read."""
     opened: dict[str, Storage] = {}
     try:
         for uri in uris:
@@ -88,10 +88,10 @@ def _states(opened: Mapping[str, Storage]) -> tuple[dict[str, Json], str]:
 
 
 def check_data(uri: str) -> str:
-    """Look whether there is a data set at `uri`; return a warning when it cannot be seen from here.
+    """Check that there is a data set at `uri`; return a warning if that cannot be checked from here.
 
     Raises:
-        CliError: 3 when there is none; 2 for an impossible URI.
+        CliError: 3 when there is none; 2 for an invalid URI.
     """
     try:
         storage = open_storage(uri, concurrency=4, retry=_PATIENCE)
@@ -103,10 +103,10 @@ def check_data(uri: str) -> str:
 
 
 def check_runs(uri: str) -> str:
-    """Look whether the bucket or folder of a run is there; return a warning when it cannot be seen from here.
+    """Check that the bucket or folder of a run exists; return a warning if that cannot be checked from here.
 
     Raises:
-        CliError: 3 when the bucket is missing; 2 for an impossible URI.
+        CliError: 3 when the bucket is missing; 2 for an invalid URI.
     """
     try:
         open_storage(uri, concurrency=4, retry=_PATIENCE).stat(STATE)
@@ -117,14 +117,14 @@ def check_runs(uri: str) -> str:
 
 def _warn_or_raise(error: ExitError, flag: str) -> str:
     if isinstance(error, StorageDenied | StorageFailed):
-        return f"{flag} cannot be looked at from here, the workers may see it all the same: {error.message}"
+        return f"{flag} cannot be checked from here, but the workers may have access: {error.message}"
     if isinstance(error, StorageMissing):
         raise missing(f"{flag}: {error.message}") from error
     raise usage(f"{flag}: {error.message}") from error
 
 
 def mark_cancelled(uri: str) -> str:
-    """Turn what a cancelled run left in state.json, running or preempted, to cancelled; return why it was not done."""
+    """Change the state in state.json from running or preempted to cancelled; return why that failed, or ""."""
     try:
         storage = open_storage(uri, concurrency=4, retry=_PATIENCE)
         stat = storage.stat(STATE)
@@ -136,7 +136,7 @@ def mark_cancelled(uri: str) -> str:
         changed = {**state, "state": State.CANCELLED, "reason": state.get("reason") or "cancelled by catdog cancel"}
         storage.write(STATE, json.dumps(changed, indent=1).encode() + b"\n", if_generation=stat.generation)
     except PreconditionFailed:
-        return f"{uri}/{STATE} was just written by somebody else: the run may still be alive"
+        return f"{uri}/{STATE} was just written by another process: the run may still be alive"
     except (ExitError, ValueError, AttributeError) as error:
         return f"{uri}/{STATE} could not be marked as cancelled: {error}"
     return ""
@@ -151,9 +151,9 @@ def delete_folder(uri: str) -> int:
     try:
         storage: Storage = open_storage(uri, retry=_PATIENCE)
         if storage.stat(CONFIG) is None and storage.stat(STATE) is None:
-            raise missing(f"{uri} has neither {CONFIG} nor {STATE}: it is no run folder, and is left alone")
+            raise missing(f"{uri} has neither {CONFIG} nor {STATE}: it is not a run folder, so nothing was deleted")
         names = [stat.name for stat in storage.list()]
-        # state.json and config.json last: what is left after a failure is still known as a run folder.
+        # state.json and config.json last: after a failure, the rest is still recognized as a run folder.
         for name in sorted(names, key=lambda one: (one in (CONFIG, STATE), one)):
             storage.delete(name)
     except ExitError as error:

@@ -1,4 +1,4 @@
-"""What a namespace offers who submits there: the cluster, the platform that the chart left, the optional APIs."""
+"""What a namespace provides for submitting: the cluster, the platform set by the chart, the optional APIs."""
 
 import os
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from k8s.settings.platform import Platform
 
 @dataclass(frozen=True)
 class Installation:
-    """A cluster and namespace, the settings in force there for this user, and which optional APIs are served."""
+    """A cluster and namespace, the settings in effect there for this user, and which optional APIs are served."""
 
     cluster: Cluster
     platform: Platform
@@ -23,10 +23,10 @@ class Installation:
 
 
 def open_installation(context: str, namespace: str, flags: Mapping[str, Any] | None = None) -> Installation:
-    """Connect, and read the platform of the namespace; `flags` are typed settings by field name.
+    """Connect, and read the platform of the namespace; `flags` are settings from the command line, by field name.
 
     Raises:
-        CliError: 3 without a cluster or the chart; 2 for a setting that cannot be.
+        CliError: 3 without a cluster or the chart; 2 for an invalid setting.
     """
     cluster = connect(context, namespace)
     left = observe.platform_settings(cluster)
@@ -35,16 +35,16 @@ def open_installation(context: str, namespace: str, flags: Mapping[str, Any] | N
 
 
 def offline_platform(file: Path, flags: Mapping[str, Any]) -> Platform:
-    """The platform in a file that holds the ConfigMap; needs no cluster.
+    """The platform in a file that contains the ConfigMap; needs no cluster.
 
     Raises:
-        CliError: 2 when it cannot be read, 3 when the ConfigMap is not in it.
+        CliError: 2 when it cannot be read, 3 when it does not contain the ConfigMap.
     """
     return merged_platform(platform.of_file(file), flags, str(file))
 
 
 def merged_platform(left: platform.Yaml, flags: Mapping[str, Any], where: str) -> Platform:
-    """What the chart left, the user's profile over it, the flags over both; each is checked under its own name.
+    """The chart's settings, the user's profile over them, the flags over both; each layer is checked by itself.
 
     Raises:
         CliError: 2 naming the layer and the setting.

@@ -16,7 +16,7 @@ NO_TENSORFLOW = "catdog: TensorFlow is not installed here; run `make setup` in a
 def run(verb: str, request: Request) -> int:
     """`python -m trainer VERB --config -` with `request` on its standard input; return its exit code.
 
-    The child is in a process group of its own, so that Ctrl-C in a terminal reaches it once, forwarded from here.
+    The child has its own process group, so that Ctrl-C in a terminal reaches it once, forwarded from here.
     """
     if importlib.util.find_spec("tensorflow") is None:
         print(NO_TENSORFLOW, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Names of runs for shell completion: of the folder runs/ here and, where one answers at once, of the cluster."""
+"""Names of runs for shell completion: from the local folder runs/ and, if it answers quickly, from the cluster."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _LOCAL = "runs"
 
 
 def run_names(incomplete: str) -> list[str]:
-    """What may stand for RUN; nothing but the names is printed, whatever cannot be read."""
+    """Possible values of RUN; what cannot be read is silently left out."""
     found = {str(path.parent) for path in Path(_LOCAL).glob(f"*/{CONFIG}")} | set(_in_cluster())
     return sorted(name for name in found if name.startswith(incomplete))
 
@@ -20,4 +20,4 @@ def _in_cluster() -> list[str]:
     try:
         return observe.names(hurried(connect()))
     except CliError:
-        return []  # a completion says nothing of why
+        return []  # completion reports no errors

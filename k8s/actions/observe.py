@@ -1,4 +1,4 @@
-"""Looks at one run, or lists all, in the cluster and in the run folder; what may not be read becomes a note."""
+"""Observes one run, or lists all, in the cluster and in run folders; what access rights forbid becomes a note."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ WORKERS = f"{NAME_LABEL}={APP},{COMPONENT_LABEL}={WORKER}"
 
 
 def platform_settings(cluster: Cluster) -> platforms.Yaml:
-    """The settings of the chart in the namespace, not yet checked.
+    """The chart's settings in the namespace, not yet validated.
 
     Raises:
         CliError: 3 when the chart is not installed there.
@@ -43,7 +43,7 @@ def platform_settings(cluster: Cluster) -> platforms.Yaml:
     path = api.namespaced(cluster, CORE, "configmaps", CONFIG_MAP)
     found = api.find(cluster, path, f"read ConfigMap {CONFIG_MAP}")
     if found is None:
-        raise missing(f"no {where}: install the chart there (helm install catdog …), or name another --namespace")
+        raise missing(f"no {where}: install the chart there (helm install catdog …), or use another --namespace")
     return platforms.of_config_map(found, where)
 
 
@@ -53,7 +53,7 @@ def served(cluster: Cluster) -> Served:
 
 
 def find_top(cluster: Cluster, name: str) -> Object | None:
-    """The run's JobSet or Job; None where there is neither."""
+    """The run's JobSet or Job; None if neither exists."""
     for kind in ("JobSet", "Job"):
         found = api.find(cluster, api.path_of(cluster, kind, name), f"read {kind} {name}")
         if found is not None and (found["metadata"].get("labels") or {}).get(NAME_LABEL) == APP:
@@ -63,17 +63,17 @@ def find_top(cluster: Cluster, name: str) -> Object | None:
 
 @dataclass(frozen=True)
 class Listed:
-    """A run as `catdog list` has it: what a phase is made of, and its run folder."""
+    """A run for `catdog list`: what its phase is derived from, and its run folder."""
 
     observation: Observation
     uri: str
 
 
 def list_runs(cluster: Cluster, runs_uri: str, *, jobset: bool) -> tuple[list[Listed], str]:
-    """All runs, newest first: those in the cluster, then those that only have a folder below `runs_uri`; and why some
+    """All runs, newest first: those in the cluster, then those with only a folder below `runs_uri`; and why some
     folders could not be read.
 
-    One listing of each kind of object, one of the folders, and one read a run folder, in parallel.
+    One list request for each kind of object, one for the folders, and one read per run folder, in parallel.
 
     Raises:
         ApiError: when the objects cannot be listed.
@@ -99,7 +99,7 @@ def list_runs(cluster: Cluster, runs_uri: str, *, jobset: bool) -> tuple[list[Li
 
 
 def _below(tops: Iterable[Object], base: str) -> set[str]:
-    """The run folders of these objects that are where the platform's runs are, and so are listed there."""
+    """The run folders of these objects that are directly below `base`, and so already listed."""
     return {uri for uri in map(run_uri_of, tops) if uri.rpartition("/")[0] == base}
 
 
@@ -117,7 +117,7 @@ def _created(top: Object) -> str:
 
 
 def _tops(cluster: Cluster, *, jobset: bool) -> list[Object]:
-    """JobSets, and Jobs that belong to nothing, of all runs."""
+    """JobSets, and Jobs without an owner, of all runs."""
     found = api.items(cluster, api.path_of(cluster, "Job"), "list jobs", ALL)
     made = [job for job in found if not job["metadata"].get("ownerReferences")]
     if jobset:
@@ -126,7 +126,7 @@ def _tops(cluster: Cluster, *, jobset: bool) -> list[Object]:
 
 
 def observe(cluster: Cluster, name: str, run_uri: str = "", *, deep: bool = False) -> Observation:
-    """What can be seen of a run now. `deep` adds what only `why` needs: nodes, what is free on them, queue places.
+    """Observe a run now. `deep` adds what only `why` needs: nodes, their free resources, queue positions.
 
     Raises:
         ApiError: when the run's own objects cannot be read.
@@ -171,14 +171,14 @@ def observe(cluster: Cluster, name: str, run_uri: str = "", *, deep: bool = Fals
 
 
 def run_uri_of(top: Object | None) -> str:
-    """The run folder that an object was made for."""
+    """The run folder of the run that an object belongs to."""
     return str(((top or {}).get("metadata", {}).get("annotations") or {}).get(RUN_ANNOTATION, ""))
 
 
 def node_spaces(
     cluster: Cluster, selector: dict[str, str], tolerations: list[dict[str, Any]]
 ) -> tuple[list[NodeSpace] | None, list[str]]:
-    """What the matching nodes have and what is free of it, as far as these credentials may look; and notes."""
+    """What the matching nodes have and how much is free, as far as these credentials can read it; and notes."""
     notes: list[str] = []
     nodes = _try(lambda: api.items(cluster, f"{CORE}/nodes", "list nodes"), notes, _NO_NODES)
     if nodes is None:
@@ -189,8 +189,10 @@ def node_spaces(
 
 
 _RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
-_NO_NODES = "nodes may not be read (rbac.nodes of the chart)"
-_NO_PODS = "what is free on the nodes is not known: pods of all namespaces may not be listed (rbac.pods of the chart)"
+_NO_NODES = "no permission to read nodes (rbac.nodes in the chart)"
+_NO_PODS = (
+    "free resources on the nodes are unknown: no permission to list pods in all namespaces (rbac.pods in the chart)"
+)
 
 
 def _all_pods(cluster: Cluster, notes: list[str]) -> list[Object] | None:
@@ -234,7 +236,7 @@ def _workload(cluster: Cluster, top: Object) -> Object | None:
 def _position(cluster: Cluster, workload: Object) -> tuple[tuple[str, int], ...]:
     queue = str((workload.get("spec") or {}).get("queueName", ""))
     path = api.namespaced(cluster, KUEUE_VISIBILITY, "localqueues", f"{queue}/pendingworkloads")
-    answer = api.find(cluster, path, f"read the places in queue {queue}") or {}
+    answer = api.find(cluster, path, f"read the positions in queue {queue}") or {}
     for one in answer.get("items") or ():
         if one["metadata"]["name"] == workload["metadata"]["name"]:
             local, shared = int(one.get("positionInLocalQueue", 0)), int(one.get("positionInClusterQueue", 0))
@@ -243,9 +245,9 @@ def _position(cluster: Cluster, workload: Object) -> tuple[tuple[str, int], ...]
 
 
 def _try(read: Callable[[], T], notes: list[str], instead: str = "") -> T | None:
-    """The result, or None and a note where it may not be read; an unreachable server is not hidden.
+    """The result, or None and a note if reading is not allowed; an unreachable server still raises.
 
-    `instead` is said where the right is one that submitters need not have.
+    `instead` replaces the message if submitters do not need the permission.
     """
     try:
         return read()

@@ -1,4 +1,4 @@
-"""Ends runs: cancel with a saved checkpoint, delete objects, and the run folder only when asked."""
+"""Stops runs: cancel with a saved checkpoint, delete objects, and the run folder only on request."""
 
 import time
 from collections.abc import Callable
@@ -16,31 +16,31 @@ Say = Callable[[str], None]
 
 
 def cancel(cluster: Cluster, target: Target, say: Say, timeout: float) -> None:
-    """Delete the run's objects: its pods get SIGTERM, save and end, and nothing starts them again.
+    """Delete the run's objects: its pods get SIGTERM, save and exit, and nothing restarts them.
 
     Raises:
-        CliError: 3 when there is nothing to cancel; 124 when its pods are still there after `timeout` seconds.
-        ApiError: when the API server refuses or is not reached.
+        CliError: 3 when there is nothing to cancel; 124 when its pods still exist after `timeout` seconds.
+        ApiError: when the API server refuses or cannot be reached.
     """
     top = observe.find_top(cluster, target.name)
     if top is None:
-        raise missing(f"no run {target.name} in namespace {cluster.namespace}; catdog list shows what there is")
+        raise missing(f"no run {target.name} in namespace {cluster.namespace}; catdog list shows the existing runs")
     if observation.succeeded(top) or observation.failed(top):
-        say(f"{target.name} has ended already; catdog delete {target.name} removes its objects")
+        say(f"{target.name} has already finished; catdog delete {target.name} removes its objects")
         return
     uri = observe.run_uri_of(top) or target.uri
     remove(cluster, top, say, timeout)
     trouble = folders.mark_cancelled(uri) if uri else ""
     if trouble:
         say(f"note: {trouble}")
-    say(f"{target.name} is cancelled; catdog resume {target.name} goes on from its last checkpoint")
+    say(f"{target.name} is cancelled; catdog resume {target.name} continues from its last checkpoint")
 
 
 def remove(cluster: Cluster, top: Object, say: Say, timeout: float) -> None:
     """Delete an object and wait until it and what it owns are gone.
 
     Raises:
-        CliError: 124 when it is still there after `timeout` seconds.
+        CliError: 124 when it still exists after `timeout` seconds.
     """
     api.delete(cluster, top)
     path = api.path_of(cluster, str(top["kind"]), str(top["metadata"]["name"]))
@@ -52,10 +52,10 @@ def remove(cluster: Cluster, top: Object, say: Say, timeout: float) -> None:
             name = top["metadata"]["name"]
             raise CliError(
                 Cli.TIMED_OUT,
-                f"{name} is being deleted, but is still there after {timeout:g} s: catdog why {name} says why",
+                f"{name} is being deleted, but still exists after {timeout:g} s; catdog why {name} shows why",
             )
         if not told:
-            say("waiting for the workers to save and end")
+            say("waiting for the workers to save and exit")
             told = True
         time.sleep(POLL_SECONDS)
 
@@ -64,7 +64,7 @@ def delete(cluster: Cluster, target: Target, say: Say, *, folder: bool, timeout:
     """Delete the run's objects, whatever state it is in; with `folder` the run folder too.
 
     Raises:
-        CliError: 3 when there is nothing to delete, or the folder is not to be deleted from here.
+        CliError: 3 when there is nothing to delete, or the folder cannot be deleted from here.
     """
     top = observe.find_top(cluster, target.name)
     if top is None and not folder:
@@ -76,5 +76,5 @@ def delete(cluster: Cluster, target: Target, say: Say, *, folder: bool, timeout:
     if not folder:
         return
     if not uri:
-        raise missing(f"it is not known where the run folder of {target.name} is; name it by its URI")
-    say(f"deleted {folders.delete_folder(uri)} objects of {uri}")
+        raise missing(f"the location of the run folder of {target.name} is unknown; use its URI instead")
+    say(f"deleted {folders.delete_folder(uri)} objects from {uri}")

@@ -28,13 +28,13 @@ from k8s.settings.platform import Platform, require_image
 from trainer.config import RunConfig
 from trainer.requests import from_json
 
-RENDEZVOUS_SECONDS = 1200.0  # nodes may have to be made, and images pulled
+RENDEZVOUS_SECONDS = 1200.0  # nodes may have to be created, and images pulled
 Nodes = Callable[[dict[str, str], list[dict[str, Any]]], tuple[Sequence[NodeSpace] | None, list[str]]]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What was typed: flags of RunConfig by field name, and the shape of the run."""
+    """What the user requested: flags of RunConfig by field name, and the shape of the run."""
 
     values: Mapping[str, Any]
     gpus: int
@@ -45,7 +45,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that can be created: its objects, and what to tell about them."""
+    """A run that can be created: its objects, and notes about them."""
 
     spec: RunSpec
     objects: list[specs.Object]
@@ -53,10 +53,10 @@ class Prepared:
 
 
 def prepare(asked: Asked, platform: Platform, served: Served, nodes: Nodes, now: datetime) -> Prepared:
-    """Everything up to the first write. `nodes` looks at the nodes that match, or gives None.
+    """Everything up to the first write. `nodes` reads the matching nodes, or returns None.
 
     Raises:
-        CliError: 2 for what was typed, 3 for what the platform lacks.
+        CliError: 2 for invalid arguments, 3 for what the platform lacks.
         ExitError: 64 for an option's value out of bounds.
     """
     require_image(platform)
@@ -78,7 +78,7 @@ def prepare(asked: Asked, platform: Platform, served: Served, nodes: Nodes, now:
     objects = render(spec, platform, served)
     notes = [*looked, chosen.note, shape_note(spec, platform, served)]
     if not config.data:
-        notes.append("no --data, and none in the platform: the drawn demo set (cartoons, not photographs)")
+        notes.append("no --data, and none in the platform: using the drawn demo set (cartoons, not photographs)")
     return Prepared(spec, objects, tuple(notes))
 
 
@@ -104,10 +104,10 @@ def default_name(recipe: str, now: datetime) -> str:
 
 
 def configure(values: Mapping[str, Any], base: RunConfig, platform: Platform, chosen: Plan, name: str) -> RunConfig:
-    """The configuration that the pods get: what was typed, over what the platform and the plan say, over the recipe.
+    """The configuration for the pods: flags override the platform and the plan, and these the recipe.
 
     Raises:
-        CliError: 2 for flags that contradict --gpus, or folders that pods cannot see; 3 without a place for runs.
+        CliError: 2 for flags that contradict --gpus, or folders that pods cannot see; 3 without a location for runs.
     """
     accelerator = "gpu" if chosen.gpus else "cpu"
     if values.get("accelerator", "auto") not in ("auto", accelerator):
@@ -117,7 +117,7 @@ def configure(values: Mapping[str, Any], base: RunConfig, platform: Platform, ch
     run = values.get("run") or (f"{platform.runs.rstrip('/')}/{name}" if platform.runs else "")
     if not run:
         raise missing(
-            "no place for the run folder: helm upgrade catdog … --set runs=gs://BUCKET/PREFIX, or --run gs://BUCKET/PREFIX"
+            "no location for the run folder: helm upgrade catdog … --set runs=gs://BUCKET/PREFIX, or --run gs://BUCKET/PREFIX"
         )
     data = values.get("data", platform.data)  # --data '' is the demo set, whatever the platform says
     init_from = target(base.init_from, platform.runs).uri if base.init_from else ""
@@ -148,7 +148,7 @@ def check_visible(platform: Platform, flag: str, uri: str) -> None:
 
 
 def check_uris(config: RunConfig) -> list[str]:
-    """Look whether data and run URI exist, as far as these credentials may; return warnings.
+    """Check that the data and run URIs exist, as far as these credentials allow; return warnings.
 
     Raises:
         CliError: 3 when a data set or bucket is missing.
@@ -199,7 +199,7 @@ def _create_top(cluster: Cluster, one: specs.Object) -> Object:
     except ApiError as error:
         if error.status != UNREACHABLE:
             raise
-        # The answer was lost, the object perhaps not. The dry run just found the name free: what is there is ours.
+        # The response was lost, the object maybe not. The dry run just found the name free: what exists now is ours.
         kind, name = str(one["kind"]), str(one["metadata"]["name"])
         found = api.find(cluster, api.path_of(cluster, kind, name), f"read {kind} {name}")
         if found is None or _configuration(found) != _configuration(one):
@@ -221,15 +221,15 @@ def _undo(cluster: Cluster, top: Object, error: BaseException) -> None:
         api.delete(cluster, top)
     except ApiError as second:
         name = f"{top['kind']} {top['metadata']['name']}"
-        error.add_note(f"{name} was made and could not be deleted ({second.message}): kubectl delete it")
+        error.add_note(f"{name} was created and could not be deleted ({second.message}): use kubectl delete")
 
 
 def again(
     name: str, uri: str, top: Object | None, gpus: int | None, gpus_per_node: int | None, typed: Mapping[str, Any]
 ) -> Asked:
-    """What to ask for to go on with a run: what it was asked for, with what is typed now over it.
+    """The request that resumes a run: its original request, overridden by the flags given now.
 
-    Its configuration is that of its objects while there are any, else that of its folder, which must be readable.
+    Its configuration is read from its objects if they exist, else from its folder, which must be readable.
 
     Raises:
         CliError: 3 when neither has it.
@@ -244,7 +244,7 @@ def again(
         workers = config.workers
     values.pop("workers")
     if total > 0 or before > 0:
-        # The plan decides both anew, unless they are typed; CPU workers on CPUs keep their virtual devices.
+        # The plan decides both again, unless flags set them; CPU workers on CPUs keep their virtual devices.
         for planned in ("accelerator", "devices"):
             if planned not in typed:
                 values.pop(planned)

@@ -1,4 +1,4 @@
-"""What RUN on the command line means: a run folder, or the name of a run in the cluster; and a look at it."""
+"""Resolves RUN on the command line, a run folder or the name of a run in the cluster, and observes it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,18 +23,18 @@ class Target:
 
 @dataclass(frozen=True)
 class Seen:
-    """A run as it was found: what is seen of it, and its run folder ("" where that is not known)."""
+    """A run that was found: its observation, and its run folder ("" if unknown)."""
 
     observation: Observation
     uri: str
 
 
 Look = Callable[[bool], Seen]
-"""A look at a run, closely or not."""
+"""Observes a run, in depth or not."""
 
 
 def target(run: str, runs_uri: str) -> Target:
-    """RUN is a path or URI when it holds "/" or is a folder with a config.json, else a name under the runs URI."""
+    """RUN is a path or URI if it contains "/" or is a folder with a config.json, else a name under the runs URI."""
     if is_folder(run):
         return Target("", run)
     return Target(run, f"{runs_uri.rstrip('/')}/{run}" if runs_uri else "")
@@ -46,9 +46,9 @@ def is_folder(run: str) -> bool:
 
 
 def look_of(run: str, namespace: str, context: str) -> Look:
-    """How to look at a run by name, in cluster and folder; or at its folder only, which needs no cluster.
+    """A function that observes a run by name, in cluster and folder; or only its folder, which needs no cluster.
 
-    A look raises CliError 3 when the folder, or the cluster, cannot be read.
+    It raises CliError 3 when the folder, or the cluster, cannot be read.
     """
     if is_folder(run):
         return lambda deep: _look_into(run)
@@ -79,15 +79,15 @@ def _look_into(folder: str) -> Seen:
 
 
 def no_such(run: str, uri: str) -> CliError:
-    """What a command ends with when RUN is neither in the cluster nor a run folder."""
-    return missing(f"no run {run}: neither in the cluster nor as a run folder{f' at {uri}' if uri else ''}")
+    """The error for a RUN that is neither in the cluster nor a run folder."""
+    return missing(f"no run {run}: not in the cluster, and no run folder{f' at {uri}' if uri else ''}")
 
 
 def folder_of(run: str, namespace: str, context: str) -> str:
-    """The run folder that RUN means: RUN itself, or of a name the folder of that run in the cluster.
+    """The run folder of RUN: RUN itself, or for a name, the folder of that run in the cluster.
 
     Raises:
-        ExitError: 66 when RUN is a name and where its folder is cannot be told.
+        ExitError: 66 when RUN is a name whose folder cannot be found.
     """
     if is_folder(run):
         return run
@@ -96,8 +96,8 @@ def folder_of(run: str, namespace: str, context: str) -> str:
         uri = observe.run_uri_of(observe.find_top(site.cluster, run)) or target(run, site.platform.runs).uri
     except CliError as error:
         raise ExitError(
-            Exit.INPUT_MISSING, f"{run}: no run folder here; as the name of a run: {error.message}"
+            Exit.INPUT_MISSING, f"{run}: not a run folder here; as the name of a run: {error.message}"
         ) from error
     if not uri:
-        raise ExitError(Exit.INPUT_MISSING, f"{run}: no run folder here, and the platform has no `runs`; name its URI")
+        raise ExitError(Exit.INPUT_MISSING, f"{run}: not a run folder here, and the platform has no `runs`; use a URI")
     return uri

@@ -1,6 +1,6 @@
-"""The Kubernetes API, as few calls as catdog needs; the only importer of `kubernetes`, and only when first used.
+"""The Kubernetes API calls that catdog needs; the only importer of `kubernetes`, and only on first use.
 
-Objects go in and come out as the API's JSON. The client library gives the kubeconfig, credentials and connections;
+Objects are passed and returned as the API's JSON. The client library provides kubeconfig, credentials and connections;
 its typed models are not used, so that what is read here is what `kubectl get -o json` shows.
 """
 
@@ -35,7 +35,7 @@ _PLURALS = {
 
 @dataclass(frozen=True)
 class Cluster:
-    """A way to one API server, and the namespace in which runs are."""
+    """A connection to one API server, and the namespace of the runs."""
 
     pool: Any
     configuration: Any
@@ -74,14 +74,14 @@ def connect(context: str = "", namespace: str = "") -> Cluster:
     if not api.configuration.verify_ssl:
         import urllib3
 
-        # The kubeconfig says so itself (insecure-skip-tls-verify); once a request would drown every answer.
+        # The kubeconfig asks for it (insecure-skip-tls-verify); a warning per request would drown the output.
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     found = namespace or str((chosen.get("context") or {}).get("namespace") or "default")
     return Cluster(client.rest.RESTClientObject(api.configuration).pool_manager, api.configuration, found)
 
 
 def hurried(cluster: Cluster) -> Cluster:
-    """The same cluster for somebody who does not wait: one try of a second or two."""
+    """The same cluster with one try of a second or two per request."""
     return dataclasses.replace(cluster, tries=1, connect_seconds=1.0, read_seconds=2.0)
 
 
@@ -105,10 +105,10 @@ def _inside(namespace: str, context: str, trouble: str) -> Cluster:
 
 
 def get(cluster: Cluster, path: str, what: str, query: Mapping[str, str] | None = None) -> Object:
-    """One object, or a list's page. Transient failures are tried again for a few seconds.
+    """One object, or one page of a list. Transient failures are retried for a few seconds.
 
     Raises:
-        ApiError: when the API server refuses or is not reached.
+        ApiError: when the API server refuses or cannot be reached.
     """
     for attempt in range(cluster.tries):
         try:
@@ -121,7 +121,7 @@ def get(cluster: Cluster, path: str, what: str, query: Mapping[str, str] | None 
 
 
 def find(cluster: Cluster, path: str, what: str) -> Object | None:
-    """One object, or None where there is none. Raises ApiError otherwise."""
+    """One object, or None if it does not exist. Other failures raise ApiError."""
     try:
         return get(cluster, path, what)
     except ApiError as error:
@@ -131,7 +131,7 @@ def find(cluster: Cluster, path: str, what: str) -> Object | None:
 
 
 def items(cluster: Cluster, path: str, what: str, selector: str = "", fields: str = "") -> list[Object]:
-    """All objects of a list, page by page; each is given the list's apiVersion and kind, which the API leaves out."""
+    """All objects of a list, page by page; each gets the list's apiVersion and kind, which the API leaves out."""
     found: list[Object] = []
     query = {"limit": str(PAGE)}
     if selector:
@@ -160,10 +160,10 @@ def namespaced(cluster: Cluster, group: str, plural: str, name: str = "") -> str
 
 
 def create(cluster: Cluster, one: Object, *, dry_run: bool = False) -> tuple[Object, tuple[str, ...]]:
-    """Create an object, or let the server only check it; returns it, and the server's warnings.
+    """Create an object, or only let the server validate it; return it and the server's warnings.
 
     Raises:
-        ApiError: the object was refused, or (UNREACHABLE) it is not known whether it was made.
+        ApiError: the object was refused, or (UNREACHABLE) it is unknown whether it was created.
     """
     kind, name = str(one["kind"]), str(one["metadata"]["name"])
     query = {"dryRun": "All"} if dry_run else {}
@@ -172,10 +172,10 @@ def create(cluster: Cluster, one: Object, *, dry_run: bool = False) -> tuple[Obj
 
 
 def delete(cluster: Cluster, one: Object) -> None:
-    """Delete exactly this object, and what it owns before it (foreground); nothing happens when it is gone already.
+    """Delete exactly this object, after what it owns (foreground); do nothing if it is already gone.
 
     Raises:
-        ApiError: when the API server refuses or is not reached.
+        ApiError: when the API server refuses or cannot be reached.
     """
     kind, name, uid = str(one["kind"]), str(one["metadata"]["name"]), one["metadata"].get("uid")
     body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
@@ -194,7 +194,7 @@ def serves(cluster: Cluster, group: str) -> bool:
 
 
 def may(cluster: Cluster, verb: str, group: str, resource: str, subresource: str = "") -> bool:
-    """Whether these credentials may do that in the namespace (SelfSubjectAccessReview, which anybody may ask)."""
+    """Whether these credentials may do that in the namespace (SelfSubjectAccessReview, which anyone may create)."""
     attributes = {"namespace": cluster.namespace, "verb": verb, "group": group, "resource": resource}
     review = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -202,15 +202,15 @@ def may(cluster: Cluster, verb: str, group: str, resource: str, subresource: str
         "spec": {"resourceAttributes": {**attributes, "subresource": subresource} if subresource else attributes},
     }
     path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
-    answer, _ = _request(cluster, "POST", path, "ask what you may do", body=review)
+    answer, _ = _request(cluster, "POST", path, "check your permissions", body=review)
     return bool((answer.get("status") or {}).get("allowed"))
 
 
 def log_lines(cluster: Cluster, pod: str, *, follow: bool, since: str = "", tail: int | None = None) -> Iterator[str]:
-    """The log of a pod's container, each line with its time in front; with `follow` until the container ends.
+    """The log of a pod's container, each line prefixed with its time; with `follow`, until the container exits.
 
     Raises:
-        ApiError: when there is no log to be had, or the connection breaks.
+        ApiError: when no log is available, or the connection breaks.
     """
     query = {"timestamps": "true", **({"follow": "true"} if follow else {})}
     if since:

@@ -1,4 +1,4 @@
-"""What the API server answers when it does not do what was asked → one clear line and an exit code. Pure."""
+"""Error responses of the API server → one clear line and an exit code. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ _TRANSIENT = (UNREACHABLE, 429, 500, 502, 503, 504)
 
 
 class ApiError(CliError):
-    """The API server refused, or was not reached; `status` is HTTP's, `UNREACHABLE` when there was no answer."""
+    """The API server refused, or could not be reached; `status` is the HTTP status, or `UNREACHABLE`."""
 
     def __init__(self, code: Cli, message: str, status: int) -> None:
         super().__init__(code, message, transient=status in _TRANSIENT)
@@ -19,10 +19,10 @@ class ApiError(CliError):
 
 
 def unreachable(server: str, detail: str) -> ApiError:
-    """No answer at all."""
+    """No response at all."""
     return ApiError(
         Cli.PREREQUISITE,
-        f"the API server {server} does not answer ({detail}); is this the right --context?",
+        f"the API server {server} cannot be reached ({detail}); check --context",
         UNREACHABLE,
     )
 
@@ -39,7 +39,7 @@ def _in_words(status: int, reason: str, message: str, what: str, namespace: str)
     if status == 401:
         return Cli.PREREQUISITE, f"cannot {what}: the cluster does not accept these credentials; log in again"
     if status == 404 and (found := re.search(r'namespaces "([^"]+)" not found', message)):
-        return Cli.PREREQUISITE, f"namespace {found[1]} does not exist; name another with --namespace"
+        return Cli.PREREQUISITE, f"namespace {found[1]} does not exist; use another --namespace"
     if status == 404:
         return Cli.PREREQUISITE, f"cannot {what}: {message or 'not found'}"
     if status == 409 and reason == "AlreadyExists":
@@ -49,21 +49,21 @@ def _in_words(status: int, reason: str, message: str, what: str, namespace: str)
     if status == 403:
         return Cli.PREREQUISITE, (
             f"no permission to {what} in namespace {namespace}: {_brief(message)}; "
-            "ask for a binding to the Role catdog-submitter, or name another --namespace"
+            "ask for a binding to the Role catdog-submitter, or use another --namespace"
         )
     if status in (400, 422):
         return Cli.USAGE, f"cannot {what}: {_brief(message)}"
-    return Cli.PREREQUISITE, f"cannot {what}: the API server says {status} {_brief(message)}".rstrip()
+    return Cli.PREREQUISITE, f"cannot {what}: the API server returned {status} {_brief(message)}".rstrip()
 
 
 def _refusal(message: str) -> str:
-    """In words, a refusal that is neither a missing right nor a malformed object; empty otherwise."""
+    """The reason of a refusal that is neither a missing permission nor a malformed object; else empty."""
     if "exceeded quota" in message:
-        return f"a ResourceQuota of the namespace is used up: {_brief(message)}"
+        return f"a ResourceQuota in the namespace is used up: {_brief(message)}"
     if "violates PodSecurity" in message:
-        return f"the namespace's Pod Security level refuses it: {_brief(message)}"
+        return f"the namespace's Pod Security level rejects it: {_brief(message)}"
     if re.search(r"admission webhook .* denied the request|ValidatingAdmissionPolicy", message):
-        return f"a policy of the cluster refuses it: {_brief(message)}"
+        return f"a cluster policy rejects it: {_brief(message)}"
     if "is being terminated" in message:
         return f"the namespace is being deleted: {_brief(message)}"
     return ""

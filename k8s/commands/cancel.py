@@ -8,7 +8,7 @@ from k8s.terminal.lines import say
 
 
 def command(run: Name, timeout: Patience = REMOVE_SECONDS, namespace: Namespace = "", context: Context = "") -> None:
-    """Stop a run with a saved checkpoint.
+    """Stop a run after it saves a checkpoint.
 
     Example: catdog cancel baseline-20261123-221301
     """

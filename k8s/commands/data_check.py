@@ -12,9 +12,9 @@ from trainer.requests import DataCheckRequest
 
 @flags_of(DataCheckRequest, into="values")
 def command(data: Data, output: Output = "text", *, values: dict[str, Any]) -> None:
-    """Read every picture of a data set: counts, balance, unreadable, damaged and duplicate pictures, odd files.
+    """Read every picture of a data set: counts, balance, unreadable, damaged, duplicate pictures, other files.
 
-    Exits with 65 when it should not be trained on.
+    Exits with 65 if the data set is not fit for training.
 
     Example: catdog data check gs://bucket/dogs-vs-cats
     """

@@ -25,7 +25,7 @@ def command(
 ) -> None:
     """Split pictures into train, valid and test, check every one, and store them with an index.
 
-    May be interrupted and repeated: what is stored already is not stored again.
+    Can be interrupted and repeated: what is already stored is skipped.
 
     Example: catdog data import dogs-vs-cats.zip gs://bucket/dogs-vs-cats
     """

@@ -12,7 +12,7 @@ from trainer.requests import DataPackRequest
 
 @flags_of(DataPackRequest, into="values")
 def command(data: Data, target: Target, output: Output = "text", *, values: dict[str, Any]) -> None:
-    """Write a data set as a few large shards (TFRecord), which train as the loose pictures do, and read faster.
+    """Write a data set as a few large shards (TFRecord), which train like the loose pictures, and read faster.
 
     Example: catdog data pack gs://bucket/dogs-vs-cats gs://bucket/dogs-vs-cats-packed
     """

@@ -17,7 +17,7 @@ def command(
     folder: Annotated[
         bool, typer.Option("--folder", help="Delete the run folder too: checkpoints, model, report.")
     ] = False,
-    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("-y", "--yes", help="Do not ask for confirmation.")] = False,
     timeout: Patience = REMOVE_SECONDS,
     namespace: Namespace = "",
     context: Context = "",
@@ -28,6 +28,6 @@ def command(
     """
     site = open_installation(context, namespace)
     meant = target(run, site.platform.runs)
-    if folder and not yes and not typer.confirm(f"Delete the run folder of {run} for good?"):
+    if folder and not yes and not typer.confirm(f"Permanently delete the run folder of {run}?"):
         raise CliError(Cli.USAGE, "nothing was deleted")
     remove.delete(site.cluster, meant, say, folder=folder, timeout=timeout)

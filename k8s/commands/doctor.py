@@ -17,14 +17,14 @@ from k8s.terminal.lines import say
 
 def command(
     run: Annotated[
-        str, typer.Argument(metavar="[RUN]", help="Gather what is known of this run too.", autocompletion=run_names)
+        str, typer.Argument(metavar="[RUN]", help="Also collect the data of this run.", autocompletion=run_names)
     ] = "",
     bundle: Annotated[Path | None, typer.Option(help="Where to write the bundle (.tar.gz).")] = None,
     output: Output = "text",
     namespace: Namespace = "",
     context: Context = "",
 ) -> None:
-    """Check cluster, rights and chart, and write a bundle for a bug report, without secrets.
+    """Check cluster, permissions and chart, and write a bundle for a bug report, without secrets.
 
     Example: catdog doctor baseline-20261123-221301
     """
@@ -41,6 +41,6 @@ def command(
         say(show.as_json({"checks": [one.__dict__ for one in checks], "bundle": str(path)}))
     else:
         say(doctor.as_lines(checks))
-        say(f"wrote {path}; look through it before you pass it on")
+        say(f"wrote {path}; review it before you share it")
     if any(one.ok is False for one in checks):
         raise typer.Exit(Cli.PREREQUISITE)

@@ -17,7 +17,7 @@ def command(
     data: Annotated[
         str,
         typer.Option(
-            help="A folder per class, or a split data set, whose test split is taken; without one the validation split."
+            help="A folder per class, or a split data set, its test split is used, or else its validation split."
         ),
     ],
     output: Output = "text",
@@ -26,7 +26,7 @@ def command(
     *,
     values: dict[str, Any],
 ) -> None:
-    """Accuracy, loss and confusion of a run's exported model.
+    """Compute accuracy, loss and confusion of a run's exported model.
 
     Example: catdog evaluate runs/first --data ./dogs-vs-cats -o json
     """

@@ -8,7 +8,7 @@ from k8s.terminal.lines import note, say
 
 
 def command(output: Output = "text", namespace: Namespace = "", context: Context = "") -> None:
-    """Runs in the cluster and below the platform's runs URI.
+    """List runs in the cluster and below the platform's runs URI.
 
     Example: catdog list -o json
     """

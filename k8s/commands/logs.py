@@ -22,22 +22,22 @@ from trainer.contract import SUMMARY
 
 def command(
     run: Name,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for pods and for more, until the end.")] = False,
+    follow: Annotated[bool, typer.Option("-f", "--follow", help="Wait for pods and lines until the run ends.")] = False,
     tail: Annotated[
-        int | None, typer.Option(min=0, metavar="LINES", help="Only the last lines of each worker.")
+        int | None, typer.Option(min=0, metavar="LINES", help="Show only the last lines of each worker.")
     ] = None,
-    rank: Annotated[int | None, typer.Option(min=0, help="Only this worker's.")] = None,
+    rank: Annotated[int | None, typer.Option(min=0, help="Show only the log of this worker.")] = None,
     namespace: Namespace = "",
     context: Context = "",
 ) -> None:
-    """Logs of all workers, each line with its rank in front; with -f the exit code is the run's result.
+    """Show the logs of all workers, prefixed with their rank; with -f the exit code is the run's result.
 
     Example: catdog logs baseline-20261123-221301 -f
     """
     cluster = connect(context, namespace)
     seen = observe.observe(cluster, run)
     if seen.top is None:
-        raise missing(f"no run {run} in namespace {cluster.namespace}: logs end with its objects")
+        raise missing(f"no run {run} in namespace {cluster.namespace}: its logs are gone with its objects")
     workers = show.workers(seen)
 
     def look(deep: bool) -> Observation:
@@ -52,7 +52,7 @@ def command(
 
 
 def _follow(cluster: Cluster, look: Observe, workers: int) -> Cli:
-    """Lines as they come, until the run ends; return its result."""
+    """Print lines as they arrive until the run finishes; return its result."""
     last = follow_run(cluster, look, say, workers, narrate=False)
     uri = observe.run_uri_of(last.top)
     code, text = ending(last, folders.read(uri, SUMMARY)[0] if uri else None)
@@ -62,7 +62,7 @@ def _follow(cluster: Cluster, look: Observe, workers: int) -> Cli:
 
 
 def _print(cluster: Cluster, seen: Observation, workers: int, tail: int | None) -> None:
-    """What the logs hold now."""
+    """Print what the logs contain now."""
     pods = [pod for pod in seen.pods if observation.started(pod)]
     if not pods:
         note(f"no worker of {seen.name} has started; catdog why {seen.name}, or -f to wait")

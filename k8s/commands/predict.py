@@ -17,7 +17,7 @@ def command(
     namespace: Namespace = "",
     context: Context = "",
 ) -> None:
-    """Class and probability of pictures, by a run's exported model.
+    """Predict class and probability of pictures with a run's exported model.
 
     Example: catdog predict runs/first cat.jpg dog.png
     """

@@ -13,7 +13,7 @@ from trainer.requests import ReportRequest
 
 
 def command(run: Run, namespace: Namespace = "", context: Context = "") -> None:
-    """Write the HTML report of a run, whatever state it is in, and open it where there is a browser.
+    """Write the HTML report of a run in any state, and open it if there is a browser.
 
     Example: catdog report runs/first
     """

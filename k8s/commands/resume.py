@@ -35,7 +35,7 @@ def command(
     settings: dict[str, Any],
     values: dict[str, Any],
 ) -> None:
-    """Go on with a run from its last checkpoint, on any number of GPUs.
+    """Resume a run from its last checkpoint, on any number of GPUs.
 
     Example: catdog resume baseline-20261123-221301 --gpus 2
     """
@@ -44,7 +44,7 @@ def command(
     name = meant.name or meant.uri.rstrip("/").rpartition("/")[2]
     top = observe.find_top(site.cluster, name)
     if top is not None and not (observation.succeeded(top) or observation.failed(top)):
-        raise usage(f"{name} is not over; catdog cancel {name} first")
+        raise usage(f"{name} has not finished; catdog cancel {name} first")
     asked = again(name, meant.uri, top, gpus, gpus_per_node, values)
     prepared = prepare_in(site, asked, datetime.now(UTC), note)
     if top is not None:

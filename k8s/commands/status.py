@@ -9,7 +9,7 @@ from trainer.contract import SUMMARY
 
 
 def command(run: Run, output: Output = "text", namespace: Namespace = "", context: Context = "") -> None:
-    """Where a run stands: phase, progress, workers, restarts, result.
+    """Show a run: phase, progress, workers, restarts, result.
 
     Example: catdog status baseline-20261123-221301
     """

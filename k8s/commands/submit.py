@@ -30,11 +30,11 @@ def command(
     wait: Wait = False,
     timeout: Timeout = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be created, and create nothing.")
+        bool, typer.Option("--dry-run", help="Print what would be created, without creating it.")
     ] = False,
     platform: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help=f"With --dry-run: the ConfigMap {CONFIG_MAP}; needs no cluster."),
+        typer.Option(metavar="FILE", help=f"With --dry-run: a file with the ConfigMap {CONFIG_MAP}; needs no cluster."),
     ] = None,
     output: Made = "text",
     namespace: Namespace = "",
@@ -50,7 +50,7 @@ def command(
     asked = Asked(values, gpus, workers, gpus_per_node, name)
     if platform is not None:
         if not dry_run:
-            raise usage("--platform FILE goes with --dry-run: a run is created with the platform of its namespace")
+            raise usage("--platform FILE requires --dry-run: a run is created with the platform of its namespace")
         _dry_run_offline(asked, platform, settings, output)
         return
     site = open_installation(context, namespace, settings)
@@ -62,11 +62,11 @@ def command(
 
 
 def _dry_run_offline(asked: Asked, file: Path, settings: dict[str, Any], output: Output) -> None:
-    """Print the objects by the platform in a file, without a cluster."""
+    """Print the objects for the platform in a file, without a cluster."""
     platform = offline_platform(file, settings)
     served = Served(jobset=True, kueue=bool(platform.queue))
     prepared = prepare(asked, platform, served, lambda selector, tolerations: (None, []), datetime.now(UTC))
-    note("no cluster was asked: JobSet is taken to be served; --shape job is how it would be without")
+    note("no cluster was contacted: assuming that JobSet is installed; --shape job shows the objects without it")
     for line in prepared.notes:
         note(line)
     print_objects(prepared, output)

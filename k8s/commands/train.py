@@ -13,7 +13,7 @@ from trainer.config import RunConfig
 
 @flags_of(RunConfig, into="values")
 def command(*, values: dict[str, Any]) -> None:
-    """Train here, without Kubernetes: one device, several, or [bold]--workers N[/bold] processes.
+    """Train on this machine, without Kubernetes: one device, several, or [bold]--workers N[/bold] processes.
 
     Example: catdog train --recipe augmented --data ./dogs-vs-cats --run runs/first
     """

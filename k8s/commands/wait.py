@@ -18,7 +18,7 @@ from trainer.contract import SUMMARY
 def command(
     run: Run, timeout: Timeout = None, output: Output = "text", namespace: Namespace = "", context: Context = ""
 ) -> None:
-    """Wait until a run has ended; the exit code is its result: 0 succeeded, 1 not, 124 after --timeout.
+    """Wait until a run finishes; the exit code is its result: 0 succeeded, 1 not, 124 after --timeout.
 
     Example: catdog wait baseline-20261123-221301 --timeout 3600
     """

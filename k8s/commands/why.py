@@ -10,7 +10,7 @@ from k8s.terminal.lines import note, say
 
 
 def command(run: Run, output: Output = "text", namespace: Namespace = "", context: Context = "") -> None:
-    """Why a run waits or has failed: cause, evidence, next command.
+    """Explain why a run waits or has failed: cause, evidence, next command.
 
     Example: catdog why baseline-20261123-221301
     """

@@ -1,4 +1,4 @@
-"""One reason why a run waits or has failed, as people and machines are told it."""
+"""One reason why a run is waiting or has failed, as text and as JSON."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from k8s.explain.observation import Observation
 
 @dataclass(frozen=True)
 class Cause:
-    """One reason, what shows it, and what to type next. `kind` is a fixed word for machines."""
+    """One reason, the evidence for it, and the next command to run. `kind` is a fixed word for programs."""
 
     kind: str
     cause: str
@@ -18,11 +18,11 @@ class Cause:
 
 
 Rule = Callable[[Observation], list[Cause]]
-"""Looks at what is seen of a run, and gives the causes that it recognises."""
+"""Takes an observation of a run and returns the causes that it recognizes."""
 
 
 def as_text(causes: Iterable[Cause]) -> str:
-    """For people: cause, then indented evidence and next command."""
+    """Text for people: each cause, then its evidence and next command, indented."""
     lines = []
     for cause in causes:
         lines.append(cause.cause)
@@ -33,10 +33,10 @@ def as_text(causes: Iterable[Cause]) -> str:
 
 
 def as_facts(causes: Iterable[Cause]) -> list[dict[str, Any]]:
-    """For machines, as JSON has them."""
+    """The causes as values for JSON."""
     return [{"kind": c.kind, "cause": c.cause, "evidence": list(c.evidence), "next": c.next} for c in causes]
 
 
 def of_facts(facts: Iterable[Mapping[str, Any]]) -> list[Cause]:
-    """Causes from `as_facts`."""
+    """The causes in the output of `as_facts`."""
     return [Cause(one["kind"], one["cause"], tuple(one["evidence"]), one["next"]) for one in facts]

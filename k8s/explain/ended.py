@@ -1,4 +1,4 @@
-"""Rules for a run of which a worker was stopped or has ended: disruptions, exit codes, the objects' own words. Pure."""
+"""Rules for a run with a worker that was stopped or has exited: disruptions, exit codes, object conditions. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from trainer.contract import STATE, State
 from trainer.exits import MEANING, NEVER_RETRIED, Exit
 
 _DISRUPTIONS = {
-    "PreemptionByScheduler": ("preempted", "a pod of higher priority took its place"),
-    "EvictionByEvictionAPI": ("evicted", "it was evicted: a drain, or an autoscaler that removes the node"),
-    "DeletionByTaintManager": ("evicted", "its node got a taint that it does not tolerate"),
-    "DeletionByPodGC": ("node-lost", "its node is gone"),
-    "TerminationByKubelet": ("evicted", "its node was short of something or shut down"),
+    "PreemptionByScheduler": ("preempted", "preempted by a pod with higher priority"),
+    "EvictionByEvictionAPI": ("evicted", "evicted by a node drain, or by an autoscaler removing the node"),
+    "DeletionByTaintManager": ("evicted", "its node has a taint that it does not tolerate"),
+    "DeletionByPodGC": ("node-lost", "its node no longer exists"),
+    "TerminationByKubelet": ("evicted", "its node ran low on resources or shut down"),
 }
 
 
@@ -22,14 +22,14 @@ def _disrupted(seen: Observation) -> list[Cause]:
     for pod in seen.pods:
         found = condition(pod, "DisruptionTarget") or {}
         if found.get("status") == "True":
-            kind, words = _DISRUPTIONS.get(str(found.get("reason")), ("evicted", "it was disrupted"))
+            kind, words = _DISRUPTIONS.get(str(found.get("reason")), ("evicted", "the pod was disrupted"))
             evidence = f"{who(pod)}: {found.get('reason')}: {found.get('message', '')}".rstrip(": ")
             return [
                 Cause(
                     kind,
-                    f"a worker was stopped by the cluster: {words}; this is not counted",
+                    f"the cluster stopped a worker: {words}; this does not count against --max-restarts",
                     (evidence,),
-                    f"catdog status {seen.name}: the run goes on by itself",
+                    f"catdog status {seen.name}; the run continues by itself",
                 )
             ]
         if (pod.get("status") or {}).get("reason") == "Evicted":
@@ -40,7 +40,7 @@ def _disrupted(seen: Observation) -> list[Cause]:
                 return [
                     Cause(
                         "storage-limit",
-                        "a worker wrote more to /tmp than it may",
+                        "a worker wrote more to /tmp than its limit allows",
                         (f"{who(pod)}: {message}",),
                         "helm upgrade catdog … --set resources.ephemeralStorage=20Gi, then catdog resume " + seen.name,
                     )
@@ -63,9 +63,9 @@ def _out_of_memory(seen: Observation) -> list[Cause]:
             return [
                 Cause(
                     "memory",
-                    f"a worker needed more memory than its limit, {limit}",
+                    f"a worker used more memory than its limit, {limit}",
                     (f"{who(pod)}: OOMKilled, exit code {terminated(pod).get('exitCode')}",),
-                    "helm upgrade catdog … --set resources.memory=…, or a smaller --cache-memory; then catdog resume "
+                    "helm upgrade catdog … --set resources.memory=…, or lower --cache-memory; then catdog resume "
                     + seen.name,
                 )
             ]
@@ -73,7 +73,7 @@ def _out_of_memory(seen: Observation) -> list[Cause]:
 
 
 def _exit_codes(seen: Observation) -> list[Cause]:
-    """The trainer's own codes, with its last words; and what a container runtime reports for a signal."""
+    """The trainer's exit codes, with its last message; and the codes a container runtime reports for signals."""
     causes = []
     for pod in sorted(seen.pods, key=lambda one: str(terminated(one).get("finishedAt", ""))):
         code = terminated(pod).get("exitCode")
@@ -86,7 +86,7 @@ def _exit_codes(seen: Observation) -> list[Cause]:
 
 
 def last_words(message: str, code: int) -> str:
-    """The trainer's reason in a termination message, "CODE MEANING: REASON" or "CODE: REASON"; or the log's tail."""
+    """The trainer's reason in a termination message, "CODE MEANING: REASON" or "CODE: REASON"; or the last log line."""
     meaning = MEANING.get(Exit(code), "") if code in Exit._value2member_map_ else ""
     for prefix in (f"{code} {meaning}: ", f"{code}: "):
         if message.startswith(prefix):
@@ -105,35 +105,35 @@ def _of_exit(seen: Observation, code: int, words: str, source: str) -> Cause:
 
 _SIGNALS = {
     1: "an error outside catdog",
-    127: "the image has no such program",
-    134: "it aborted (SIGABRT)",
-    137: "it was killed (SIGKILL)",
-    139: "it crashed (SIGSEGV)",
+    127: "command not found in the image",
+    134: "aborted (SIGABRT)",
+    137: "killed (SIGKILL)",
+    139: "crashed (SIGSEGV)",
 }
 _EXIT_NEXT: Mapping[int, tuple[str, str]] = {
     2: ("usage", "use the same version of catdog here and in the image"),
-    64: ("bad-option", "catdog submit again with that option mended"),
-    65: ("bad-data", "mend the data set, then catdog resume {name}"),
-    66: ("input-missing", "catdog submit again with --data URI of a data set that is there"),
+    64: ("bad-option", "fix the option and run catdog submit again"),
+    65: ("bad-data", "fix the data set, then catdog resume {name}"),
+    66: ("input-missing", "catdog submit again with the --data URI of an existing data set"),
     69: (
         "rendezvous",
-        "catdog why {name} while it runs tells which pod is missing; --rendezvous-timeout gives it longer",
+        "catdog why {name} while it is running shows which pod is missing; raise --rendezvous-timeout to wait longer",
     ),
-    70: ("bug", "catdog doctor {name}, and report it"),
-    73: ("run-refused", "catdog submit with another --name, or --force-resume"),
+    70: ("bug", "catdog doctor {name}, then report the bug"),
+    73: ("run-refused", "catdog submit with another --name, or with --force-resume"),
     74: ("storage", "catdog resume {name}"),
     75: ("peer-lost", "catdog logs {name}"),
-    76: ("stalled", "catdog resume {name}; --stall-timeout gives a step longer"),
-    77: ("no-permission", "give the workers' service account the role named here, then catdog resume {name}"),
-    78: ("no-accelerator", "check driver and device plugin of the node, and that the image is the CUDA variant"),
-    80: ("diverged", "catdog submit with a lower --learning-rate, or --clip-norm"),
-    127: ("image", "--image with an image made from catdog's Dockerfile"),
-    137: ("killed", "catdog logs {name}; a node that is short of memory kills without a limit being reached"),
+    76: ("stalled", "catdog resume {name}; raise --stall-timeout if steps take longer"),
+    77: ("no-permission", "grant the workers' service account the role named above, then catdog resume {name}"),
+    78: ("no-accelerator", "check the node's driver and device plugin, and that the image is the CUDA variant"),
+    80: ("diverged", "catdog submit with a lower --learning-rate, or with --clip-norm"),
+    127: ("image", "set --image to an image built from catdog's Dockerfile"),
+    137: ("killed", "catdog logs {name}; a node that runs out of memory kills containers even below their limits"),
 }
 
 
 def _job_failed(seen: Observation) -> list[Cause]:
-    """What the objects themselves say, where no pod is left to tell more."""
+    """The failure that the objects report, when no pod is left with more detail."""
     for one in (*seen.jobs, seen.top):
         found = condition(one, "Failed") or {}
         if one is None or found.get("status") != "True":
@@ -162,12 +162,12 @@ def _job_failed(seen: Observation) -> list[Cause]:
             return [
                 Cause(
                     "restarts",
-                    f"it failed more often than --max-restarts allows{_because(seen)}",
+                    f"the run failed more often than --max-restarts allows{_because(seen)}",
                     evidence,
                     f"catdog logs {seen.name}; then catdog resume {seen.name}",
                 )
             ]
-        return [Cause("failed", f"it failed{_because(seen)}", evidence, f"catdog doctor {seen.name}")]
+        return [Cause("failed", f"the run failed{_because(seen)}", evidence, f"catdog doctor {seen.name}")]
     return []
 
 
@@ -176,7 +176,7 @@ def _state_failed(seen: Observation) -> list[Cause]:
     if state.get("state") != State.FAILED or state.get("exit_code") is None:
         return []
     if seen.top is not None and not observation.failed(seen.top):
-        return []  # of an attempt before this one
+        return []  # from an earlier attempt
     return [
         _of_exit(
             seen,

@@ -7,7 +7,7 @@ from k8s.explain.observation import Object, Observation, events_of, in_words, wa
 
 
 def not_pulled(seen: Observation) -> list[Cause]:
-    """No node gets the image."""
+    """The image cannot be pulled."""
     for pod in seen.pods:
         reason = str(waiting(pod).get("reason", ""))
         if reason not in (
@@ -24,24 +24,24 @@ def not_pulled(seen: Observation) -> list[Cause]:
         evidence += [in_words(event) for event in events_of(seen, "Pod", ("Failed",), pod)[:1]]
         text = " ".join(evidence)
         if re.search(r"(?i)not found|manifest unknown|name unknown|does not exist", text):
-            why, command = "there is no such image", "--image REPOSITORY:TAG with a tag that was pushed"
+            why, command = "there is no such image", "set --image to a REPOSITORY:TAG that exists"
         elif re.search(r"(?i)unauthorized|denied|forbidden|authentication|401|403", text):
-            why, command = "the registry refuses the node", "helm upgrade catdog … --set 'imagePullSecrets={NAME}'"
+            why, command = "the registry denies access", "helm upgrade catdog … --set 'imagePullSecrets={NAME}'"
         elif reason == "InvalidImageName":
-            why, command = "that is no image name", "--image REPOSITORY:TAG"
+            why, command = "invalid image name", "set --image to REPOSITORY:TAG"
         elif reason == "ErrImageNeverPull":
             why, command = (
-                "the node does not have it, and imagePullPolicy is Never",
+                "it is not on the node, and imagePullPolicy is Never",
                 "load it onto the node, or helm upgrade catdog … --set imagePullPolicy=IfNotPresent",
             )
         else:
-            why, command = "the pull fails", f"kubectl describe pod {pod['metadata']['name']}"
+            why, command = "the pull failed", f"kubectl describe pod {pod['metadata']['name']}"
         return [Cause("image", f"image {image} cannot be pulled: {why}", tuple(evidence), command)]
     return []
 
 
 def pulling(seen: Observation) -> list[Cause]:
-    """The image is on its way: said only where nothing worse is seen."""
+    """The image is being pulled: reported only if nothing worse is found."""
     for pod in seen.pods:
         if waiting(pod).get("reason") == "ContainerCreating":
             events = events_of(seen, "Pod", ("Pulling",), pod)

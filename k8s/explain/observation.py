@@ -1,6 +1,6 @@
-"""What can be seen of one run at one moment, in the cluster and in its run folder; and small readings of it.
+"""A snapshot of one run, from the cluster and its run folder, and helpers that read it.
 
-Objects are as the API gives them in JSON (`kubectl get -o json`), so that a test is a few literals.
+Objects are in the API's JSON form (`kubectl get -o json`), so that tests can write them as short literals.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ Object = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Observation:
-    """One run at `now` (UTC). `top` is its JobSet or Job, None where there is none (any more).
+    """One run at `now` (UTC). `top` is its JobSet or Job, or None if it does not exist (anymore).
 
-    `state` is state.json, None where it is not there or cannot be read. `nodes` and `spaces` are None where they may
-    not be read. `position` is the run's place in its Kueue queues, counted from 0: (queue name, place) pairs.
+    `state` is state.json, or None if it is missing or unreadable. `nodes` and `spaces` are None if reading them is not
+    allowed. `position` is the run's position in its Kueue queues, counted from 0: (queue name, position) pairs.
     """
 
     name: str
@@ -38,12 +38,12 @@ class Observation:
 
 
 def of_folder(name: str, state: Mapping[str, Any] | None, now: datetime) -> Observation:
-    """A run that is known by its folder only."""
+    """A run that is known only by its folder."""
     return Observation(name=name, now=now, state=state)
 
 
 def condition(one: Object | None, kind: str) -> Object | None:
-    """The condition of this type that an object has, whatever its status."""
+    """The object's condition of this type, whatever its status."""
     conditions = ((one or {}).get("status") or {}).get("conditions") or ()
     return next((found for found in conditions if found.get("type") == kind), None)
 
@@ -55,22 +55,22 @@ def is_true(one: Object | None, kind: str) -> bool:
 
 
 def succeeded(top: Object | None) -> bool:
-    """Whether a Job (Complete) or JobSet (Completed) has ended well."""
+    """Whether a Job (Complete) or JobSet (Completed) has succeeded."""
     return is_true(top, "Complete") or is_true(top, "Completed")
 
 
 def failed(top: Object | None) -> bool:
-    """Whether a Job or JobSet has ended badly."""
+    """Whether a Job or JobSet has failed."""
     return is_true(top, "Failed")
 
 
 def has_ended(seen: Observation) -> bool:
-    """Whether the run's Job or JobSet has ended, well or badly."""
+    """Whether the run's Job or JobSet has finished, succeeded or failed."""
     return succeeded(seen.top) or failed(seen.top)
 
 
 def suspended(top: Object | None) -> bool:
-    """Whether a Job or JobSet is held back."""
+    """Whether a Job or JobSet is suspended."""
     return bool(((top or {}).get("spec") or {}).get("suspend"))
 
 
@@ -88,7 +88,7 @@ def who(pod: Object) -> str:
 
 
 def container(pod: Object) -> Object:
-    """The status of the pod's one container, empty before there is one."""
+    """The status of the pod's only container, empty until there is one."""
     statuses = (pod.get("status") or {}).get("containerStatuses") or ()
     return statuses[0] if statuses else {}
 
@@ -99,22 +99,22 @@ def waiting(pod: Object) -> Object:
 
 
 def terminated(pod: Object) -> Object:
-    """How the container ended: {"exitCode", "reason", "message", …}, empty while it has not."""
+    """How the container exited: {"exitCode", "reason", "message", …}, empty before that."""
     return (container(pod).get("state") or {}).get("terminated") or {}
 
 
 def started(pod: Object) -> bool:
-    """Whether the container runs, or has run to its end."""
+    """Whether the container is running or has exited."""
     return not {"running", "terminated"}.isdisjoint(container(pod).get("state") or {})
 
 
 def is_active(pod: Object) -> bool:
-    """Whether the pod has not ended."""
+    """Whether the pod has not finished."""
     return (pod.get("status") or {}).get("phase") not in ("Succeeded", "Failed")
 
 
 def instant(text: str | None) -> datetime | None:
-    """A time as the API and state.json write it (RFC 3339), or None."""
+    """A time in the format of the API and state.json (RFC 3339), or None."""
     if not text:
         return None
     try:
@@ -131,7 +131,7 @@ def about(event: Object) -> str:
 
 
 def event_time(event: Object) -> str:
-    """When an event was last seen, as text that sorts."""
+    """When an event was last seen, as sortable text."""
     series = event.get("series") or {}
     return str(
         series.get("lastObservedTime")
@@ -143,7 +143,7 @@ def event_time(event: Object) -> str:
 
 
 def events_of(seen: Observation, kind: str, reasons: tuple[str, ...], pod: Object | None = None) -> list[Object]:
-    """Events of these reasons, newest first; about one pod where it is given."""
+    """Events with these reasons, newest first; only those about `pod` if it is given."""
     name = None if pod is None else f"Pod/{pod['metadata']['name']}"
     found = [
         event

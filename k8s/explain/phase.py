@@ -10,11 +10,11 @@ from k8s.explain.observation import Observation, instant
 from trainer.contract import State
 
 STALE_SECONDS = 90.0
-"""state.json is a heartbeat of at most 30 s; three missed ones are a silence."""
+"""state.json is a heartbeat, written at least every 30 s; three missed ones mean the run is silent."""
 
 
 class Phase(StrEnum):
-    """Where a run stands. `lost`: state.json says running, but nothing runs and nothing is heard."""
+    """The phase of a run. `lost`: state.json says running, but there are no pods and no heartbeat."""
 
     QUEUED = "queued"
     PENDING = "pending"
@@ -32,9 +32,9 @@ _OF_STATE = {str(state): Phase(state) for state in State if state is not State.R
 
 
 def phase_of(seen: Observation) -> Phase | None:
-    """The run's phase; None where there is neither an object nor a run folder.
+    """The run's phase; None if there is neither an object nor a run folder.
 
-    The cluster decides while it has the objects, since a worker that is killed writes no last words; then state.json.
+    The objects decide while they exist, since a killed worker writes no final state; after that, state.json does.
     """
     if seen.top is not None:
         return _of_objects(seen)
@@ -70,9 +70,9 @@ def _done(pod: observation.Object) -> bool:
 
 
 def _heard(state: Mapping[str, Any] | None, pods: list[observation.Object]) -> bool:
-    """Whether state.json was written as running, or as done, since the oldest of these containers started.
+    """Whether state.json has said running or succeeded since the oldest of these containers started.
 
-    A container outlives its "succeeded", for a last scrape, and its pod outlives the container for a moment.
+    A container outlives its "succeeded", for a last scrape, and its pod briefly outlives the container.
     """
     if state is None or state.get("state") not in (State.RUNNING, State.SUCCEEDED):
         return False
@@ -90,7 +90,7 @@ def is_fresh(state: Mapping[str, Any], now: datetime) -> bool:
 
 
 def progress(state: Mapping[str, Any] | None) -> str:
-    """ "epoch 3, step 120 of 1,890" as state.json has it, empty without."""
+    """ "epoch 3, step 120 of 1,890" from state.json; empty without one."""
     if not state or not state.get("total_steps"):
         return ""
     return f"epoch {state.get('epoch', 0)}, step {state.get('step', 0):,} of {state['total_steps']:,}"

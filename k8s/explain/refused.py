@@ -1,4 +1,4 @@
-"""Why the pods of a run are not created: what the API server and the policies of the cluster say to it. Pure."""
+"""Why the pods of a run are not created: the API server or a cluster policy rejects them. Pure."""
 
 import re
 
@@ -7,7 +7,7 @@ from k8s.explain.observation import Observation, events_of, has_ended, in_words
 
 
 def refused(seen: Observation) -> list[Cause]:
-    """The controller may not create the pods, or the API refuses them."""
+    """The controller is not allowed to create the pods, or the API server rejects them."""
     if seen.pods or has_ended(seen):
         return []
     for event in events_of(
@@ -30,41 +30,41 @@ def refused(seen: Observation) -> list[Cause]:
 
 
 _REFUSALS = (
-    (r"exceeded quota", "quota", "a ResourceQuota of the namespace is used up", "kubectl describe resourcequota"),
+    (r"exceeded quota", "quota", "a ResourceQuota in the namespace is used up", "kubectl describe resourcequota"),
     (
         r"must specify .* for",
         "quota",
-        "a ResourceQuota wants requests that the pods do not have",
+        "a ResourceQuota requires requests or limits that the pods do not set",
         "kubectl describe resourcequota",
     ),
     (
         r"violates PodSecurity",
         "policy",
-        "the namespace's Pod Security level refuses the pods: see extraVolumes of the platform",
+        "the namespace's Pod Security level rejects the pods; check extraVolumes in the platform",
         "kubectl get namespace --show-labels",
     ),
     (
         r"admission webhook .* denied|denied the request|ValidatingAdmissionPolicy",
         "policy",
-        "a policy of the cluster refuses the pods",
-        "ask the cluster's administrators about the policy named here",
+        "a cluster policy rejects the pods",
+        "ask the cluster administrators about the policy named above",
     ),
     (
         r"(?i)serviceaccount .*not found|error looking up service account",
         "service-account",
-        "the ServiceAccount of the workers is not there",
+        "the workers' ServiceAccount does not exist",
         "helm upgrade --install catdog …, or --service-account NAME",
     ),
     (
         r"no PriorityClass|PriorityClass .*not found",
         "priority-class",
-        "the PriorityClass is not there",
+        "the PriorityClass does not exist",
         "kubectl get priorityclass",
     ),
     (
         r"forbidden",
         "policy",
-        "the cluster refuses the pods",
-        "ask the cluster's administrators about the refusal named here",
+        "the cluster rejects the pods",
+        "ask the cluster administrators about the error above",
     ),
 )

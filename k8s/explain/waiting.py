@@ -1,4 +1,4 @@
-"""Rules for a run whose workers do not work yet, or cannot be replaced: queue, placement, container, node. Pure."""
+"""Rules for a run whose workers are not running yet, or cannot be replaced: queue, placement, container, node. Pure."""
 
 import re
 
@@ -29,7 +29,7 @@ _OUT_OF_SERVICE = f"{OUT_OF_SERVICE_TAINT}=nodeshutdown:NoExecute"
 
 
 def _queue(seen: Observation) -> list[Cause]:
-    """Held by Kueue, or suspended with no Kueue to let it go."""
+    """Held back by Kueue, or suspended without Kueue."""
     if seen.top is None or not observation.suspended(seen.top) or has_ended(seen):
         return []
     labels = seen.top["metadata"].get("labels") or {}
@@ -39,37 +39,37 @@ def _queue(seen: Observation) -> list[Cause]:
             return [
                 Cause(
                     "suspended",
-                    "the run is suspended by hand",
+                    "the run was suspended manually",
                     (),
                     f"kubectl patch {seen.top['kind'].lower()} {seen.name} --type=merge -p {_GO_ON}",
                 )
             ]
         return [
-            Cause("queue", f"waiting for Kueue to take it up in queue {queue}", (), f"kubectl get localqueue {queue}")
+            Cause("queue", f"waiting for Kueue to pick it up in queue {queue}", (), f"kubectl get localqueue {queue}")
         ]
     if (seen.workload.get("spec") or {}).get("active") is False:
         return [
             Cause(
                 "queue-deactivated",
-                f"Kueue has deactivated the run in queue {queue}",
+                f"Kueue deactivated the run in queue {queue}",
                 _messages(seen.workload, "Evicted", "QuotaReserved"),
                 f"catdog cancel {seen.name}, then catdog resume {seen.name}",
             )
         ]
-    places = ", ".join(f"place {place + 1} in {name}" for name, place in seen.position)
+    places = ", ".join(f"position {place + 1} in {name}" for name, place in seen.position)
     evidence = _messages(seen.workload, "QuotaReserved", "Admitted", "Evicted")
     reserved = condition(seen.workload, "QuotaReserved") or {}
     if reserved.get("reason") == "ExceedsMaxQuota" or any("maximum capacity" in line for line in evidence):
         return [
             Cause(
                 "queue-never",
-                f"queue {queue} can never hold this run: it asks for more than the whole quota",
+                f"queue {queue} can never admit this run: it requests more than the total quota",
                 evidence,
                 f"catdog cancel {seen.name}, then submit with fewer --gpus",
             )
         ]
     if is_true(seen.workload, "Preempted") or is_true(seen.workload, "Evicted"):
-        head = f"stopped by Kueue, and waiting in queue {queue}"
+        head = f"evicted by Kueue, waiting again in queue {queue}"
     else:
         head = f"waiting in queue {queue}"
     return [
@@ -88,9 +88,9 @@ def _unschedulable(seen: Observation) -> list[Cause]:
     lacking = sorted({name for _, message in stuck for name in re.findall(r"Insufficient ([\w./-]+)", message)})
     other = sorted({reason for _, message in stuck for reason in _scheduler_reasons(message)})
     if lacking:
-        cause = f"{len(stuck)} of {_workers(seen)} pods cannot be placed: not enough {', '.join(lacking)}"
+        cause = f"{len(stuck)} of {_workers(seen)} pods cannot be scheduled: not enough {', '.join(lacking)}"
     else:
-        cause = f"{len(stuck)} of {_workers(seen)} pods cannot be placed: {'; '.join(other) or 'no node fits'}"
+        cause = f"{len(stuck)} of {_workers(seen)} pods cannot be scheduled: {'; '.join(other) or 'no node fits'}"
     evidence = [f"{who(stuck[0][0])}: {stuck[0][1]}", *_near_nodes(seen, stuck[0][0])]
     preemptor = [
         f"{in_words(event)}"
@@ -105,13 +105,13 @@ def _unschedulable(seen: Observation) -> list[Cause]:
 
 
 def _scheduler_reasons(message: str) -> list[str]:
-    """ "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}. preemption: …" cut up."""
+    """ "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}. preemption: …" split."""
     head = message.partition(":")[2].partition(". ")[0]
     return [part.strip(" .") for part in re.split(r", (?=\d+ )", head) if part.strip(" .")]
 
 
 def _near_nodes(seen: Observation, pod: Object) -> list[str]:
-    """The nodes that lack least of what the pod asks for, and what they lack."""
+    """The nodes that come closest to fitting the pod, and the resources they are short of."""
     if not seen.spaces:
         return []
     asked = requests(pod)
@@ -123,11 +123,12 @@ def _near_nodes(seen: Observation, pod: Object) -> list[str]:
             for name, much in asked.items()
             if amounts.get(name, quantity.ZERO) < much
         }
-        kind = "in all" if space.free is None else "free"
+        kind = "in total" if space.free is None else "free"
         words = ", ".join(
-            f"{name} {quantity.shown(has)} {kind}, {quantity.shown(asked[name])} asked" for name, has in short.items()
+            f"{name} {quantity.shown(has)} {kind}, {quantity.shown(asked[name])} requested"
+            for name, has in short.items()
         )
-        lines.append((len(short), f"{space.name}: {words or 'has room, but another rule keeps the pod away'}"))
+        lines.append((len(short), f"{space.name}: {words or 'has room, but another scheduling rule excludes it'}"))
     return [line for _, line in sorted(lines)[:NEAR_NODES]]
 
 
@@ -139,7 +140,7 @@ def _gated(seen: Observation) -> list[Cause]:
     return [
         Cause(
             "gated",
-            f"{len(held)} of {_workers(seen)} pods are held back by {', '.join(gates)}",
+            f"{len(held)} of {_workers(seen)} pods are blocked by scheduling gates: {', '.join(gates)}",
             (),
             f"kubectl describe pod {held[0]['metadata']['name']}",
         )
@@ -147,7 +148,7 @@ def _gated(seen: Observation) -> list[Cause]:
 
 
 def _not_created(seen: Observation) -> list[Cause]:
-    """Placed, but the container cannot be made: volumes, secrets, sandbox."""
+    """Scheduled, but the container cannot be created: volumes, Secrets, sandbox."""
     for pod in seen.pods:
         state = waiting(pod)
         reason = str(state.get("reason", ""))
@@ -155,7 +156,7 @@ def _not_created(seen: Observation) -> list[Cause]:
             return [
                 Cause(
                     "container",
-                    f"the container cannot be made: {state.get('message', reason)}",
+                    f"the container cannot be created: {state.get('message', reason)}",
                     (f"{who(pod)}: {reason}",),
                     f"kubectl describe pod {pod['metadata']['name']}",
                 )
@@ -168,7 +169,7 @@ def _not_created(seen: Observation) -> list[Cause]:
                     "mount",
                     f"a volume cannot be mounted on {(pod.get('spec') or {}).get('nodeName', 'the node')}",
                     (f"{who(pod)}: {in_words(event)}",),
-                    f"check extraVolumes of the platform: kubectl get configmap {CONFIG_MAP} -o yaml",
+                    f"check extraVolumes in the platform: kubectl get configmap {CONFIG_MAP} -o yaml",
                 )
             ]
         for event in events_of(seen, "Pod", ("FailedCreatePodSandBox", "NetworkNotReady"), pod):
@@ -184,7 +185,7 @@ def _not_created(seen: Observation) -> list[Cause]:
 
 
 def _node_lost(seen: Observation) -> list[Cause]:
-    """A pod that cannot be ended because its node does not answer."""
+    """A pod that cannot be terminated because its node is not responding."""
     for pod in seen.pods:
         deleted = instant(pod["metadata"].get("deletionTimestamp"))
         if deleted is None or not observation.is_active(pod):
@@ -193,15 +194,15 @@ def _node_lost(seen: Observation) -> list[Cause]:
         late = (seen.now - deleted).total_seconds()
         silent = _silent(seen, node)
         if silent or late > TERMINATING_SLACK_SECONDS:
-            cause = f"node {node} does not answer, and its pod cannot be replaced until it is known to be dead"
-            evidence = [f"{who(pod)}: has been Terminating for {max(0, late):.0f} s beyond its grace period"]
+            cause = f"node {node} is not responding, and its pod cannot be replaced until the node is known to be down"
+            evidence = [f"{who(pod)}: Terminating for {max(0, late):.0f} s beyond its grace period"]
             evidence += [silent] if silent else []
             return [
                 Cause(
                     "node-lost",
                     cause,
                     tuple(evidence),
-                    f"if the machine is off: kubectl taint node {node} {_OUT_OF_SERVICE}",
+                    f"if the machine is powered off: kubectl taint node {node} {_OUT_OF_SERVICE}",
                 )
             ]
     for pod in seen.pods:
@@ -210,7 +211,7 @@ def _node_lost(seen: Observation) -> list[Cause]:
             return [
                 Cause(
                     "node-lost",
-                    f"node {node} does not answer; its pod is given up after a minute",
+                    f"node {node} is not responding; its pod is evicted after a minute",
                     (who(pod), silent),
                     f"kubectl describe node {node}",
                 )

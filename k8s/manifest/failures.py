@@ -1,4 +1,4 @@
-"""Which failure costs what: disruptions nothing, exit codes that a retry cannot mend the run, the rest one restart."""
+"""What failures cost: disruptions nothing, exit codes that a retry cannot fix the run, all others one restart."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from k8s.labels import CONTAINER
 from k8s.manifest.spec import Object
 from trainer.exits import NEVER_RETRIED, Exit
 
-# What JobSet can tell apart is only the message that the job controller writes
+# JobSet can only tell failures apart by the message that the job controller writes
 # (kubernetes/pkg/controller/job/pod_failure_policy.go).
 _DISRUPTED = "has condition DisruptionTarget matching FailJob rule"
 _STOPPED = f"failed with exit code {int(Exit.TERMINATED)} matching FailJob rule"

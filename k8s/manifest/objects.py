@@ -23,7 +23,7 @@ from k8s.settings.platform import Platform
 
 
 def job(spec: RunSpec, platform: Platform) -> Object:
-    """An Indexed Job, one index a worker."""
+    """An Indexed Job, one index per worker."""
     return {
         "apiVersion": BATCH_API,
         "kind": "Job",
@@ -31,7 +31,7 @@ def job(spec: RunSpec, platform: Platform) -> Object:
         "spec": {
             **_whole_run(platform),
             **_workers(spec, platform, shapes.job(spec)),
-            # Per index: one restart of the gang costs every index one, however many workers there are.
+            # Per index: one restart of the gang costs every index one, whatever the number of workers.
             "backoffLimitPerIndex": platform.max_restarts,
             "maxFailedIndexes": 0,
         },
@@ -39,7 +39,7 @@ def job(spec: RunSpec, platform: Platform) -> Object:
 
 
 def job_set(spec: RunSpec, platform: Platform) -> Object:
-    """A JobSet of one Indexed Job, whose workers it starts again together."""
+    """A JobSet of one Indexed Job, whose workers it restarts together."""
     child = {**_workers(spec, platform, shapes.job_set(spec)), "backoffLimit": 0}
     return {
         "apiVersion": JOBSET_API,
@@ -60,14 +60,14 @@ def job_set(spec: RunSpec, platform: Platform) -> Object:
 
 
 def service(spec: RunSpec) -> Object:
-    """The headless Service that gives the pods of a Job their host names; a JobSet makes its own."""
+    """The headless Service that gives the pods of a Job their host names; a JobSet creates its own."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": {"name": spec.name, "labels": labels_of(spec, RUN)},
         "spec": {
             "clusterIP": "None",
-            # Workers meet before they are ready.
+            # Workers connect to each other before they are ready.
             "publishNotReadyAddresses": True,
             "selector": {NAME_LABEL: APP, INSTANCE_LABEL: spec.name, COMPONENT_LABEL: WORKER},
             "ports": [{"name": name, "port": port, "targetPort": port} for name, port in PORTS.items()],
@@ -87,13 +87,13 @@ def _metadata(spec: RunSpec, platform: Platform) -> Object:
 
 
 def _whole_run(platform: Platform) -> Object:
-    """What the object that owns the others says: Kueue lets it go, and in the end it is removed."""
+    """Fields of the object that owns the others: suspended for Kueue, and removed some time after it finishes."""
     kept: Object = {"ttlSecondsAfterFinished": platform.ttl_seconds_after_finished}
     return {"suspend": True, **kept} if platform.queue else kept
 
 
 def _workers(spec: RunSpec, platform: Platform, shape: Shape) -> Object:
-    """What the Job that owns the pods says, alone or in a JobSet."""
+    """Fields of the Job that owns the pods, alone or in a JobSet."""
     return {
         "completionMode": "Indexed",
         "completions": spec.workers,

@@ -1,6 +1,6 @@
-"""The pod that each worker runs in; a Job and a JobSet have the same, but for what their Shape says.
+"""The pod that each worker runs in; the same in a Job and a JobSet, except for what their Shape sets.
 
-The configuration travels in an annotation and reaches the container as a file.
+The configuration is in an annotation, which the container sees as a file.
 """
 
 import math
@@ -23,7 +23,7 @@ from k8s.settings.platform import Platform
 from trainer import contract
 from trainer.requests import to_json
 
-USER = 10001  # the image's
+USER = 10001  # the image's user
 
 
 def pod_template(spec: RunSpec, platform: Platform, shape: Shape) -> Object:
@@ -97,7 +97,7 @@ def _container(spec: RunSpec, platform: Platform, shape: Shape) -> Object:
 
 
 def _environment(spec: RunSpec, platform: Platform, shape: Shape) -> list[Object]:
-    """What the trainer reads of its place: who its peers are, which run it belongs to, which attempt it is."""
+    """What the trainer reads about its place: its peers, its run, and which attempt this is."""
     made: list[Object] = []
     if spec.workers > 1:
         made += [

@@ -1,4 +1,4 @@
-"""What a worker asks of its node: processors, memory, disk and GPUs, and which nodes it may be placed on."""
+"""What a worker requests (CPU, memory, disk and GPUs), and which nodes it can be scheduled to."""
 
 from decimal import Decimal
 
@@ -13,7 +13,7 @@ LOST_NODE_SECONDS = 60
 
 
 def requests(platform: Platform, gpus: int) -> dict[str, str]:
-    """What one worker with so many GPUs requests, and is limited to, as Kubernetes writes quantities."""
+    """Requests and limits of one worker with this many GPUs, as Kubernetes quantities."""
     per: Resources = platform.gpu.resources if gpus else platform.resources
     factor = max(1, gpus)
     made = {
@@ -25,7 +25,7 @@ def requests(platform: Platform, gpus: int) -> dict[str, str]:
 
 
 def need(platform: Platform, gpus: int) -> Amounts:
-    """What one worker with so many GPUs requests, in base units."""
+    """Requests of one worker with this many GPUs, in base units."""
     return {name: quantity.parse(text, name) for name, text in requests(platform, gpus).items()}
 
 
@@ -35,7 +35,7 @@ def selector_of(platform: Platform, gpus: int) -> dict[str, str]:
 
 
 def tolerations_of(platform: Platform, gpus: int) -> list[Object]:
-    """Taints that a worker tolerates; a node that is gone is waited for LOST_NODE_SECONDS."""
+    """Taints that a worker tolerates; those of a lost node for LOST_NODE_SECONDS."""
     made: list[Object] = [dict(one) for one in platform.tolerations]
     if gpus:
         made += [dict(one) for one in platform.gpu.tolerations]
@@ -46,9 +46,9 @@ def tolerations_of(platform: Platform, gpus: int) -> list[Object]:
 
 
 def check_memory(platform: Platform, gpus: int) -> None:
-    """Raise CliError 2 when /dev/shm, which counts as memory, would leave a worker none."""
+    """Raise CliError 2 if /dev/shm, which counts as memory, would leave a worker no other memory."""
     asked = Decimal(need(platform, gpus)["memory"])
     if quantity.parse(platform.shared_memory, "sharedMemory") >= asked:
         raise usage(
-            f"sharedMemory {platform.shared_memory} is not less than the memory of a worker, {quantity.shown(asked)}"
+            f"sharedMemory is {platform.shared_memory}; it must be less than a worker's memory, {quantity.shown(asked)}"
         )

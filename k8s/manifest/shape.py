@@ -1,4 +1,4 @@
-"""What a Job and a JobSet do differently for the same pods: host names, and the counting of failures."""
+"""How a Job and a JobSet differ for the same pods: host names, and the counting of failures."""
 
 import math
 from dataclasses import dataclass
@@ -18,23 +18,23 @@ from trainer.contract import HOST_INDEX
 
 PORT = 2222
 PORTS = {TENSORFLOW_PORT: PORT, RENDEZVOUS_PORT: PORT + 1}
-"""At which workers of a gang listen for each other, by name; the trainer takes the rendezvous to be on the next."""
+"""Ports on which workers of a gang listen, by name; the trainer expects the rendezvous on the next port."""
 
-CAUSE_SECONDS = 15  # after the grace period, a worker that was told to end is seen to have ended
+CAUSE_SECONDS = 15  # after the grace period, until the exit of a terminated worker is recorded
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How the pods of a run find each other, know their run and attempt, and are charged for failures.
+    """How the pods of a run find each other, identify their run and attempt, and have their failures counted.
 
     Attributes:
-        host_template: host:port of a worker among several, with HOST_INDEX for its index.
-        subdomain: what the pods must name to have these hosts; "" where the controller names it.
-        run_uid: field of the pod with an id that all attempts at this run have in common.
+        host_template: host:port of a worker among several, with HOST_INDEX in place of its index.
+        subdomain: subdomain that the pods must set to get these hosts; "" if the controller sets it.
+        run_uid: field of the pod with an ID shared by all attempts of this run.
         attempt: field of the pod with the number of attempts before this one.
-        attempt_uncounted: field with those of them that were not charged, where `attempt` leaves them out; else "".
+        attempt_uncounted: field with the number of uncounted ones, if `attempt` leaves them out; else "".
         on_disruption: action of the podFailurePolicy for a pod that was disrupted or asked to stop.
-        peer_lost_wait: seconds that a worker which lost a peer waits, for the peer's end to be seen first; 0: none.
+        peer_lost_wait: seconds that a worker waits after losing a peer, so that the peer's exit comes first; 0: none.
     """
 
     host_template: str
@@ -47,16 +47,16 @@ class Shape:
 
 
 def job(spec: RunSpec) -> Shape:
-    """An Indexed Job, with a headless Service of the run's name where there are several workers.
+    """An Indexed Job, with a headless Service named after the run if there are several workers.
 
-    Each index is charged for its own failures, so the survivors' may come first.
+    Failures are counted for each index, so those of the survivors may come first.
     """
     return Shape(
         host_template=f"{spec.name}-{HOST_INDEX}.{spec.name}:{PORT}",
         subdomain=spec.name,
         run_uid=f"metadata.labels['{JOB_UID_LABEL}']",
         attempt=f"metadata.annotations['{FAILURES_ANNOTATION}']",
-        # Absent, and then empty, until a failure was ignored.
+        # Absent, so the variable is empty, until a failure is ignored.
         attempt_uncounted=f"metadata.annotations['{IGNORED_FAILURES_ANNOTATION}']",
         on_disruption="Ignore",
         peer_lost_wait=0,
@@ -64,9 +64,9 @@ def job(spec: RunSpec) -> Shape:
 
 
 def job_set(spec: RunSpec) -> Shape:
-    """A JobSet of one Indexed Job, which fails with its first pod; the JobSet then makes it anew.
+    """A JobSet of one Indexed Job, which fails with its first pod; the JobSet then recreates it.
 
-    That first failure decides what the restart costs, and ends the other workers: theirs must not be first.
+    That first failure decides what the restart costs, and stops the other workers: theirs must not come first.
     """
     return Shape(
         host_template=f"{spec.name}-{REPLICATED_JOB}-0-{HOST_INDEX}.{spec.name}:{PORT}",

@@ -1,4 +1,4 @@
-"""What a run's objects are made from, beside the platform: the run itself, and what the cluster serves."""
+"""What a run's objects are made from, besides the platform: the run itself, and the cluster's optional APIs."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from k8s.labels import (
 from trainer.config import RunConfig
 
 Object = dict[str, Any]
-"""An object, or a part of one, as the API's JSON has it."""
+"""An object, or a part of one, in the API's JSON form."""
 
 NAME_LIMIT = 63  # a pod's host name, and a label's value
 
@@ -41,17 +41,19 @@ class RunSpec:
 
     @property
     def workers(self) -> int:
-        """How many pods train as one."""
+        """How many pods train together."""
         return self.config.workers
 
 
 def check_name(name: str, workers: int) -> None:
-    """Raise CliError 2 when `name` cannot be a run's: pods are called NAME-w-0-INDEX-xxxxx, in 63 characters."""
+    """Raise CliError 2 if `name` is invalid for a run: pods are named NAME-w-0-INDEX-xxxxx, in 63 characters."""
     longest = NAME_LIMIT - len(f"-{REPLICATED_JOB}-0-{workers - 1}-xxxxx")
     if not re.fullmatch(r"[a-z]([-a-z0-9]*[a-z0-9])?", name):
-        raise usage(f"--name is {name!r}; use small letters, digits and dashes; begin with a letter, end with no dash")
+        raise usage(
+            f"--name is {name!r}; use lowercase letters, digits and dashes; start with a letter, do not end with a dash"
+        )
     if len(name) > longest:
-        raise usage(f"--name has {len(name)} characters; with {workers} workers it may have {longest}")
+        raise usage(f"--name has {len(name)} characters; with {workers} workers the limit is {longest}")
 
 
 def labels_of(spec: RunSpec, component: str) -> dict[str, str]:

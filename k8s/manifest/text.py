@@ -1,4 +1,4 @@
-"""Objects as text, as kubectl reads it; the same objects make the same bytes."""
+"""Objects as text that kubectl reads; the same objects give the same bytes."""
 
 import json
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from k8s.manifest.spec import Object
 
 
 def to_yaml(objects: Sequence[Object]) -> str:
-    """The objects as a YAML stream: keys sorted, text of several lines (the configuration) as a block."""
+    """The objects as a YAML stream: keys sorted, multi-line text (the configuration) as a block."""
     return "".join("---\n" + yaml.dump(one, Dumper=_Dumper, allow_unicode=True, width=120) for one in objects)
 
 
@@ -20,10 +20,10 @@ def to_json_list(objects: Sequence[Object]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Knows blocks."""
+    """Writes multi-line text as a block."""
 
     def ignore_aliases(self, data: Any) -> bool:
-        """Write what is in two places twice, as the API would give it."""
+        """Write shared values out in full each time, as the API does."""
         return True
 
 

@@ -1,4 +1,4 @@
-"""What a pod sees as folders: its configuration, /tmp, /dev/shm, a token, and what the platform mounts."""
+"""Volumes and mounts of a pod: its configuration, /tmp, /dev/shm, a token, and those of the platform."""
 
 import posixpath
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What nodes can give: from the API's node and pod objects to the resources a worker may still take."""
+"""Node capacity: from the API's node and pod objects to the resources that are free for workers."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ _ENDED = ("Succeeded", "Failed")
 
 @dataclass(frozen=True)
 class NodeSpace:
-    """One node that workers may be put on. `free` is None where pods may not be listed.
+    """One node that workers can be scheduled to. `free` is None if listing pods is not allowed.
 
-    Amounts are in base units by resource name: processors, bytes, pods, devices.
+    Amounts are in base units by resource name: CPUs, bytes, pods, devices.
     """
 
     name: str
@@ -26,7 +26,7 @@ class NodeSpace:
 
 
 def matching(nodes: Iterable[Object], node_selector: Mapping[str, str], tolerations: Iterable[Object]) -> list[Object]:
-    """The nodes that pods with this selector and these tolerations may be scheduled to, ready or not excluded."""
+    """The nodes that pods with this selector and these tolerations can be scheduled to, ready and not cordoned."""
     wanted = list(tolerations)
     return [
         node
@@ -39,7 +39,7 @@ def matching(nodes: Iterable[Object], node_selector: Mapping[str, str], tolerati
 
 
 def spaces(nodes: Iterable[Object], pods: Iterable[Object] | None) -> list[NodeSpace]:
-    """What each node has, and what is left of it beside the requests of its `pods` (None: unknown)."""
+    """What each node has, and what the requests of its `pods` leave free (None: unknown)."""
     used: dict[str, dict[str, Decimal]] = {}
     for pod in pods or ():
         name = (pod.get("spec") or {}).get("nodeName")
@@ -56,7 +56,7 @@ def spaces(nodes: Iterable[Object], pods: Iterable[Object] | None) -> list[NodeS
 
 
 def requests(pod: Object) -> dict[str, Decimal]:
-    """What a pod holds of its node: the sum over containers, or the largest init container where that is more.
+    """What a pod reserves on its node: the sum over containers, or the largest init container if that is more.
 
     As in https://kubernetes.io/docs/concepts/workloads/pods/init-containers/#resource-sharing-within-containers
     """
@@ -81,7 +81,7 @@ def requests(pod: Object) -> dict[str, Decimal]:
 
 
 def fitting(amounts: Amounts, need: Amounts) -> int:
-    """How many workers of this need go into these amounts; a pod's place counts where it is told."""
+    """How many workers with this need fit into these amounts; the limit on pods counts if it is known."""
     counts = [int(amounts.get(name, Decimal(0)) // amount) for name, amount in need.items() if amount > 0]
     if "pods" in amounts:
         counts.append(int(amounts["pods"]))

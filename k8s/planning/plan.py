@@ -1,4 +1,4 @@
-"""GPUs asked → workers × GPUs of each, against what the nodes have and what of it is free. Pure."""
+"""Requested GPUs → workers × GPUs per worker, given what the nodes have and what is free. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from k8s.planning import quantity
 from k8s.planning.capacity import Amounts, NodeSpace, fitting
 
 Need = Callable[[int], Amounts]
-"""What one worker with so many GPUs requests, by resource."""
+"""What one worker with this many GPUs requests, by resource."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`workers` equal workers with `gpus` GPUs each; `note` says what it rests on, in one line.
+    """`workers` equal workers with `gpus` GPUs each; `note` gives the reason in one line.
 
-    `fits`: "now" into what is free, "later" into what the nodes have, "nowhere", or "unknown" without nodes to look at.
+    `fits`: "now" into what is free, "later" into what the nodes have, "nowhere", or "unknown" without node data.
     """
 
     workers: int
@@ -34,10 +34,10 @@ def plan(
     workers: int | None = None,
     gpus_per_worker: int | None = None,
 ) -> Plan:
-    """The fewest equal workers that `total` GPUs can be given to; `workers` or `gpus_per_worker` fix the shape.
+    """Divide `total` GPUs among the fewest equal workers; `workers` or `gpus_per_worker` fix the shape.
 
-    The largest divisor of `total` that goes into what is free, else into what the nodes have. Nodes that cannot be
-    looked at (None), or that do not exist yet (an autoscaled pool), refuse nothing: `gpus_per_node` decides then.
+    Each gets the largest divisor of `total` that fits into what is free, else into what the nodes have. Nodes that
+    cannot be read (None), or do not exist yet (an autoscaled pool), rule out nothing: then `gpus_per_node` decides.
     With `total` 0: CPU workers, one unless `workers` says otherwise.
 
     Raises:
@@ -54,49 +54,47 @@ def plan(
     if all(node.free is not None for node in nodes):
         for count, gpus in shapes:
             if _room([node.free or {} for node in nodes], need(gpus)) >= count:
-                return Plan(count, gpus, "now", f"{_words(count, gpus)}: free on {_nodes(len(nodes))}")
+                return Plan(count, gpus, "now", f"{_words(count, gpus)}: free now on {_nodes(len(nodes))}")
     for count, gpus in shapes:
         if _room([node.allocatable for node in nodes], need(gpus)) >= count:
             known = all(node.free is not None for node in nodes)
             why = (
-                "the nodes have it, but not all of it is free: it will wait"
+                "the nodes have enough, but not all of it is free: it will wait"
                 if known
-                else "the nodes have it; whether it is free is not known"
+                else "the nodes have enough; whether it is free is unknown"
             )
             return Plan(count, gpus, "later", f"{_words(count, gpus)}: {why}")
     return _nowhere(shapes, need, nodes, gpus_per_node)
 
 
 def _shapes(total: int, workers: int | None, gpus_per_worker: int | None) -> list[tuple[int, int]]:
-    """(workers, GPUs of each) that are allowed, largest workers first."""
+    """The allowed (workers, GPUs per worker), largest workers first."""
     if total == 0:
         if gpus_per_worker:
-            raise usage(f"--gpus 0 means CPU workers; leave --gpus-per-node {gpus_per_worker} out")
+            raise usage(f"--gpus 0 means CPU workers; omit --gpus-per-node {gpus_per_worker}")
         return [(workers or 1, 0)]
     shapes = [(total // gpus, gpus) for gpus in range(total, 0, -1) if total % gpus == 0]
     if workers is not None:
         shapes = [shape for shape in shapes if shape[0] == workers]
         if not shapes:
-            raise usage(f"--gpus {total} cannot be shared equally by --workers {workers}; workers are equal")
+            raise usage(f"--gpus {total} cannot be divided equally among --workers {workers}")
     if gpus_per_worker is not None:
         shapes = [shape for shape in shapes if shape[1] == gpus_per_worker]
         if not shapes:
             beside = f" and --workers {workers}" if workers is not None else ""
-            raise usage(
-                f"--gpus {total} cannot be cut into --gpus-per-node {gpus_per_worker}{beside}; workers are equal"
-            )
+            raise usage(f"--gpus {total} cannot be divided equally into --gpus-per-node {gpus_per_worker}{beside}")
     return shapes
 
 
 def _without_nodes(shapes: list[tuple[int, int]], nodes: Sequence[NodeSpace] | None, gpus_per_node: int) -> Plan:
     count, gpus = next((shape for shape in shapes if shape[1] <= gpus_per_node), shapes[-1])
-    why = "the nodes were not looked at" if nodes is None else "no node matches yet"
-    rule = "" if len(shapes) == 1 else f"; gpusPerNode of the platform is {gpus_per_node}"
+    why = "the nodes were not read" if nodes is None else "no node matches yet"
+    rule = "" if len(shapes) == 1 else f"; gpusPerNode in the platform is {gpus_per_node}"
     return Plan(count, gpus, "unknown", f"{_words(count, gpus)}: {why}{rule}")
 
 
 def _nowhere(shapes: list[tuple[int, int]], need: Need, nodes: Sequence[NodeSpace], gpus_per_node: int) -> Plan:
-    """Nothing fits: keep to what one node can hold where that is possible, and say what would fit."""
+    """Nothing fits: choose workers that fit on one node if possible, and say what would fit."""
     has = [node.allocatable for node in nodes]
     single = [shape for shape in shapes if _room(has, need(shape[1])) >= 1]
     count, gpus = single[0] if single else next((s for s in shapes if s[1] <= gpus_per_node), shapes[-1])
@@ -104,8 +102,8 @@ def _nowhere(shapes: list[tuple[int, int]], need: Need, nodes: Sequence[NodeSpac
     if room:
         would = f"room for {room} of {count}; {_advice(room, gpus)} would fit"
     else:
-        would = f"one worker needs {_amounts(need(gpus))}, the largest node has {_amounts(_largest(has, need(gpus)))}"
-    return Plan(count, gpus, "nowhere", f"{_words(count, gpus)}: does not fit {_nodes(len(nodes))} that match: {would}")
+        would = f"one worker needs {_amounts(need(gpus))}, the closest node has {_amounts(_largest(has, need(gpus)))}"
+    return Plan(count, gpus, "nowhere", f"{_words(count, gpus)}: does not fit {_nodes(len(nodes))}: {would}")
 
 
 def _advice(room: int, gpus: int) -> str:
@@ -117,7 +115,7 @@ def _room(amounts: Sequence[Amounts], need: Amounts) -> int:
 
 
 def _largest(amounts: Sequence[Amounts], need: Amounts) -> Amounts:
-    """What the node that lacks least has, of what is needed."""
+    """The amounts of the requested resources on the node that comes closest."""
 
     def lacking(one: Amounts) -> tuple[int, Decimal]:
         short = [name for name in need if one.get(name, Decimal(0)) < need[name]]
@@ -137,4 +135,4 @@ def _words(workers: int, gpus: int) -> str:
 
 
 def _nodes(count: int) -> str:
-    return f"the {count} nodes" if count != 1 else "the 1 node"
+    return f"the {count} matching nodes" if count != 1 else "the one matching node"

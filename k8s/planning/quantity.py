@@ -22,12 +22,12 @@ _FORM = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(?:([eE][+-]?\d+)|([KMGTPE]i|[numkMGTP
 
 
 def fault(text: str) -> str:
-    """What the text must be, where it is no quantity; else empty."""
+    """What the text must be, if it is not a quantity; else empty."""
     return "" if _FORM.fullmatch(text) else "a quantity such as 4, 500m or 16Gi"
 
 
 def parse(text: str, where: str) -> Decimal:
-    """The number a quantity stands for; `where` names it in the message.
+    """The value of a quantity; `where` names it in the message.
 
     Raises:
         CliError: 2 when it is not a quantity, or negative.
@@ -55,7 +55,7 @@ def _split(text: str, where: str) -> tuple[str, str, str]:
 
 
 def shown(value: Decimal) -> str:
-    """A number for people: whole where it is, else to three digits; bytes in binary units from 1 Mi on."""
+    """A number for people: whole, or with three digits; in binary units from 1 Mi up."""
     for suffix in ("Ti", "Gi", "Mi"):
         if value >= _SUFFIXES[suffix]:
             return f"{_short(value / _SUFFIXES[suffix])}{suffix}"

@@ -1,4 +1,4 @@
-"""Command-line flags made from declared fields: each option and each setting of a platform is declared once."""
+"""Command-line flags made from declared fields: each run option and each platform setting is declared once."""
 
 import dataclasses
 import inspect
@@ -15,15 +15,15 @@ from trainer.recipes import RECIPES
 
 Command = Callable[..., None]
 
-# Values to offer for a field that takes others too: a run folder may name a recipe of another version.
+# Values to suggest for a field that accepts others too: a run folder may name a recipe of another version.
 _OFFERED: Mapping[str, tuple[str, ...]] = {"recipe": tuple(sorted(RECIPES))}
 
 
 def flags_of(kind: type[Any], *, into: str) -> Callable[[Command], Command]:
-    """Give a command a flag for every field of `kind` that has one; the command gets those that were typed as `into`.
+    """Give a command a flag for every field of `kind` that has one; the command gets those that are set as `into`.
 
-    A flag that is not typed is absent, so that the recipe's default, or the platform's, can take its place. A parameter
-    of the command's own takes the place of a flag of the same name.
+    A flag that is not set is absent, so that the recipe's or the platform's default applies. A parameter of the command
+    itself replaces a flag of the same name.
     """
 
     def decorate(command: Command) -> Command:
@@ -33,7 +33,7 @@ def flags_of(kind: type[Any], *, into: str) -> Callable[[Command], Command]:
         def run(**arguments: Any) -> None:
             every = {one.name: arguments.pop(one.name) for one in made}
             typed = {name: value for name, value in every.items() if value is not None}
-            _check_choices(kind, typed)
+            _check(kind, typed)
             command(**arguments, **{into: typed})
 
         run.__signature__ = inspect.Signature([*own, *made])  # type: ignore[attr-defined]
@@ -69,11 +69,11 @@ def _completion(choices: tuple[str, ...]) -> Callable[[str], list[str]]:
     return complete
 
 
-def _check_choices(kind: type[Any], typed: Mapping[str, Any]) -> None:
+def _check(kind: type[Any], typed: Mapping[str, Any]) -> None:
     known = options(kind)
     for name, value in typed.items():
         try:
-            fields.check(Option("", choices=known[name].choices), value, flag(name))
+            fields.check(known[name], value, flag(name))
         except Refused as error:
             raise typer.BadParameter(str(error)) from error
 
@@ -85,7 +85,7 @@ def _help(option: Option, default: Any) -> str:
 
 
 def resolve(values: Mapping[str, Any]) -> RunConfig:
-    """The recipe's configuration with the typed values over it, checked.
+    """The recipe's configuration, overridden by the given values and validated.
 
     Raises:
         ExitError: 64 for an unknown recipe, or a value out of bounds.

@@ -1,7 +1,7 @@
-"""Where and how runs are placed: what `helm install` left in the namespace, the user's profile and the flags, in one.
+"""Where and how runs are placed: the settings of the chart, of the user's profile and of the flags, merged.
 
 Each setting is declared once, as a field of Platform; its key in YAML is the field's name in camelCase. The ConfigMap
-`catdog-platform` holds such YAML under `platform.yaml`, and so does the profile (`~/.config/catdog/profile.yaml`).
+`catdog-platform` contains such YAML under `platform.yaml`; the profile (`~/.config/catdog/profile.yaml`) is such YAML.
 """
 
 import re
@@ -43,18 +43,18 @@ def _set(default: Any, help: str, **facts: Any) -> Any:
 class Resources:
     """Requests and limits: of a worker without GPUs, or of each GPU of a worker."""
 
-    cpu: str = _quantity("2", "Processors, requested and limit.")
-    memory: str = _quantity("8Gi", "Memory, requested and limit.")
-    ephemeral_storage: str = _quantity("10Gi", "Disk for /tmp, requested and limit.")
+    cpu: str = _quantity("2", "CPUs, request and limit.")
+    memory: str = _quantity("8Gi", "Memory, request and limit.")
+    ephemeral_storage: str = _quantity("10Gi", "Disk for /tmp, request and limit.")
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """What only workers with GPUs have."""
+    """Settings for workers with GPUs only."""
 
-    resource: str = _set("nvidia.com/gpu", "Resource that nodes advertise; its taint is tolerated.")
-    node_selector: Mapping[str, str] = _set({}, "Labels of nodes with GPUs, beside those of nodeSelector.")
-    tolerations: tuple[Yaml, ...] = _set((), "Tolerations, beside those of tolerations.")
+    resource: str = _set("nvidia.com/gpu", "Resource that nodes advertise; a taint of this name is tolerated.")
+    node_selector: Mapping[str, str] = _set({}, "Labels of nodes with GPUs, in addition to nodeSelector.")
+    tolerations: tuple[Yaml, ...] = _set((), "Tolerations, in addition to tolerations.")
     resources: Resources = _set(
         lambda: Resources(cpu="4", memory="16Gi", ephemeral_storage="10Gi"),
         "Requests and limits of each GPU of a worker.",
@@ -63,34 +63,32 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Platform:
-    """The defaults of a namespace. Raises nothing by itself: `of_mapping` checks."""
+    """The defaults of a namespace, not validated here: `of_mapping` does that."""
 
     image: str = _flag("", "Container image.")
     image_pull_policy: str = _set("IfNotPresent", "When nodes pull the image.", choices=PULL_POLICIES)
-    image_pull_secrets: tuple[str, ...] = _set((), "Names of Secrets to pull it with.")
-    data: str = _set("", "Data set of runs that name none; empty: the drawn demo set.")
+    image_pull_secrets: tuple[str, ...] = _set((), "Names of Secrets for pulling the image.")
+    data: str = _set("", "Data set for runs without --data; empty: the drawn demo set.")
     runs: str = _set("", "Where run folders go: gs://bucket/prefix, or a folder below a mount of extraVolumes.")
     service_account: str = _flag("default", "ServiceAccount of the workers.")
     node_selector: Mapping[str, str] = _set({}, "Labels that nodes must have.")
     tolerations: tuple[Yaml, ...] = _set((), "Tolerations of the workers.")
     resources: Resources = _set(Resources, "Requests and limits of a worker without GPUs.")
     shared_memory: str = _quantity("1Gi", "Size of /dev/shm; counts as memory.")
-    gpu: Gpu = _set(Gpu, "What only workers with GPUs have.")
-    gpus_per_node: int = _set(1, "GPUs of a node, for when no node can be looked at.", low=1)
+    gpu: Gpu = _set(Gpu, "Settings for workers with GPUs only.")
+    gpus_per_node: int = _set(1, "GPUs per node, used if no node can be read.", low=1)
     queue: str = _flag("", "Kueue LocalQueue.")
     priority_class: str = _flag("", "PriorityClass of the pods.")
-    shape: str = _flag("auto", "Objects of a run with several workers; auto: a JobSet where served.", choices=SHAPES)
-    max_restarts: int = _flag(5, "Restarts that count before a run has failed.", low=0)
-    active_deadline_seconds: int = _set(604800, "Longest time of one attempt, in seconds.", low=60)
-    ttl_seconds_after_finished: int = _set(86400, "How long finished objects stay, in seconds.", low=0)
+    shape: str = _flag("auto", "Objects of a run with several workers; auto: a JobSet if installed.", choices=SHAPES)
+    max_restarts: int = _flag(5, "Restarts before a run fails; disruptions do not count.", low=0)
+    active_deadline_seconds: int = _set(604800, "Maximum duration of one attempt, in seconds.", low=60)
+    ttl_seconds_after_finished: int = _set(86400, "How long finished objects are kept, in seconds.", low=0)
     metrics_port: int = _set(8080, "Port of /metrics.", low=1024)
-    storage_cidrs: tuple[str, ...] = _set(
-        ("0.0.0.0/0",), "Where object storage is; the chart's NetworkPolicy has them."
-    )
+    storage_cidrs: tuple[str, ...] = _set(("0.0.0.0/0",), "Addresses of object storage, for the chart's NetworkPolicy.")
     token_audience: str = _set("", "Audience of a projected ServiceAccount token; empty: no token.")
-    extra_env: tuple[Yaml, ...] = _set((), "Further environment variables, as in a container.")
-    extra_volumes: tuple[Yaml, ...] = _set((), "Further volumes, as in a pod.")
-    extra_volume_mounts: tuple[Yaml, ...] = _set((), "Where they are mounted, as in a container.")
+    extra_env: tuple[Yaml, ...] = _set((), "Additional environment variables, as in a container.")
+    extra_volumes: tuple[Yaml, ...] = _set((), "Additional volumes, as in a pod.")
+    extra_volume_mounts: tuple[Yaml, ...] = _set((), "Mounts of extraVolumes, as in a container.")
     nodes_readable: bool = _set(True, "Whether submitters may read nodes.")
 
 
@@ -101,7 +99,7 @@ def key(name: str) -> str:
 
 
 def of_config_map(config_map: Yaml, where: str) -> Yaml:
-    """The settings in a ConfigMap object as the API gives it, not yet checked.
+    """The settings in a ConfigMap object from the API, not yet validated.
 
     Raises:
         CliError: 3 when it is not the chart's.
@@ -109,16 +107,16 @@ def of_config_map(config_map: Yaml, where: str) -> Yaml:
     text = (config_map.get("data") or {}).get(CONFIG_MAP_KEY)
     if not isinstance(text, str):
         raise missing(
-            f"{where}: it has no {CONFIG_MAP_KEY!r}; it must be the ConfigMap {CONFIG_MAP} that the chart makes"
+            f"{where}: it has no {CONFIG_MAP_KEY!r}; it must be the ConfigMap {CONFIG_MAP} that the chart creates"
         )
     return _mapping(_parse_yaml(text, f"{where}, {CONFIG_MAP_KEY}"), f"{where}, {CONFIG_MAP_KEY}")
 
 
 def of_file(path: Path) -> Yaml:
-    """The settings in a file that holds the ConfigMap, as `kubectl get -o yaml` or `helm template` prints it.
+    """The settings in a file that contains the ConfigMap, as `kubectl get -o yaml` or `helm template` prints it.
 
     Raises:
-        CliError: 2 when it cannot be read or is not YAML, 3 when the ConfigMap is not in it.
+        CliError: 2 when it cannot be read or is not YAML, 3 when it does not contain the ConfigMap.
     """
     for document in _documents(path):
         items = document.get("items") if document.get("kind") == "List" else [document]
@@ -126,7 +124,7 @@ def of_file(path: Path) -> Yaml:
             if item.get("kind") == "ConfigMap" and (item.get("metadata") or {}).get("name") == CONFIG_MAP:
                 return of_config_map(item, str(path))
     raise missing(
-        f"{path}: no ConfigMap {CONFIG_MAP} in it; kubectl get configmap {CONFIG_MAP} -o yaml > {path.name} makes one"
+        f"{path}: no ConfigMap {CONFIG_MAP} in it; kubectl get configmap {CONFIG_MAP} -o yaml > {path.name} writes it"
     )
 
 
@@ -145,13 +143,13 @@ def of_profile(path: Path) -> Yaml:
 
 
 def profile_path(environment: Mapping[str, str]) -> Path:
-    """Where the user's profile is looked for (XDG Base Directory Specification)."""
+    """Path of the user's profile (XDG Base Directory Specification)."""
     home = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".config")
     return Path(home) / "catdog" / "profile.yaml"
 
 
 def merge(layers: Iterable[Yaml]) -> Yaml:
-    """One mapping of several, later ones over earlier ones; mappings are merged, everything else is replaced."""
+    """Merge mappings, later ones over earlier ones; nested mappings are merged, everything else is replaced."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for name, value in layer.items():
@@ -164,7 +162,7 @@ def merge(layers: Iterable[Yaml]) -> Yaml:
 
 
 def of_mapping(values: Yaml, where: str) -> Platform:
-    """Check settings by YAML key and make a Platform of them.
+    """Validate settings by YAML key and make a Platform from them.
 
     Raises:
         CliError: 2 naming the key that is unknown, of another type, or out of bounds.
@@ -172,7 +170,7 @@ def of_mapping(values: Yaml, where: str) -> Platform:
     values = dict(values)
     schema = values.pop("schema", SCHEMA)
     if schema != SCHEMA:
-        raise usage(f"{where}: it has schema {schema}, this catdog reads {SCHEMA}: use the chart of the same version")
+        raise usage(f"{where}: schema is {schema}, but this catdog reads {SCHEMA}; use the chart of the same version")
     naming = Naming(
         key=key,
         shown=lambda path: f"{where}: {path}",
@@ -185,12 +183,12 @@ def of_mapping(values: Yaml, where: str) -> Platform:
 
 
 def of_flags(values: Mapping[str, Any]) -> Yaml:
-    """Typed flags by field name as settings by YAML key."""
+    """Flags by field name as settings by YAML key."""
     return {key(name): value for name, value in values.items() if value is not None}
 
 
 def require_image(platform: Platform) -> None:
-    """Raise CliError 3 when no image is set: a run cannot be placed without one."""
+    """Raise CliError 3 when no image is set: every run needs one."""
     if not platform.image:
         raise missing("no container image: helm upgrade catdog … --set image=REPOSITORY:TAG, or --image REPOSITORY:TAG")
 

@@ -1,4 +1,4 @@
-"""Checks what a run needs of the cluster, and gathers what is known of a run into one file, without secrets."""
+"""Checks what a run needs from the cluster, and collects what is known about a run in one file, without secrets."""
 
 import io
 import json
@@ -34,7 +34,7 @@ _IN_TEXT = (
     (re.compile(r"-----BEGIN [^-]*PRIVATE KEY-----.*?-----END [^-]*-----", re.DOTALL), HIDDEN),
 )
 
-# What a submitter does, for the check: verb, group, resource, subresource.
+# Permissions that a submitter needs: verb, group, resource, subresource.
 RIGHTS: tuple[tuple[str, str, str, str], ...] = (
     *((verb, "batch", "jobs", "") for verb in ("create", "delete", "get", "list")),
     *((verb, JOBSET_GROUP, "jobsets", "") for verb in ("create", "delete", "get", "list")),
@@ -47,7 +47,7 @@ RIGHTS: tuple[tuple[str, str, str, str], ...] = (
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at. `ok` is None where it does not matter for everybody."""
+    """The result of one check. `ok` is None if it does not matter for everybody."""
 
     name: str
     ok: bool | None
@@ -58,9 +58,9 @@ def check(cluster: Cluster) -> list[Check]:
     """Cluster, rights, chart, optional APIs, run folders.
 
     Raises:
-        ApiError: when the API server is not reached: then nothing else can be said.
+        ApiError: when the API server cannot be reached: then nothing else can be checked.
     """
-    about = api.get(cluster, "/version", "ask the server's version")
+    about = api.get(cluster, "/version", "read the server's version")
     made = [
         Check("cluster", True, f"{cluster.server}, Kubernetes {about.get('gitVersion')}, namespace {cluster.namespace}")
     ]
@@ -74,9 +74,9 @@ def check(cluster: Cluster) -> list[Check]:
     )
     has = observe.served(cluster)
     made.append(
-        Check("jobset", None, "served" if has.jobset else "not served: several workers become a Job with a Service")
+        Check("jobset", None, "installed" if has.jobset else "not installed: several workers use a Job with a Service")
     )
-    made.append(Check("kueue", None, "served" if has.kueue else "not served: no queues"))
+    made.append(Check("kueue", None, "installed" if has.kueue else "not installed: no queues"))
     made += _chart(cluster)
     return made
 
@@ -103,7 +103,7 @@ def as_lines(checks: Sequence[Check]) -> str:
 
 
 def gather(cluster: Cluster, checks: Sequence[Check], seen: Observation | None, uri: str) -> dict[str, bytes]:
-    """The bundle's files: checks, versions, the platform, and of a run its objects, events, logs and state."""
+    """The bundle's files: checks, versions, the platform, and for a run its objects, events, logs and state."""
     files: dict[str, Any] = {
         "checks.json": [one.__dict__ for one in checks],
         "versions.json": {
@@ -126,7 +126,7 @@ def gather(cluster: Cluster, checks: Sequence[Check], seen: Observation | None, 
         }
         for name in (STATE, CONFIG, SUMMARY) if uri else ():
             found, trouble = folders.read(uri, name)
-            files[f"folder/{name}"] = found if found is not None else trouble or "not there"
+            files[f"folder/{name}"] = found if found is not None else trouble or "does not exist"
         for pod in seen.pods:
             name = str(pod["metadata"]["name"])
             files[f"logs/{name}.txt"] = _tried(lambda name=name: _log(cluster, name))  # type: ignore[misc]
@@ -151,7 +151,7 @@ def _tried(read: Callable[[], Any]) -> Any:
     try:
         return read()
     except CliError as error:
-        return f"not to be had: {error.message}"
+        return f"not available: {error.message}"
 
 
 def _encoded(content: Any) -> bytes:
@@ -161,7 +161,7 @@ def _encoded(content: Any) -> bytes:
 
 
 def hide(value: Any) -> Any:
-    """The same value without secrets: what is called like one, managed fields, and values of such variables."""
+    """The same value without managedFields, with fields and variables hidden that are named like secrets."""
     if isinstance(value, Mapping):
         named = str(value.get("name", ""))
         made = {}
@@ -177,7 +177,7 @@ def hide(value: Any) -> Any:
 
 
 def hide_in_text(text: str) -> str:
-    """The same text without what looks like a secret in it."""
+    """The same text with everything hidden that looks like a secret."""
     for pattern, instead in _IN_TEXT:
         text = pattern.sub(instead, text)
     return text

@@ -1,6 +1,6 @@
-"""Follows a run: its phase, why it waits, the logs of all its workers, and how it ended.
+"""Follows a run: its phase, why it waits, the logs of all its workers, and its result.
 
-It looks at the run every few seconds; an API server that goes away is waited for.
+It polls the run every few seconds, and waits for an API server that goes away.
 """
 
 import time
@@ -17,7 +17,7 @@ from k8s.terminal.logs import Logs, prefixed
 
 POLL_SECONDS = 2.0
 EXPLAIN_AFTER_SECONDS = 10.0
-GONE_LOOKS = 3  # a controller needs a moment to make objects, and restarts leave a moment without
+GONE_LOOKS = 3  # controllers take a moment to create objects, and during restarts there may be none
 
 Say = Callable[[str], None]
 Observe = Callable[[bool], Observation]
@@ -33,13 +33,13 @@ def follow(
     narrate: bool = True,
     timeout: float | None = None,
 ) -> Observation:
-    """Watch a run until it has ended; return the last look at it.
+    """Watch a run until it finishes; return the last observation.
 
-    `observe(deep)` looks at the run. With `logs`, every worker's lines are said, as far as there is a cluster; with
-    `narrate`, changes of phase and reasons for waiting too.
+    `observe(deep)` observes the run. With `logs`, the lines of all workers are printed, if there is a cluster; with
+    `narrate`, also changes of phase and reasons for waiting.
 
     Raises:
-        CliError: 124 when `timeout` seconds have passed; 3 when the run is not there, or may not be looked at.
+        CliError: 124 when `timeout` seconds have passed; 3 when the run does not exist, or reading it is not allowed.
     """
     readers = Logs()
     told = _Told(say if narrate else lambda _: None)
@@ -53,7 +53,7 @@ def follow(
                 absent = absent + 1 if phase is None else 0
                 if absent >= GONE_LOOKS:
                     raise CliError(
-                        Cli.PREREQUISITE, f"run {seen.name} is no longer in the cluster, and has left no state.json"
+                        Cli.PREREQUISITE, f"run {seen.name} is no longer in the cluster, and left no state.json"
                     )
                 if logs and cluster is not None:
                     readers.watch(cluster, seen.pods)
@@ -63,7 +63,7 @@ def follow(
                     return seen
             wait = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
             if wait <= 0:
-                raise CliError(Cli.TIMED_OUT, f"--timeout: {timeout:g} s have passed; the run goes on")
+                raise CliError(Cli.TIMED_OUT, f"--timeout: {timeout:g} s have passed; the run continues")
             _say_lines(readers.take(wait), workers, say)
     finally:
         readers.close()
@@ -87,7 +87,7 @@ def _look(observe: Observe, told: "_Told", *, deep: bool = False) -> Observation
 
 
 class _Told:
-    """What was said already, so that each thing is said once."""
+    """What was already printed, so that nothing is repeated."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -98,16 +98,16 @@ class _Told:
 
     def trouble(self, message: str) -> None:
         if not self._trouble:
-            self._say(f"catdog: {message}; trying again")
+            self._say(f"catdog: {message}; retrying")
         self._trouble = True
 
     def recovered(self) -> None:
         if self._trouble:
-            self._say("catdog: the API server answers again")
+            self._say("catdog: the API server can be reached again")
         self._trouble = False
 
     def phase(self, seen: Observation, phase: Phase | None, look: Callable[[], Observation | None]) -> None:
-        if phase != self._phase and phase is not None and phase not in ENDED:  # `ending` tells the end, with its cause
+        if phase != self._phase and phase is not None and phase not in ENDED:  # `ending` reports those, with the cause
             self._phase, self._since, self._why = phase, time.monotonic(), ""
             where = progress(seen.state) if phase == Phase.RUNNING else ""
             self._say(f"catdog: {seen.name} is {phase}{f': {where}' if where else ''}")
@@ -121,7 +121,7 @@ class _Told:
 
 
 def ending(seen: Observation, summary: Any) -> tuple[Cli, str]:
-    """Exit code and last lines for a run that has ended; `summary` is summary.json, or None."""
+    """Exit code and last lines for a run that has finished; `summary` is summary.json, or None."""
     phase = phase_of(seen)
     if phase == Phase.SUCCEEDED:
         return Cli.OK, f"{seen.name} has succeeded{_figures(summary)}"

@@ -1,4 +1,4 @@
-"""Creates a prepared run, says what was made, and stays with it as asked: follows, waits, or leaves at once."""
+"""Creates a prepared run, prints what was created, and then follows it, waits for it, or returns at once."""
 
 import sys
 from collections.abc import Callable
@@ -21,9 +21,9 @@ Output = Literal["text", "yaml", "json"]
 
 @dataclass(frozen=True)
 class Stay:
-    """How long to stay with a run that was created, and how to tell of it.
+    """How long to stay with a created run, and how to report on it.
 
-    `follow`: with its logs (None: where standard output is a terminal); `wait`: without; `timeout` in seconds.
+    `follow`: with its logs (None: if standard output is a terminal); `wait`: without; `timeout` in seconds.
     """
 
     follow: bool | None = None
@@ -33,23 +33,23 @@ class Stay:
 
     @property
     def shows_logs(self) -> bool:
-        """Whether logs go to standard output: never beside an answer for machines, unless they are asked for."""
+        """Whether logs go to standard output: never next to JSON or YAML, unless requested."""
         wanted = sys.stdout.isatty() and self.output == "text" if self.follow is None else self.follow
         return wanted and not self.wait
 
     @property
     def stays(self) -> bool:
-        """Whether the command ends with the run."""
+        """Whether the command stays until the run finishes."""
         return self.shows_logs or self.wait or self.timeout is not None
 
 
 def print_objects(prepared: Prepared, output: Output) -> None:
-    """What `--dry-run` shows: the objects that would be created, YAML unless JSON is asked for."""
+    """Print the objects that `--dry-run` would create: YAML unless JSON is requested."""
     sys.stdout.write(to_json_list(prepared.objects) if output == "json" else to_yaml(prepared.objects))
 
 
 def launch(cluster: Cluster, prepared: Prepared, stay: Stay) -> Cli:
-    """Create the run and stay with it; return the exit code: the run's own where the command ends with it.
+    """Create the run and stay with it; return the exit code: the run's result if the command stays until it finishes.
 
     Raises:
         CliError: what the API server refuses; 124 when the timeout has passed.
@@ -81,7 +81,7 @@ def launch(cluster: Cluster, prepared: Prepared, stay: Stay) -> Cli:
 
 
 def facts(cluster: Cluster, prepared: Prepared) -> dict[str, Any]:
-    """What was created, for machines."""
+    """What was created, for JSON and YAML."""
     spec = prepared.spec
     return {
         "name": spec.name,
@@ -104,9 +104,9 @@ def _answer(answer: dict[str, Any], output: Output) -> None:
 
 
 def until_interrupted(name: str, watch: Callable[[], Cli]) -> Cli:
-    """Watch a run until it ends, or a person presses Ctrl-C: then say how to come back. The run goes on."""
+    """Watch a run until it finishes, or until Ctrl-C: then say how to reattach. The run continues."""
     try:
         return watch()
     except KeyboardInterrupt:
-        note(f"detached; {name} goes on. catdog logs {name} -f comes back, catdog cancel {name} stops it")
+        note(f"detached; {name} continues. catdog logs {name} -f reattaches, catdog cancel {name} stops it")
         return Cli.OK

@@ -4,10 +4,10 @@ import sys
 
 
 def say(line: str) -> None:
-    """A line of the answer, at once."""
+    """Print a line of the answer, unbuffered."""
     print(line, flush=True)
 
 
 def note(line: str) -> None:
-    """A remark beside the answer, at once."""
+    """Print a remark to standard error, unbuffered."""
     print(f"catdog: {line}", file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
-"""The logs of a run's pods, as they come: each line once, with its worker's rank in front.
+"""The logs of a run's pods, live: each line once, prefixed with its worker's rank.
 
-A log is read on a thread of its own. A connection that breaks is opened again from the last time seen.
+Each log is read on its own thread. A broken connection is reopened from the last time seen.
 """
 
 import queue
@@ -19,9 +19,9 @@ LOG_RETRY_SECONDS = 1.0
 
 @dataclass
 class Cursor:
-    """How far a log was read: its last time, and the lines of that very time, so that none is told twice or lost.
+    """How far a log was read: its last time, and the number of lines with that time, so that none is repeated or lost.
 
-    The API takes a log up again by time only, in whole seconds, and so repeats what was read.
+    The API resumes a log only by time, in whole seconds, and so repeats what was read.
     """
 
     last: str = ""
@@ -30,7 +30,7 @@ class Cursor:
 
     @property
     def since(self) -> str:
-        """From when to read again: RFC 3339, whole seconds; empty from the start."""
+        """The time to resume from: RFC 3339, whole seconds; empty for the start."""
         return f"{self.last[:19]}Z" if self.last else ""
 
     def reopen(self) -> None:
@@ -38,7 +38,7 @@ class Cursor:
         self._again = self.at_last
 
     def take(self, line: str) -> str | None:
-        """The line's text when it is new, None when it was read before. `line` begins with its time."""
+        """The text of the line if it is new, None if it was read before. `line` starts with its time."""
         moment, _, text = line.partition(" ")
         if self.last and _order(moment) < _order(self.last):
             return None
@@ -53,20 +53,20 @@ class Cursor:
 
 
 def _order(moment: str) -> str:
-    """A time as text that sorts: the API leaves trailing zeros of the fraction out."""
+    """A time as sortable text: the API omits trailing zeros of the fraction."""
     head, _, fraction = moment.rstrip("Z").partition(".")
     return f"{head}.{fraction:0<9}"
 
 
 def prefixed(rank: int | None, workers: int, text: str) -> str:
-    """A line with its worker's rank in front; a lone worker needs none."""
+    """A line prefixed with its worker's rank; a single worker needs none."""
     if workers <= 1 or rank is None:
         return text
     return f"[{rank:>{len(str(workers - 1))}}] {text}"
 
 
 class Logs:
-    """The logs of a run's pods, as they come: one thread a container, one queue for all."""
+    """The logs of a run's pods, live: one thread per container, one queue for all."""
 
     def __init__(self) -> None:
         self._lines: queue.Queue[tuple[int | None, str]] = queue.Queue()
@@ -74,7 +74,7 @@ class Logs:
         self._ended = threading.Event()
 
     def watch(self, cluster: Cluster, pods: Iterable[Object]) -> None:
-        """Begin to read the logs of the containers that have started and are not read yet."""
+        """Start reading the logs of containers that have started and are not being read yet."""
         for pod in pods:
             uid = str(pod["metadata"].get("uid"))
             if uid not in self._threads and observation.started(pod):
@@ -85,7 +85,7 @@ class Logs:
                 reader.start()
 
     def take(self, seconds: float) -> Iterator[tuple[int | None, str]]:
-        """The lines that come within so many seconds: (rank, text)."""
+        """The lines that arrive within this many seconds: (rank, text)."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             try:
@@ -94,7 +94,7 @@ class Logs:
                 return
 
     def drain(self, seconds: float) -> Iterator[tuple[int | None, str]]:
-        """What is still to come of containers that have ended, for at most so many seconds."""
+        """The remaining lines of containers that have exited, waiting at most this many seconds."""
         deadline = time.monotonic() + seconds
         for reader in self._threads.values():
             reader.join(max(0.0, deadline - time.monotonic()))
@@ -102,7 +102,7 @@ class Logs:
             yield self._lines.get_nowait()
 
     def close(self) -> None:
-        """Read no further."""
+        """Stop reading."""
         self._ended.set()
 
     def _read(self, cluster: Cluster, pod: str, rank: int | None) -> None:
@@ -114,7 +114,7 @@ class Logs:
                     text = cursor.take(line)
                     if text is not None:
                         self._lines.put((rank, text))
-                return  # the container has ended, and its log was read to the end
+                return  # the container has exited, and its log was read to the end
             except ApiError as error:
                 if not error.transient:
                     return  # the pod is gone, and its log with it

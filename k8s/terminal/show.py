@@ -1,4 +1,4 @@
-"""How runs are shown: one dictionary a run for machines, and text made from it for people. Pure."""
+"""How runs are shown: one dictionary per run for JSON, and text made from it for people. Pure."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ COLUMNS = ("name", "phase", "recipe", "workers", "progress", "age", "where")
 
 
 def row(seen: Observation, uri: str) -> dict[str, Any]:
-    """One line of `catdog list`, as JSON has it. `where` is "cluster" while there are objects, else "folder"."""
+    """One row of `catdog list`, for JSON. `where` is "cluster" while there are objects, else "folder"."""
     phase = phase_of(seen)
     metadata = (seen.top or {}).get("metadata") or {}
     made = instant(metadata.get("creationTimestamp")) or instant(str((seen.state or {}).get("updated")))
@@ -33,7 +33,7 @@ def row(seen: Observation, uri: str) -> dict[str, Any]:
 
 
 def status(seen: Observation, uri: str, summary: Mapping[str, Any] | None) -> dict[str, Any]:
-    """`catdog status` as JSON has it."""
+    """`catdog status`, for JSON."""
     made = row(seen, uri)
     causes = [] if made["phase"] in (Phase.SUCCEEDED, None) else explain(seen)
     status_of = (seen.top or {}).get("status") or {}
@@ -55,7 +55,7 @@ def status(seen: Observation, uri: str, summary: Mapping[str, Any] | None) -> di
 
 
 def outcome(seen: Observation, summary: Mapping[str, Any] | None) -> dict[str, Any]:
-    """How a run ended, as JSON has it."""
+    """How a run ended, for JSON."""
     phase = phase_of(seen)
     causes = [] if phase == Phase.SUCCEEDED else explain(seen)
     return {"phase": phase and str(phase), "causes": as_facts(causes), "result": _result(summary)}
@@ -66,7 +66,7 @@ def _result(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 
 def workers(seen: Observation) -> int:
-    """How many workers the run has, by its objects; 0 when there are none."""
+    """How many workers the run has, according to its objects; 0 without objects."""
     spec = (seen.top or {}).get("spec") or {}
     if "replicatedJobs" in spec:
         spec = spec["replicatedJobs"][0]["template"]["spec"]
@@ -74,7 +74,7 @@ def workers(seen: Observation) -> int:
 
 
 def restarts(seen: Observation) -> int:
-    """How often the run was started again, by its JobSet, or else by state.json."""
+    """How often the run was restarted, according to its JobSet, else to state.json."""
     found = ((seen.top or {}).get("status") or {}).get("restarts")
     return int(found if found is not None else (seen.state or {}).get("restarts", 0))
 
@@ -137,5 +137,5 @@ def status_text(uri: str, facts: Mapping[str, Any]) -> str:
 
 
 def as_json(value: Any) -> str:
-    """For machines: indented, in the order given."""
+    """JSON text: indented, in the given order."""
     return json.dumps(value, indent=1, ensure_ascii=False)

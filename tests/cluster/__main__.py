@@ -20,14 +20,14 @@ def _parser() -> argparse.ArgumentParser:
         prog="python3 -m tests.cluster", description="A real Kubernetes on this machine (Linux, root, Go)."
     )
     parser.add_argument(
-        "--state", type=Path, help=f"state folder (default: that of the cluster that is up, else {DEFAULT_STATE})"
+        "--state", type=Path, help=f"state folder (default: that of the running cluster, else {DEFAULT_STATE})"
     )
     verbs = parser.add_subparsers(dest="verb", required=True)
-    up = verbs.add_parser("up", help="start what does not run; prints what to export")
+    up = verbs.add_parser("up", help="start what is not running; print what to export")
     up.add_argument("--kueue", action="store_true", help="install Kueue too")
-    down = verbs.add_parser("down", help="remove everything `up` made; keeps logs and the build cache")
+    down = verbs.add_parser("down", help="remove everything `up` made; keep logs and the build cache")
     down.add_argument("--purge", action="store_true", help="remove the state folder with its logs too")
-    verbs.add_parser("status", help="what runs")
+    verbs.add_parser("status", help="show what is running")
     gpus = verbs.add_parser("gpus", help="advertise GPUs on a node (there is no device behind them)")
     gpus.add_argument("node")
     gpus.add_argument("count", type=int)
@@ -35,9 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("context", type=Path)
     build.add_argument("tag", help="localhost/NAME:TAG")
     build.add_argument("--build-arg", action="append", default=[], metavar="KEY=VALUE")
-    build.add_argument(
-        "--volume", action="append", default=[], metavar="FROM:TO:ro", help="mounted for the length of the build"
-    )
+    build.add_argument("--volume", action="append", default=[], metavar="FROM:TO:ro", help="mounted during the build")
     load = verbs.add_parser("load", help="load an image archive onto the nodes")
     load.add_argument("archive", type=Path)
     verbs.add_parser("packages", help="install the Debian packages that are missing")
@@ -89,7 +87,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 
 def main() -> int:
-    """0 done, 1 failed (one line says why), 2 usage, 130 interrupted."""
+    """Exit codes: 0 done, 1 failed (one line says why), 2 usage, 130 interrupted."""
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         _run(_parser().parse_args())

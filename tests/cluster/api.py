@@ -1,4 +1,4 @@
-"""The harness for tests: a Cluster value and plain functions on it. What raises, raises ClusterError with one line."""
+"""The harness for tests: a Cluster value and plain functions on it. Failures raise ClusterError with one line."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Cluster:
     """The same as pods reach it."""
     prometheus_url: str
     program_folders: tuple[Path, ...]
-    """Where kubectl and helm of the cluster's versions are: for PATH."""
+    """Folders with kubectl and helm of the cluster's versions, for PATH."""
 
 
 def _cluster(layout: Layout) -> Cluster:
@@ -62,12 +62,12 @@ def _cluster(layout: Layout) -> Cluster:
 
 
 def up(state: Path = DEFAULT_STATE, kueue: bool = False) -> Cluster:
-    """Start what does not run; JobSet is always installed, Kueue with `kueue`. The first time it builds for minutes."""
+    """Start what is not running; JobSet is always installed, Kueue with `kueue`. The first call builds for minutes."""
     return _cluster(lifecycle.up(state, kueue=kueue))
 
 
 def existing(state: Path | None = None) -> Cluster:
-    """The cluster that is up already; raises ClusterError if none is."""
+    """The running cluster; raises ClusterError if there is none."""
     return _cluster(lifecycle.existing(state or lifecycle.running_state() or DEFAULT_STATE))
 
 
@@ -109,17 +109,17 @@ def helm(cluster: Cluster, *words: str) -> str:
 
 
 def partition(cluster: Cluster, node_name: str) -> None:
-    """Cut a node's network cable; its pods run on, alone."""
+    """Cut a node off from the network; its pods keep running."""
     faults.partition(Layout(cluster.state), node_name)
 
 
 def heal(cluster: Cluster, node_name: str) -> None:
-    """Plug it in again."""
+    """Connect the node again."""
     faults.heal(Layout(cluster.state), node_name)
 
 
 def stop_node(cluster: Cluster, node_name: str) -> None:
-    """Cut a node's power: kubelet, containerd and all containers end at once."""
+    """Cut a node's power: kubelet, containerd and all containers stop at once."""
     faults.stop_node(Layout(cluster.state), node_name)
 
 
@@ -136,7 +136,7 @@ def kill_container(
 
 
 def stop_api_server(cluster: Cluster) -> None:
-    """End the API server; pods run on."""
+    """Stop the API server; pods keep running."""
     faults.stop_api_server(Layout(cluster.state))
 
 
@@ -146,7 +146,7 @@ def start_api_server(cluster: Cluster) -> None:
 
 
 def stop_gcs(cluster: Cluster) -> None:
-    """End the object storage server."""
+    """Stop the object storage server."""
     faults.stop_gcs(Layout(cluster.state))
 
 

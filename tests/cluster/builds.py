@@ -16,7 +16,7 @@ from tests.cluster.layout import WORK_CGROUP, cache_folder
 
 _BASE_PACKAGES = ("ca-certificates", "python3", "python3-pip", "python3-venv")
 
-# The public Python images have `python` and a pip that installs; Debian guards its own Python against that.
+# The public Python images have `python` and a pip that can install; Debian blocks that for its own Python.
 _BASE_DOCKERFILE = """FROM scratch
 ADD root.tar /
 RUN rm -f /usr/lib/python3*/EXTERNALLY-MANAGED && ln -sf python3 /usr/bin/python
@@ -25,14 +25,14 @@ CMD ["python3"]
 
 
 def base_image() -> str:
-    """The local name of a base image with Python and pip, like the public slim one; made if it is not in the cache."""
+    """The local name of a base image with Python and pip, like the public slim one; built if it is not in the cache."""
     mirror, suite = _apt_source()
     digest = hashlib.sha256(repr((_BASE_PACKAGES, _BASE_DOCKERFILE, suite)).encode()).hexdigest()[:12]
     name = f"localhost/catdog-base:{digest}"
     if name in _buildah("images", "--format", "{{.Name}}:{{.Tag}}").split():
         return name
     started = time.monotonic()
-    print("making the base image", file=sys.stderr, flush=True)
+    print("building the base image", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory(prefix="base-", dir=_made(cache_folder() / "images")) as scratch:
         root = Path(scratch, "root")
         packages = ",".join(_BASE_PACKAGES)
@@ -43,7 +43,7 @@ def base_image() -> str:
         run(["tar", "--create", "--file", context / "root.tar", "--directory", root, "--numeric-owner", "."])
         (context / "Dockerfile").write_text(_BASE_DOCKERFILE)
         _buildah("bud", "--isolation", "chroot", "--tag", name, str(context))
-    print(f"made the base image in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
+    print(f"built the base image in {time.monotonic() - started:.0f} s", file=sys.stderr, flush=True)
     return name
 
 
@@ -57,8 +57,8 @@ def build_image(
     """Build `context`'s Dockerfile as image `tag` (localhost/NAME:TAG); returns an OCI archive for images.load().
 
     BASE_IMAGE is the base made here unless `build_args` names another. The build reaches the network as this machine
-    does, with the machine's certificate authorities; `volumes` (FROM:TO:ro) mounts more of it for the length of the
-    build. Layers are cached.
+    does, with the machine's certificate authorities; `volumes` (FROM:TO:ro) mounts more of it during the build.
+    Layers are cached.
     """
     if not tag.startswith("localhost/") or ":" not in tag:
         raise ClusterError(f"image tag {tag!r} must be localhost/NAME:TAG: there is no registry")
@@ -86,7 +86,7 @@ def build_image(
 
 
 def archive_of(tag: str) -> Path:
-    """Write a built image as an OCI archive into the cache, uncompressed: it goes no further than this machine."""
+    """Write a built image as an OCI archive into the cache, uncompressed: it does not leave this machine."""
     archive = (
         _made(cache_folder() / "images") / f"{tag.removeprefix('localhost/').replace('/', '_').replace(':', '_')}.tar"
     )
@@ -98,7 +98,7 @@ def archive_of(tag: str) -> Path:
 
 
 def _apt_source() -> tuple[str, str]:
-    """The mirror and the suite this machine's own packages come from."""
+    """The mirror and the suite that this machine's own packages come from."""
     codename = ""
     for line in Path("/etc/os-release").read_text().splitlines():
         key, _, value = line.partition("=")
@@ -111,14 +111,14 @@ def _apt_source() -> tuple[str, str]:
         if (kind, component, release) == ("Packages", "main", codename):
             return site, release
     raise ClusterError(
-        f"apt knows no source for {codename or 'this system'}/main to make a base image from; run apt-get update"
+        f"apt has no source for {codename or 'this system'}/main to build a base image from; run apt-get update"
     )
 
 
 def _buildah(*words: str) -> str:
     storage = _made(cache_folder() / "buildah")
     options = ["--root", str(storage / "storage"), "--runroot", str(storage / "run"), "--storage-driver", "overlay"]
-    # Whatever its options say, it makes these two and leaves an empty lock and a cache of compressed sizes in them.
+    # Regardless of its options, buildah makes these two and leaves an empty lock and a cache of compressed sizes there.
     made = [folder for folder in (Path("/etc/cni"), Path("/var/lib/containers")) if not folder.exists()]
     try:
         return _privately(["buildah", *options, *words])
@@ -128,7 +128,7 @@ def _buildah(*words: str) -> str:
 
 
 def _privately(argv: Sequence[str]) -> str:
-    """Run a tool that mounts things in a mount namespace of its own: whatever becomes of it, no mount stays."""
+    """Run a tool that mounts things in a mount namespace of its own: however it exits, no mount remains."""
     return run(["unshare", "--mount", "--propagation=private", *argv], cgroup=WORK_CGROUP)
 
 

@@ -1,7 +1,7 @@
-"""Cgroups by hand: a tree of our own that finds, and ends, every process of the cluster; version 1 and version 2.
+"""Cgroups by hand: a tree of our own to find and kill every process of the cluster; version 1 and version 2.
 
-Version 1 has one hierarchy per controller, each a folder under /sys/fs/cgroup, and a process has a place in each of
-them; version 2 has one. Where both are mounted (the "hybrid" set-up), a process enters all, as runc makes it do.
+Version 1 has one hierarchy per controller, each a folder under /sys/fs/cgroup, and a process has a place in each
+of them; version 2 has one. If both are mounted (the "hybrid" set-up), a process enters all, as with runc.
 Source: Linux Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
 """
 
@@ -57,11 +57,11 @@ def _hand_down_controllers(folder: Path) -> None:
         try:
             (folder / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in missing))
         except OSError as error:
-            raise ClusterError(f"{folder} cannot hand its controllers ({' '.join(missing)}) down: {error}") from error
+            raise ClusterError(f"{folder} cannot delegate its controllers ({' '.join(missing)}): {error}") from error
 
 
 def _fill_cpuset(parent: Path, folder: Path) -> None:
-    """Version 1: nothing may enter a cpuset whose lists are empty, and those of a new one are."""
+    """Version 1: no process can enter a cpuset whose lists are empty, and a new cpuset's are."""
     for knob in ("cpuset.cpus", "cpuset.mems"):
         if (folder / knob).exists() and not (folder / knob).read_text().strip():
             (folder / knob).write_text((parent / knob).read_text())
@@ -82,7 +82,7 @@ def processes(name: str) -> set[int]:
         for file in folder.rglob("cgroup.procs"):
             try:
                 found.update(int(word) for word in file.read_text().split())
-            except OSError:  # the cgroup went away between listing and reading
+            except OSError:  # the cgroup disappeared between listing and reading
                 continue
     return found - {0}
 
@@ -92,7 +92,7 @@ def kill(name: str, seconds: float = 20) -> None:
     deadline = time.monotonic() + seconds
     while left := _running(processes(name)):
         if os.getpid() in left:
-            raise ClusterError(f"refusing to kill: this very process is in cgroup {name}")
+            raise ClusterError(f"refusing to kill: this process itself is in cgroup {name}")
         for folder in folders(name):
             if (folder / "cgroup.kill").exists():
                 (folder / "cgroup.kill").write_text("1")
@@ -102,7 +102,7 @@ def kill(name: str, seconds: float = 20) -> None:
             except ProcessLookupError:
                 continue
         if time.monotonic() > deadline:
-            raise ClusterError(f"processes in cgroup {name} do not end: {sorted(left)}")
+            raise ClusterError(f"processes in cgroup {name} do not exit: {sorted(left)}")
         time.sleep(0.05)
 
 
@@ -120,7 +120,7 @@ def _running(pids: set[int]) -> set[int]:
 
 
 def remove(name: str, seconds: float = 20) -> None:
-    """Remove cgroup `name` and all below it; nothing may run there any more. Raises ClusterError after `seconds`."""
+    """Remove cgroup `name` and all below it; nothing must run there any more. Raises ClusterError after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         for top in folders(name):
@@ -131,12 +131,12 @@ def remove(name: str, seconds: float = 20) -> None:
         if not left:
             return
         if time.monotonic() > deadline:
-            raise ClusterError(f"cgroup {left[0]} does not go away")
+            raise ClusterError(f"cgroup {left[0]} cannot be removed")
         time.sleep(0.1)
 
 
 def _remove_one(folder: Path) -> None:
     try:
         folder.rmdir()
-    except OSError:  # busy for a moment after its last process ended; remove() tries again
+    except OSError:  # busy for a moment after its last process exits; remove() tries again
         return

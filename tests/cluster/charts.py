@@ -32,7 +32,7 @@ def install_kueue(layout: Layout) -> None:
         f"{manager}.image.tag": image[2],
         f"{manager}.image.pullPolicy": "Never",
         f"{manager}.resources.requests.cpu": "50m",
-        # The chart's 5 s and 10 s are most of the wait of a start.
+        # The chart's 5 s and 10 s would be most of the start-up time.
         "controllerManager.readinessProbe.initialDelaySeconds": "1",
         "controllerManager.readinessProbe.periodSeconds": "1",
     }
@@ -55,7 +55,7 @@ def is_installed(layout: Layout, family: programs.Family) -> bool:
 
 
 def helm(layout: Layout, *words: str) -> str:
-    """The output of helm, as the cluster's administrator; its own folders are the cluster's, not the user's."""
+    """The output of helm, as the cluster's administrator; it uses the cluster's folders, not the user's."""
     folder = layout.work / "helm"
     env = {name: str(folder / name.lower()) for name in ("HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME")}
     argv: list[str | Path] = [programs.folder(programs.HELM) / "helm", f"--kubeconfig={layout.kubeconfig}", *words]

@@ -1,4 +1,4 @@
-"""Run a command-line tool to its end."""
+"""Run a command-line tool to completion."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.cluster.errors import ClusterError
 
 
 class CommandFailed(ClusterError):
-    """A tool ended with a non-zero status; `output` is everything it printed."""
+    """A tool exited with a non-zero status; `output` is everything it printed."""
 
     def __init__(self, command: str, status: int, output: str) -> None:
         lines = output.strip().splitlines()
-        super().__init__(f"`{command}` ended with status {status}: {lines[-1] if lines else 'no output'}")
+        super().__init__(f"`{command}` exited with status {status}: {lines[-1] if lines else 'no output'}")
         self.status = status
         self.output = output
 
@@ -32,8 +32,7 @@ def run(
 ) -> str:
     """The standard output of `argv`, run with `env` on top of the environment. Raises CommandFailed or ClusterError.
 
-    What takes longer than a moment belongs in `cgroup` (if a cluster is up): there `down` finds it if this process was
-    killed.
+    Long-running commands belong in `cgroup` (if a cluster is up), where `down` finds them if this process is killed.
     """
     words = [str(word) for word in argv]
     shown = " ".join([Path(words[0]).name, *words[1:6]])

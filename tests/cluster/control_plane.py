@@ -68,7 +68,7 @@ def start(layout: Layout) -> None:
 
 
 def start_api_server(layout: Layout) -> None:
-    """Start etcd and the API server, or what is missing of them."""
+    """Start etcd and the API server, unless they are running."""
     pki = layout.pki
     etcd = shutil.which("etcd") or "etcd"
     _start(
@@ -125,7 +125,7 @@ def _start(layout: Layout, name: str, argv: list[str | Path]) -> None:
 
 
 def is_ready(layout: Layout) -> bool:
-    """Whether the API server says that it is ready; raises ClusterError if its process or etcd's has ended."""
+    """Whether the API server reports ready; raises ClusterError if its process or etcd's has exited."""
     processes.pid_of(layout, ETCD)
     processes.pid_of(layout, API_SERVER)
     try:
@@ -139,7 +139,7 @@ def kubectl(layout: Layout, *words: str, stdin: str | None = None, timeout: floa
     return run(
         [programs.folder(programs.KUBERNETES) / "kubectl", f"--kubeconfig={layout.kubeconfig}", *words],
         stdin=stdin,
-        # kubectl keeps a discovery cache: not in the user's home.
+        # Keep kubectl's discovery cache out of the user's home.
         env={"KUBECACHEDIR": str(layout.work / "kubectl-cache")},
         timeout=timeout,
         cgroup=WORK_CGROUP,
@@ -148,7 +148,7 @@ def kubectl(layout: Layout, *words: str, stdin: str | None = None, timeout: floa
 
 def apply(layout: Layout, *objects: dict[str, object]) -> None:
     """Create or update Kubernetes objects."""
-    # Not checked on this side: that would fetch the whole API description first.
+    # No client-side validation: that would fetch the whole API description first.
     kubectl(
         layout,
         "apply",

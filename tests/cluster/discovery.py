@@ -1,6 +1,6 @@
-"""Tell Prometheus which pods to scrape; a process: `python3 discovery.py API_URL CA_FILE TOKEN_FILE TARGETS_FILE`.
+"""List the pods for Prometheus to scrape: `python3 discovery.py API_URL CA_FILE TOKEN_FILE TARGETS_FILE`.
 
-Debian's Prometheus is built without Kubernetes discovery, so this writes its targets into a file which Prometheus reads
+Debian's Prometheus is built without Kubernetes discovery, so this writes its targets to a file that Prometheus reads
 (file_sd): every pod port named `metrics`, with the labels a PodMonitor gives.
 """
 
@@ -22,7 +22,7 @@ _POLL_S = 1.0
 def targets(pods: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Prometheus's file_sd entries for the pods of a PodList, in its order.
 
-    A pod that has ended keeps its address for a while, and another may have it by then: it is left out.
+    A finished pod keeps its address for a while, and another pod may have it by then, so it is left out.
     """
     found = []
     for pod in pods:
@@ -49,7 +49,7 @@ def _pods(api_url: str, context: ssl.SSLContext, token: str) -> list[dict[str, A
 
 
 def main(api_url: str, ca_file: str, token_file: str, targets_file: str) -> None:
-    """Write the targets whenever they change, for ever; while the API server is away, those of before stay."""
+    """Write the targets whenever they change, forever; while the API server is unreachable, the last ones stay."""
     context = ssl.create_default_context(cafile=ca_file)
     token = Path(token_file).read_text().strip()
     file = Path(targets_file)

@@ -2,4 +2,4 @@
 
 
 class ClusterError(Exception):
-    """Something about the machine or the cluster is not as it must be; the message is one clear line."""
+    """Something is wrong with the machine or the cluster; the message is one clear line."""

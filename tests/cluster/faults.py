@@ -1,4 +1,4 @@
-"""Break the running cluster, and mend it."""
+"""Break the running cluster, and repair it."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tests.cluster.waiting import wait_until
 
 
 def partition(layout: Layout, name: str) -> None:
-    """Cut a node off: its pods run on, but neither the API server nor the other node's pods reach it."""
+    """Cut a node off: its pods keep running, but neither the API server nor the other node's pods reach it."""
     network.set_connected(node_named(layout, name), False)
 
 
 def heal(layout: Layout, name: str) -> None:
-    """End partition()."""
+    """Undo partition()."""
     network.set_connected(node_named(layout, name), True)
 
 
 def stop_node(layout: Layout, name: str) -> None:
-    """A power cut: kubelet, containerd and every container end at once. The node object becomes NotReady in ~50 s."""
+    """A power cut: kubelet, containerd and every container stop at once. The node object becomes NotReady in ~50 s."""
     node.power_off(layout, node_named(layout, name))
 
 
@@ -43,12 +43,12 @@ def kill_container(
     statuses = {status["name"]: status for status in found["status"].get("containerStatuses", [])}
     chosen = container or found["spec"]["containers"][0]["name"]
     if chosen not in statuses or "running" not in statuses[chosen]["state"]:
-        raise ClusterError(f"container {chosen} of pod {namespace}/{pod} does not run")
+        raise ClusterError(f"container {chosen} of pod {namespace}/{pod} is not running")
     images.kill_container(node_named(layout, found["spec"]["nodeName"]), statuses[chosen]["containerID"], signal)
 
 
 def stop_api_server(layout: Layout) -> None:
-    """End the API server; nodes and their pods run on."""
+    """Stop the API server; nodes and their pods keep running."""
     processes.stop(layout, control_plane.API_SERVER, grace=3)
 
 
@@ -59,7 +59,7 @@ def start_api_server(layout: Layout) -> None:
 
 
 def stop_gcs(layout: Layout) -> None:
-    """End the object storage server."""
+    """Stop the object storage server."""
     processes.stop(layout, services.GCS, grace=0)
 
 

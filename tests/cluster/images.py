@@ -22,7 +22,7 @@ def image_name(family: programs.Family) -> str:
 
 
 def pause_archive() -> Path:
-    """The image that holds a pod's namespaces, as an OCI archive in the cache."""
+    """The image that keeps a pod's namespaces open, as an OCI archive in the cache."""
     return _scratch_archive(programs.PAUSE, PAUSE_IMAGE, "/pause", "pause")
 
 

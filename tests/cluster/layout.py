@@ -1,4 +1,4 @@
-"""What the harness calls things: folders, network names and addresses. Pure values, no side effects."""
+"""The harness's names: folders, network names and addresses. Pure values, no side effects."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pathlib import Path
 
 DEFAULT_STATE = Path("/var/lib/catdog-cluster")
 RUNNING_POINTER = Path("/run/catdog-cluster.state")
-"""One cluster per machine: this file names the state folder of the one that is up."""
+"""One cluster per machine: this file names the running cluster's state folder."""
 
 CGROUP = "catdog-cluster"
 """Every process of the cluster, and every container, lives below this cgroup."""
 
 WORK_CGROUP = f"{CGROUP}/work"
-"""Where the tools run that the harness waits for (builds, imports, kubectl): `down` ends those a killed `up` left."""
+"""For tools that the harness waits for (builds, imports, kubectl): `down` kills those that a killed `up` left."""
 CONTROL_CGROUP = f"{CGROUP}/control"
 
 CONTROL_NETNS = "catdog-control"
 HOST_LINK = "catdog0"
-"""The machine's end of the veth pair into the control network namespace: the only thing its own network sees."""
+"""The machine's end of the veth pair into the control network namespace: the only part its own network sees."""
 
 CONTROL_ADDRESS = "10.213.0.1"
 HOST_ADDRESS = "10.213.0.254"
@@ -52,7 +52,7 @@ class Layout:
 
     @property
     def logs(self) -> Path:
-        """One log per process; kept by `down` so that a failed test can be looked into."""
+        """One log per process; kept by `down` so that a failed test can be investigated."""
         return self.state / "logs"
 
     @property

@@ -1,4 +1,4 @@
-"""Bring the cluster up, take it down, say how it is."""
+"""Bring the cluster up, take it down, report its status."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ _NODE_READY_S = 180
 
 
 def up(state: Path, kueue: bool = False) -> Layout:
-    """Start what does not run of the cluster whose state is in folder `state`; returns when it is ready for work.
+    """Start what is not running of the cluster with state folder `state`; returns when it is ready for work.
 
-    JobSet is always installed, Kueue with `kueue`. Raises ClusterError with one line; what runs by then stays for a
-    look, until down().
+    JobSet is always installed, Kueue with `kueue`. Raises ClusterError with one line; what is running by then stays for
+    inspection, until down().
     """
     _check_machine()
     layout = Layout(state.absolute())
@@ -62,7 +62,7 @@ def up(state: Path, kueue: bool = False) -> Layout:
         with _step("network, certificates"):
             network.create(layout)
             certificates.create(layout)
-            if not layout.kubeconfig.exists():  # else it is in use, perhaps with a namespace that was set in it
+            if not layout.kubeconfig.exists():  # else it may be in use, with a namespace set in it
                 certificates.write_kubeconfig(layout, certificates.ADMIN, layout.kubeconfig)
         with _step("control plane, containerd, images"):
             control_plane.start_api_server(layout)
@@ -89,7 +89,7 @@ def up(state: Path, kueue: bool = False) -> Layout:
 
 
 def down(state: Path) -> None:
-    """Remove all that up() made on the machine, whatever became of it; keeps the logs and the build cache."""
+    """Remove everything up() made on the machine, in whatever state it is; keeps the logs and the build cache."""
     layout = Layout(state.absolute())
     if not layout.state.is_dir():
         return
@@ -99,14 +99,14 @@ def down(state: Path) -> None:
 
 
 def purge(state: Path) -> None:
-    """Take the cluster down and remove its state folder, logs and all."""
+    """Take the cluster down and remove its state folder, including logs."""
     down(state)
     if state.is_dir():
         shutil.rmtree(state)
 
 
 def running_state() -> Path | None:
-    """The state folder of the cluster that is up on this machine, if one is."""
+    """The state folder of the cluster running on this machine, if there is one."""
     return Path(RUNNING_POINTER.read_text().strip()) if RUNNING_POINTER.exists() else None
 
 
@@ -119,14 +119,14 @@ def existing(state: Path) -> Layout:
 
 
 def status(state: Path) -> str:
-    """What runs, one line each."""
+    """What is running, one line each."""
     layout = Layout(state.absolute())
     if running_state() != layout.state:
         return f"no cluster is up in {layout.state}"
     lines = [f"state {layout.state}"]
     for name, record in records.remembered(layout, "process").items():
         running = processes.is_running(layout, name)
-        what = f"running, pid {record['pid']}" if running else f"ended: {processes.tail(layout, name)}"
+        what = f"running, pid {record['pid']}" if running else f"exited: {processes.tail(layout, name)}"
         lines.append(f"{name:<26} {what}")
     for one in nodes(layout):
         if records.remembered(layout, "netns") and not network.is_connected(one):
@@ -159,13 +159,13 @@ def _check_socket_paths(layout: Layout) -> None:
 
 @contextmanager
 def _locked(layout: Layout) -> Iterator[None]:
-    """One up() or down() of a state folder at a time; the lock goes with its process, however that ends."""
+    """One up() or down() of a state folder at a time; its process's exit releases the lock, however that happens."""
     layout.state.mkdir(parents=True, exist_ok=True)
     with (layout.state / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ClusterError(f"another `up` or `down` of {layout.state} is at work; end it first") from error
+            raise ClusterError(f"another `up` or `down` of {layout.state} is running; stop it first") from error
         yield
 
 
@@ -181,7 +181,7 @@ def _claim(layout: Layout) -> None:
     other = running_state()
     if other is not None and other != layout.state:
         raise ClusterError(
-            f"a cluster is up already with its state in {other}; take it down with `python3 -m tests.cluster down`"
+            f"a cluster is already up with its state in {other}; take it down with `python3 -m tests.cluster down`"
         )
     if other is None:
         RUNNING_POINTER.write_text(f"{layout.state}\n")
@@ -201,7 +201,7 @@ def _prepare(layout: Layout) -> None:
 
 
 def _is_from_before_restart(layout: Layout) -> bool:
-    """Whether the machine was restarted since: processes, namespaces and mounts are gone, files are not."""
+    """Whether the machine was restarted since then: processes, namespaces and mounts are gone, files are not."""
     record = records.remembered(layout, "boot").get("this")
     return record is not None and record["boot"] != processes.boot_id()
 
@@ -215,10 +215,10 @@ def _load_missing(layout: Layout, archives: dict[str, Path]) -> None:
 
 
 def _take_down(layout: Layout) -> None:
-    """Undo, in the order in which things hold each other; each step does nothing where there is nothing."""
+    """Undo everything in order of dependency; each step does nothing if there is nothing to undo."""
     for name in records.remembered(layout, "cgroup"):
         cgroups.kill(name)
-    # Those that a crash caught between their start and their cgroup.
+    # Processes that a crash caught between their start and entering their cgroup.
     for name in records.remembered(layout, "process"):
         processes.stop(layout, name, grace=0)
     node.restore_kernel_settings(layout)
@@ -237,7 +237,7 @@ def _take_down(layout: Layout) -> None:
 
 
 def _check_no_mounts(layout: Layout) -> None:
-    """Nodes have mount namespaces, so the machine sees no mount in there; deleting through one would be grave."""
+    """Nodes have mount namespaces, so the machine sees no mount in there; deleting through one could destroy data."""
     for point in mount_points():
         if layout.boot in point.parents:
             raise ClusterError(

@@ -8,7 +8,7 @@ from pathlib import Path
 def mount_points(kind: str | None = None) -> list[Path]:
     """The mount points of all file systems, or of those of type `kind`, from /proc/self/mountinfo.
 
-    A folder that is mounted twice is there twice. `os.path.ismount` does not see a folder that is mounted onto itself.
+    A folder that is mounted twice is listed twice. `os.path.ismount` does not see a folder that is mounted onto itself.
     Source: proc_pid_mountinfo(5).
     """
     found = []

@@ -6,7 +6,7 @@
     namespace catdog-node-2 ==veth== lan-node-2 --+
 
 Nothing else of the machine's network is touched: forwarding, iptables rules of kube-proxy and pod routes exist only
-inside the namespaces and end with them. A firewall on the machine (Docker's, say) does not see traffic between nodes.
+inside the namespaces and go with them. A firewall on the machine (such as Docker's) does not see traffic between nodes.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ def check_free() -> None:
 
 
 def _remember_folder(layout: Layout) -> None:
-    """`ip netns` makes /run/netns and mounts it onto itself, once; remember it if that is going to be our doing."""
+    """`ip netns` makes /run/netns and mounts it onto itself, once; record it if we are the first to need it."""
     if _NETNS_FOLDER not in mount_points() and not records.remembered(layout, "netns-folder"):
         records.remember(layout, "netns-folder", "it", existed=_NETNS_FOLDER.exists())
 
 
 def _remove_folder(layout: Layout) -> None:
-    """Undo what _remember_folder() is about, unless somebody else uses the folder by now."""
+    """Undo what _remember_folder() recorded, unless something else uses the folder by now."""
     for record in records.remembered(layout, "netns-folder").values():
         if _NETNS_FOLDER.is_dir() and not any(_NETNS_FOLDER.iterdir()):
             for _ in range(mount_points().count(_NETNS_FOLDER)):
@@ -91,7 +91,7 @@ def _make_netns(layout: Layout, name: str) -> None:
 
 
 def create(layout: Layout) -> None:
-    """Make what is missing of the network; does nothing where it is whole."""
+    """Create the missing parts of the network; does nothing if it is complete."""
     if HOST_LINK not in _links():
         check_free()
     _remember_folder(layout)
@@ -119,32 +119,32 @@ def create(layout: Layout) -> None:
         for other in nodes(layout):
             if other != node:
                 _ip(f"route replace {other.pod_cidr} via {other.address}", node.netns)
-    # The API server calls webhooks by service address: the first node's kube-proxy sends them on.
+    # The API server calls webhooks by service address: the first node's kube-proxy forwards them.
     _ip(f"route replace {SERVICE_CIDR} via {nodes(layout)[0].address}", CONTROL_NETNS)
 
 
 def set_connected(node: Node, connected: bool) -> None:
-    """Cut the node's cable, or plug it in again: a real network partition."""
+    """Connect or disconnect the node: a real network partition."""
     _ip(f"link set {node.lan_link} {'up' if connected else 'down'}", CONTROL_NETNS)
 
 
 def is_connected(node: Node) -> bool:
-    """Whether the node's cable is plugged in."""
+    """Whether the node is connected to the network."""
     return "UP" in json.loads(_ip(f"-j link show {node.lan_link}", CONTROL_NETNS))[0]["flags"]
 
 
 def _wait_gone(link: str) -> None:
-    wait_until(lambda: link not in _links(), 10, f"network link {link} to go away")
+    wait_until(lambda: link not in _links(), 10, f"network link {link} to disappear")
 
 
 def remove(layout: Layout) -> None:
-    """Remove every namespace and link that was recorded; with them go their routes, bridges and iptables rules."""
+    """Remove every recorded namespace and link; their routes, bridges and iptables rules disappear with them."""
     for name in records.remembered(layout, "link"):
         if name in _links():
             try:
                 _ip(f"link delete {name}")
             except CommandFailed:
-                # It goes by itself while the namespace at its other end is torn down.
+                # It disappears on its own while the namespace at its other end is torn down.
                 _wait_gone(name)
         records.forget(layout, "link", name)
     for name in records.remembered(layout, "netns"):

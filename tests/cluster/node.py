@@ -1,8 +1,8 @@
 """A node: containerd, kubelet, kube-proxy and kube-router, with a network and a mount namespace and a cgroup.
 
-The process `init` holds the mount namespace. In it the folders whose paths are fixed in the software (kubelet's plugin
+The process `init` holds the mount namespace open. In it, folders whose paths are hard-coded (kubelet's plugin
 sockets, containerd's shim sockets, CNI's cache, the kubelet's links to logs) are the node's own, so two nodes do not
-meet and nothing is left on the machine; every mount a container needs ends with the namespace.
+conflict and nothing is left on the machine; every mount a container needs disappears with the namespace.
 """
 
 from __future__ import annotations
@@ -78,11 +78,11 @@ def start_containerd(layout: Layout, node: Node) -> None:
         [families[0] / "containerd", f"--config={config}", "--log-level=info"],
         env={"PATH": ":".join(map(str, families))},
     )
-    wait_until(lambda: _serves(layout, node), 60, f"{node.name}'s containerd to say {_CONTAINERD_SERVES!r} in its log")
+    wait_until(lambda: _serves(layout, node), 60, f"{node.name}'s containerd to log {_CONTAINERD_SERVES!r}")
 
 
 def start_kubelet(layout: Layout, node: Node) -> None:
-    """Start the node's kubelet and kube-proxy; they wait for the API server by themselves."""
+    """Start the node's kubelet and kube-proxy; they wait for the API server on their own."""
     remember_kernel_settings(layout)
     kubernetes = programs.folder(programs.KUBERNETES)
     kubelet_kubeconfig = node.folder / "kubelet.kubeconfig"
@@ -124,7 +124,7 @@ def enforce_policies(layout: Layout, node: Node) -> None:
     """Start the node's kube-router, which looks its node up once: the node must be registered already."""
     kubeconfig = node.folder / "kube-router.kubeconfig"
     certificates.write_kubeconfig(layout, certificates.WATCHER, kubeconfig)
-    # Only what enforces NetworkPolicies: routes and services are others' here.
+    # Only NetworkPolicies: other components handle routes and services here.
     _start(
         layout,
         node,
@@ -147,7 +147,7 @@ def is_running(layout: Layout, node: Node) -> bool:
 
 
 def is_ready(layout: Layout, node: Node) -> bool:
-    """Whether the API server lists the node as Ready; raises ClusterError if one of its processes has ended."""
+    """Whether the API server lists the node as Ready; raises ClusterError if one of its processes has exited."""
     for part in (CONTAINERD, KUBELET, PROXY):
         processes.pid_of(layout, node.process(part))
     listed = json.loads(kubectl(layout, "get", "nodes", "-o", "json"))["items"]
@@ -161,7 +161,7 @@ def is_ready(layout: Layout, node: Node) -> bool:
 
 
 def power_off(layout: Layout, node: Node) -> None:
-    """End everything on the node at once, as a power cut does: its processes, its containers, their mounts."""
+    """Kill everything on the node at once, as a power cut does: its processes, its containers, their mounts."""
     cgroups.kill(node.cgroup)
     for name in records.remembered(layout, "process"):
         if name.startswith(f"{node.name}-"):
@@ -172,7 +172,7 @@ def power_off(layout: Layout, node: Node) -> None:
 
 
 def set_gpus(layout: Layout, node: Node, count: int) -> None:
-    """Advertise `count` nvidia.com/gpu on the node; there is no device behind them. Kept through stop and start."""
+    """Advertise `count` nvidia.com/gpu on the node; there is no device behind them. They outlive stop and start."""
     if count < 0:
         raise ClusterError(f"a node cannot have {count} GPUs")
     records.remember(layout, "gpus", node.name, count=count)
@@ -181,7 +181,7 @@ def set_gpus(layout: Layout, node: Node, count: int) -> None:
 
 
 def restore_gpus(layout: Layout, node: Node) -> None:
-    """Advertise again what set_gpus() recorded: a kubelet that starts anew may forget it."""
+    """Advertise again what set_gpus() recorded: a restarted kubelet may forget it."""
     record = records.remembered(layout, "gpus").get(node.name)
     if record is not None:
         set_gpus(layout, node, record["count"])
@@ -239,7 +239,7 @@ def remove_mount_points(layout: Layout) -> None:
 
 
 def _serves(layout: Layout, node: Node) -> bool:
-    """Whether the containerd that runs now says so. Its socket is there before, but turns kubelets away: they end."""
+    """Whether the running containerd has logged that it serves. Before that its socket rejects kubelets."""
     processes.pid_of(layout, node.process(CONTAINERD))
     with (layout.logs / f"{node.process(CONTAINERD)}.log").open("rb") as log:
         log.seek(int(_containerd_log_start(node).read_text()))
@@ -247,7 +247,7 @@ def _serves(layout: Layout, node: Node) -> bool:
 
 
 def _containerd_log_start(node: Node) -> Path:
-    """Holds where in its log the containerd that runs now began."""
+    """Contains the position in its log where the running containerd started."""
     return node.folder / "containerd.log-start"
 
 
@@ -262,7 +262,7 @@ def _write_containerd_config(node: Node) -> Path:
         "dataDir": "/run/containerd/cni-addresses",
     }
     # ptp: a veth pair per pod and routing on the node: packets between two pods of a node pass its iptables rules too.
-    # Addresses are kept where a power cut forgets them.
+    # Addresses are kept where a power cut clears them.
     plugins = [
         {"type": "ptp", "ipMasq": False, "ipam": address_pool},
         {"type": "portmap", "capabilities": {"portMappings": True}},
@@ -327,7 +327,7 @@ def _write_kubelet_config(layout: Layout, node: Node) -> Path:
         "failCgroupV1": False,
         "failSwapOn": False,
         "imageGCHighThresholdPercent": 100,
-        # The disk belongs to the machine: a full one is the developer's affair, not a reason to evict a test.
+        # The disk belongs to the machine: a full disk is the developer's concern, not a reason to evict a test.
         "evictionHard": {
             "memory.available": "100Mi",
             "nodefs.available": "1%",

@@ -34,7 +34,7 @@ def write_scratch_image(
     }
     manifest_bytes = json.dumps(manifest).encode()
     listed = _descriptor("application/vnd.oci.image.manifest.v1+json", manifest_bytes)
-    # containerd takes the full name from its own annotation, other tools from the standard one.
+    # containerd reads the full name from its own annotation, other tools from the standard one.
     listed |= {"annotations": {"io.containerd.image.name": name, "org.opencontainers.image.ref.name": name}}
     index = {"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": [listed]}
     blobs = {

@@ -45,7 +45,7 @@ def install() -> None:
     quiet = {"DEBIAN_FRONTEND": "noninteractive"}
     made_policy = not _POLICY.exists()
     if made_policy:
-        # Debian's invoke-rc.d asks this script whether a freshly installed service may start: 101 says no.
+        # Debian's invoke-rc.d asks this script whether a newly installed service may start: 101 means no.
         _POLICY.write_text("#!/bin/sh\nexit 101\n")
         _POLICY.chmod(0o755)
     try:

@@ -1,4 +1,4 @@
-"""Start and end the cluster's long-running processes; each is known by its pid and start time, never by its name."""
+"""Start and stop the cluster's long-running processes, identified by pid and start time, never by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _WRITE_PID = 'echo $$ > "$0.tmp" && mv "$0.tmp" "$0" && exec "$@"'
 
 
 def boot_id() -> str:
-    """Changes at every start of the machine; a pid means nothing after one."""
+    """Changes at every boot of the machine, after which a pid means nothing."""
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
@@ -44,7 +44,7 @@ def start(
     mounts_of: str | None = None,
     env: Mapping[str, str] | None = None,
 ) -> None:
-    """Start process `name` unless it runs.
+    """Start process `name` unless it is running.
 
     It runs in `cgroup`, network namespace `netns` and the mount namespace of process `mounts_of`, with a session of its
     own (Ctrl-C in this terminal does not reach it), and logs to logs/NAME.log.
@@ -78,33 +78,33 @@ def start(
     started = start_time(pid)
     pid_file.unlink()
     if started is None:
-        raise ClusterError(f"{name} ended at once: {tail(layout, name)}")
+        raise ClusterError(f"{name} exited at once: {tail(layout, name)}")
     records.remember(layout, "process", name, pid=pid, start=started, boot=boot_id())
 
 
 def _runs(record: Mapping[str, Any]) -> bool:
-    """Whether the very process of the record still runs."""
+    """Whether the recorded process is still running."""
     if record["pid"] is None or record["boot"] != boot_id():
         return False
     return bool(start_time(record["pid"]) == record["start"])
 
 
 def is_running(layout: Layout, name: str) -> bool:
-    """Whether the process recorded as `name` still runs."""
+    """Whether the process recorded as `name` is still running."""
     record = records.remembered(layout, "process").get(name)
     return record is not None and _runs(record)
 
 
 def pid_of(layout: Layout, name: str) -> int:
-    """The pid of running process `name`; raises ClusterError with the end of its log if it does not run."""
+    """The pid of running process `name`; raises ClusterError with the end of its log if it is not running."""
     record = records.remembered(layout, "process").get(name)
     if record is None or not _runs(record):
-        raise ClusterError(f"{name} does not run: {tail(layout, name)}")
+        raise ClusterError(f"{name} is not running: {tail(layout, name)}")
     return int(record["pid"])
 
 
 def send(layout: Layout, name: str, number: signal.Signals) -> bool:
-    """Send a signal to process `name`; False if it does not run. By pidfd, so the pid cannot be reused in between."""
+    """Send a signal to process `name`; False if it is not running. By pidfd, so the pid cannot be reused in between."""
     record = records.remembered(layout, "process").get(name)
     if record is None or record["pid"] is None:
         return False
@@ -124,15 +124,15 @@ def send(layout: Layout, name: str, number: signal.Signals) -> bool:
 
 
 def stop(layout: Layout, name: str, grace: float = 10) -> None:
-    """End process `name`: SIGTERM, after `grace` seconds SIGKILL; returns when it is gone and forgets it."""
+    """Stop process `name`: SIGTERM, after `grace` seconds SIGKILL; returns when it is gone and removes its record."""
     if grace > 0 and send(layout, name, signal.SIGTERM):
         try:
-            wait_until(lambda: not is_running(layout, name), grace, f"{name} to end", poll=0.05)
+            wait_until(lambda: not is_running(layout, name), grace, f"{name} to exit", poll=0.05)
         except ClusterError:
             send(layout, name, signal.SIGKILL)
     else:
         send(layout, name, signal.SIGKILL)
-    wait_until(lambda: not is_running(layout, name), 10, f"{name} to end after SIGKILL", poll=0.02)
+    wait_until(lambda: not is_running(layout, name), 10, f"{name} to exit after SIGKILL", poll=0.02)
     records.forget(layout, "process", name)
 
 

@@ -1,7 +1,7 @@
 """Build the cluster's Go programs from their modules, once, into the cache.
 
-A family is a folder tools/NAME with a go.mod and go.sum of its own, so that two of them need not agree on a dependency.
-Its `tool` lines say which programs are built. The cache folder's name holds a hash of all that decides what comes out.
+A family is a folder tools/NAME with a go.mod and go.sum of its own, so that families need not share dependencies. Its
+`tool` lines say which programs are built. The cache folder's name contains a hash of everything the build depends on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Family:
     module: str = ""
     tags: str = ""
     chart: str = ""
-    """A Helm chart inside the module, kept beside the programs."""
+    """A Helm chart inside the module, kept next to the programs."""
     version_package: str = ""
     """Where the linker writes gitVersion, gitMajor and gitMinor; without it Kubernetes reports v0.0.0."""
 

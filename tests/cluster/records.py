@@ -1,6 +1,7 @@
-"""Remember what is made on the machine before it is made, so that `down` can undo it after any crash.
+"""Record what is created on the machine before it is created, so that `down` can undo it after any crash.
 
-One JSON file per thing, `records/KIND-NAME.json`, written to the side and renamed: a crash leaves it whole or absent.
+One JSON file per thing, `records/KIND-NAME.json`, written as a temporary file and renamed: after a crash it is complete
+or absent.
 """
 
 from __future__ import annotations

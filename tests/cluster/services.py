@@ -35,12 +35,12 @@ _DNS_HEALTH = f"http://{CONTROL_ADDRESS}:8080/health"
 
 
 def start(layout: Layout) -> None:
-    """Start the three servers; the API server must serve already. They are ready when wait_ready() returns."""
+    """Start the three servers; the API server must be serving already. They are ready when wait_ready() returns."""
     _allow_watching(layout)
     kubeconfig = layout.config / "watcher.json"
     certificates.write_kubeconfig(layout, certificates.WATCHER, kubeconfig)
     corefile = layout.config / "Corefile"
-    # No cache: a name that was not there a moment ago must not stay missing. Names of the world outside do not exist.
+    # No cache: a name that did not exist a moment ago must not stay missing. External names do not exist.
     corefile.write_text(f"""{DNS_DOMAIN}:53 in-addr.arpa:53 {{
     bind {CONTROL_ADDRESS}
     errors
@@ -133,7 +133,7 @@ def _allow_watching(layout: Layout) -> None:
 
 
 def _start_prometheus(layout: Layout) -> None:
-    """Prometheus and the process that tells it which pods to scrape."""
+    """Prometheus and the process that lists the pods for it to scrape."""
     token = layout.config / "watcher.token"
     token.touch(mode=0o600)
     token.write_text(certificates.token(layout, certificates.WATCHER))

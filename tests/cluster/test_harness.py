@@ -33,7 +33,7 @@ NAMESPACE = "harness"
 
 @pytest.fixture(scope="module")
 def python_image() -> str:
-    """A local image with Python in it, in the cache."""
+    """A local image with Python, in the cache."""
     for family in programs.FAMILIES:
         programs.build(family)
     return builds.base_image()
@@ -126,7 +126,7 @@ def output_of(cluster: Cluster, image: str, name: str, program: str, **more: Any
     """What a Python program prints in a pod of its own; it must succeed."""
     apply(cluster, pod(name, spec(image, program, **more)))
     wait_until(
-        lambda: get(cluster, "pod", name)["status"].get("phase") in ("Succeeded", "Failed"), 60, f"pod {name} to end"
+        lambda: get(cluster, "pod", name)["status"].get("phase") in ("Succeeded", "Failed"), 60, f"pod {name} to finish"
     )
     output = api.kubectl(cluster, "logs", "-n", NAMESPACE, name)
     assert get(cluster, "pod", name)["status"]["phase"] == "Succeeded", output
@@ -161,7 +161,7 @@ def test_both_nodes_are_ready(cluster: Cluster) -> None:
     api.kubectl(cluster, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=1s")
 
 
-def test_a_second_up_leaves_everything_as_it_runs(cluster: Cluster) -> None:
+def test_a_second_up_leaves_everything_running(cluster: Cluster) -> None:
     layout = Layout(cluster.state)
     pids = {name: record["pid"] for name, record in records.remembered(layout, "process").items()}
     started = time.monotonic()
@@ -172,7 +172,7 @@ def test_a_second_up_leaves_everything_as_it_runs(cluster: Cluster) -> None:
 
 
 def test_a_second_cluster_is_refused(cluster: Cluster, tmp_path: Path) -> None:
-    with pytest.raises(ClusterError, match="a cluster is up already"):
+    with pytest.raises(ClusterError, match="a cluster is already up"):
         api.up(tmp_path)
 
 
@@ -264,7 +264,7 @@ def test_a_pod_reaches_the_api_server_by_its_service(cluster: Cluster, python_im
         assert answer["gitVersion"] == programs.version(programs.KUBERNETES)
 
 
-def test_a_name_of_the_world_outside_does_not_exist_for_pods(cluster: Cluster, python_image: str) -> None:
+def test_an_external_name_does_not_exist_for_pods(cluster: Cluster, python_image: str) -> None:
     program = """
         import socket, time
         started = time.monotonic()
@@ -345,7 +345,7 @@ def test_gpus_are_placed_and_run_out(cluster: Cluster, python_image: str) -> Non
             one.get("message", "") for one in get(cluster, "pod", "gpus-second")["status"].get("conditions", [])
         )
 
-    wait_until(lambda: "Insufficient nvidia.com/gpu" in why(), 30, "the second pod to be found unschedulable")
+    wait_until(lambda: "Insufficient nvidia.com/gpu" in why(), 30, "the second pod to be unschedulable")
     api.kubectl(cluster, "delete", "pod", "-n", NAMESPACE, "gpus-first", "gpus-second")
 
 
@@ -356,7 +356,7 @@ def test_a_killed_container_shows_137(cluster: Cluster, python_image: str) -> No
     wait_phase(cluster, "victim", "Failed")
     ended = get(cluster, "pod", "victim")["status"]["containerStatuses"][0]["state"]["terminated"]
     assert ended["exitCode"] == 137
-    with pytest.raises(ClusterError, match="does not run"):
+    with pytest.raises(ClusterError, match="is not running"):
         api.kill_container(cluster, "victim", namespace=NAMESPACE)
 
 
@@ -394,7 +394,7 @@ def test_a_partition_cuts_pods_off_until_it_is_healed(cluster: Cluster, python_i
     wait_until(reaches, 20, "the pods to reach each other")
     api.partition(cluster, "node-2")
     assert not reaches()
-    wait_until(lambda: not node_ready(cluster, "node-2"), 90, "node-2 to be found missing", poll=1)
+    wait_until(lambda: not node_ready(cluster, "node-2"), 90, "node-2 to become NotReady", poll=1)
     api.heal(cluster, "node-2")
     wait_until(reaches, 30, "the pods to reach each other again")
     wait_until(lambda: node_ready(cluster, "node-2"), 60, "node-2 to be back", poll=1)
@@ -410,7 +410,7 @@ def test_a_node_loses_power_and_comes_back_with_its_gpus(cluster: Cluster, pytho
     apply(cluster, pod("lost", spec(python_image, "import time; time.sleep(600)", nodeName="node-2")))
     wait_phase(cluster, "lost", "Running")
     api.stop_node(cluster, "node-2")
-    wait_until(lambda: not node_ready(cluster, "node-2"), 90, "node-2 to be found missing", poll=1)
+    wait_until(lambda: not node_ready(cluster, "node-2"), 90, "node-2 to become NotReady", poll=1)
     api.start_node(cluster, "node-2")
     allocatable = json.loads(api.kubectl(cluster, "get", "node", "node-2", "-o", "json"))["status"]["allocatable"]
     assert allocatable["nvidia.com/gpu"] == "2"
@@ -418,7 +418,7 @@ def test_a_node_loses_power_and_comes_back_with_its_gpus(cluster: Cluster, pytho
     assert output_of(cluster, python_image, "after", "print('works')", nodeName="node-2") == "works\n"
 
 
-def test_the_api_server_goes_and_comes_back_while_pods_run_on(cluster: Cluster, python_image: str) -> None:
+def test_the_api_server_stops_and_returns_while_pods_keep_running(cluster: Cluster, python_image: str) -> None:
     apply(cluster, pod("steady", spec(python_image, "import time; time.sleep(600)")))
     wait_phase(cluster, "steady", "Running")
     api.stop_api_server(cluster)
@@ -463,14 +463,14 @@ def test_kueue_holds_a_job_over_quota_and_admits_it_when_there_is_room(cluster: 
             wait_until(lambda: not get(cluster, "job", "first")["spec"]["suspend"], 30, "the first job's admission")
     time.sleep(3)
     assert get(cluster, "job", "second")["spec"]["suspend"]
-    # Kueue's own API says where it stands, through the API server's aggregation layer.
+    # Kueue's own API reports its position, through the API server's aggregation layer.
     place = f"/apis/visibility.kueue.x-k8s.io/v1beta2/namespaces/{NAMESPACE}/localqueues/team/pendingworkloads"
     waiting = json.loads(api.kubectl(cluster, "get", "--raw", place))["items"]
     assert [one["positionInLocalQueue"] for one in waiting] == [0]
     api.kubectl(cluster, "wait", "-n", NAMESPACE, "--for=condition=Complete", "job/second", "--timeout=90s")
 
 
-# From here on the cluster goes down and up: these come last.
+# From here on, tests take the cluster down and up, so they come last.
 
 
 def command(state: Path, *words: str) -> list[str]:
@@ -530,11 +530,11 @@ def test_what_up_prints_can_be_evaluated_by_a_shell(cluster: Cluster) -> None:
     assert said.split()[:2] == ["node/node-1", "node/node-2"]
 
 
-def test_status_names_a_process_that_ended(cluster: Cluster) -> None:
+def test_status_names_a_process_that_exited(cluster: Cluster) -> None:
     processes.stop(Layout(cluster.state), "coredns", grace=0)
     records.remember(Layout(cluster.state), "process", "coredns", pid=1, start=-1, boot=processes.boot_id())
     lines = {line.split()[0]: line for line in lifecycle.status(cluster.state).splitlines()}
-    assert "ended" in lines["coredns"]
+    assert "exited" in lines["coredns"]
     assert "running" in lines["etcd"]
 
 

@@ -1,4 +1,4 @@
-"""What a cluster may have left on the machine: taken before and after, the two must be equal."""
+"""What a cluster may leave on the machine: taken before and after, the two must be equal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _rules(command: str) -> list[str]:
 
 
 def _processes(state: Path) -> list[str]:
-    """Those that name the state folder on their command line; not this one's own line."""
+    """Processes with the state folder on their command line, except this one and its ancestors."""
     mark = str(state)
     found = []
     for folder in Path("/proc").iterdir():

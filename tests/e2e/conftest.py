@@ -1,7 +1,7 @@
 """A real Kubernetes with the chart installed. Needs Linux, root and Go: tests/cluster/README.md.
 
-A cluster that is up already is used and left up; else one is started and removed. CATDOG_E2E_IMAGE names an image that
-is loaded already; else the Dockerfile is built, once for each content of what goes into it.
+A cluster that is already up is used and left up; else one is started and removed. CATDOG_E2E_IMAGE names an image that
+is already loaded; else the Dockerfile is built, once for each version of its inputs.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ def _content() -> str:
 
 @pytest.fixture(scope="session")
 def emulator(cluster: api.Cluster) -> Iterator[str]:
-    """The cluster's object storage, for this process and what it starts."""
+    """The cluster's object storage, for this process and its children."""
     before = os.environ.get("STORAGE_EMULATOR_HOST")
     os.environ["STORAGE_EMULATOR_HOST"] = cluster.gcs_url
     yield cluster.gcs_url
@@ -74,7 +74,7 @@ def emulator(cluster: api.Cluster) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def new_site(cluster: api.Cluster, emulator: str) -> Iterator[Callable[..., Site]]:
-    """Makes a namespace that takes `restricted` pods only, with a bucket and, unless `image` is empty, the chart."""
+    """Makes a namespace that accepts only `restricted` pods, with a bucket and, unless `image` is empty, the chart."""
     made: list[str] = []
 
     def make(image: str, **values: Any) -> Site:
@@ -107,7 +107,7 @@ def site(new_site: Callable[..., Site], image: str) -> Site:
 
 @pytest.fixture(scope="session")
 def data(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """A small split, here and in the bucket: of the real pictures where they are, else drawn."""
+    """A small split, here and in the bucket: of the real pictures if available, else drawn."""
     folder = tmp_path_factory.mktemp("data") / "small"
     real_split(folder, 40, 12, 12) or runs.drawn(folder, 40, 12, 12)
     target = open_storage(site.bucket).child("data")
@@ -119,7 +119,7 @@ def data(site: Site, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, st
 
 @pytest.fixture(scope="session")
 def undisturbed(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    """What the run that tests interrupt ends with in one process, here, when nothing happens to it."""
+    """The result of the run that tests interrupt, when it runs uninterrupted in one local process."""
     run = tmp_path_factory.mktemp("undisturbed") / "run"
     runs.command("train", *LONG, "--data", data[0], "--run", run)
     return runs.last(run)

@@ -21,14 +21,14 @@ from trainer.training import checkpoint
 REPOSITORY = Path(__file__).parents[2]
 LIMIT = 300.0  # seconds for one command
 
-# 5 steps an epoch; 250 steps, of which some tens are done when the fault comes.
+# 5 steps an epoch; 250 steps, some tens of which are done when the fault occurs.
 LONG = ("--recipe", "augmented", "--model", "small", "--image-size", 48, "--batch-size", 16, "--epochs", 50)
 LONG += ("--deterministic", "--precision", "float32", "--checkpoint-every", 5, "--grace-period", 30)
 
 
 @dataclass(frozen=True)
 class Done:
-    """What a command did."""
+    """The result of a command."""
 
     code: int
     out: str
@@ -55,14 +55,14 @@ class Site:
         return f"{self.bucket}/runs"
 
     def catdog(self, *words: object, code: int | None = 0, timeout: float = LIMIT, **environment: str) -> Done:
-        """Run `catdog WORDS -n NAMESPACE` to its end; `code` is what it must exit with."""
+        """Run `catdog WORDS -n NAMESPACE` until it exits; `code` is the expected exit code."""
         with self.start(*words, **environment) as process:
             try:
                 out, err = process.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:
                 process.kill()
                 out, err = process.communicate()
-                raise AssertionError(f"catdog {words} did not end in {timeout:g} s:\n{out}\n{err}") from None
+                raise AssertionError(f"catdog {words} did not exit within {timeout:g} s:\n{out}\n{err}") from None
         done = Done(process.returncode, out, err)
         assert code is None or done.code == code, f"catdog {words}: {done.said}"
         return done
@@ -82,7 +82,7 @@ class Site:
         return self.catdog("submit", "--name", name, *words, **keywords)
 
     def answer(self, *words: object) -> Any:
-        """What `catdog WORDS -o json` prints, whatever it exits with."""
+        """What `catdog WORDS -o json` prints, whatever its exit code."""
         return json.loads(self.catdog(*words, "-o", "json", code=None).out)
 
     def status(self, name: str) -> dict[str, Any]:
@@ -90,7 +90,7 @@ class Site:
         return dict(self.answer("status", name))
 
     def get(self, kind: str, *words: str) -> Any:
-        """Objects of a kind, by labels or name, as kubectl gives them."""
+        """Objects of a kind, by labels or name, as kubectl prints them."""
         return json.loads(api.kubectl(self.cluster, "-n", self.namespace, "get", kind, *words, "-o", "json"))
 
     def pods(self, name: str) -> list[Any]:
@@ -103,18 +103,18 @@ class Site:
         return open_storage(f"{self.runs}/{name}")
 
     def state(self, name: str) -> dict[str, Any]:
-        """state.json of a run; empty where there is none."""
+        """state.json of a run; empty if there is none."""
         folder = self.folder(name)
         return dict(json.loads(folder.read("state.json"))) if folder.stat("state.json") else {}
 
     def saved_step(self, name: str) -> int:
-        """The step of a run's newest checkpoint; 0 where there is none."""
+        """The step of a run's newest checkpoint; 0 if there is none."""
         found = checkpoint.step_names(self.folder(name).child("checkpoints"))
         return int(found[0].removeprefix("step-")) if found else 0
 
 
 def until(what: str, ready: Callable[[], Any], limit: float = 120.0, every: float = 0.5) -> Any:
-    """The first true answer of `ready`; fails after `limit` seconds."""
+    """Wait for a true result of `ready` and return it; fail after `limit` seconds."""
     deadline = time.monotonic() + limit
     while not (answer := ready()):
         assert time.monotonic() < deadline, f"waited {limit:g} s for: {what}"
@@ -135,7 +135,7 @@ def values_of(image: str, bucket: str, **more: Any) -> dict[str, Any]:
     return {**harness, "image": image, "runs": f"{bucket}/runs", "rbac": rbac, **more}
 
 
-# What a namespace that takes `restricted` pods only asks of a container.
+# What a namespace that accepts only `restricted` pods requires of a container.
 RESTRICTED = {
     "runAsNonRoot": True,
     "runAsUser": 10001,
@@ -147,7 +147,7 @@ RESTRICTED = {
 
 @contextmanager
 def pod(site: Site, name: str, node: str, image: str, labels: dict[str, str], **container: Any) -> Iterator[None]:
-    """A pod of somebody else's, as long as the block lasts; `container` has further fields of its container."""
+    """A pod that is not catdog's, for the duration of the block; `container` has more fields of its container."""
     one = {"name": "it", "image": image, "imagePullPolicy": "Never", "securityContext": RESTRICTED, **container}
     made = {
         "apiVersion": "v1",

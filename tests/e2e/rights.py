@@ -1,4 +1,4 @@
-"""Someone who has the rights of the chart's Role, or less."""
+"""A user with the permissions of the chart's Role, or fewer."""
 
 import json
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ def rights(site: Site) -> list[dict[str, Any]]:
 
 
 def without(rules: list[dict[str, Any]], resource: str, verb: str) -> list[dict[str, Any]]:
-    """The rules, with one verb on one resource taken out."""
+    """The rules without one verb on one resource."""
     made = []
     for rule in rules:
         others = [one for one in rule["resources"] if one != resource]
@@ -32,7 +32,7 @@ def without(rules: list[dict[str, Any]], resource: str, verb: str) -> list[dict[
 
 @contextmanager
 def someone(site: Site, rules: list[dict[str, Any]], folder: Path) -> Iterator[Site]:
-    """The site as seen by a ServiceAccount that has just these rights."""
+    """The site, used by a ServiceAccount with exactly these permissions."""
     labels = {"name": "someone", "namespace": site.namespace}
     made = [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": labels},

@@ -1,4 +1,4 @@
-"""What a user can get wrong: one clear message, the contract's exit code, and nothing left half-made."""
+"""User errors: one clear message, the contract's exit code, and nothing left half-created."""
 
 import json
 import threading
@@ -19,7 +19,7 @@ PLAIN = ("--gpus", 0, "--no-follow")
 
 
 def clear(done: Done, *words: str) -> None:
-    """A refusal in a line or two, with these words in it and no traceback."""
+    """Check for an error of a line or two with these words and no traceback."""
     assert "Traceback" not in done.err, done.said
     assert "catdog: " in done.err or "Error" in done.err, done.said
     for word in words:
@@ -39,7 +39,7 @@ def nothing_is_left(request: pytest.FixtureRequest, site: Site) -> Iterator[None
         assert objects(site) == before
 
 
-def test_a_namespace_that_is_not_there(site: Site) -> None:
+def test_a_namespace_that_does_not_exist(site: Site) -> None:
     done = Site(site.cluster, "no-such-place", site.bucket, site.environment).submit("x", *PLAIN, code=3)
     clear(done, "no-such-place")
 
@@ -51,7 +51,7 @@ def test_a_namespace_without_the_chart(new_site: Callable[..., Site]) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (("--name", "Not_A_Name"), 2, ("--name", "small letters")),
+        (("--name", "Not_A_Name"), 2, ("--name", "lowercase letters")),
         (("--name", "n" * 58), 2, ("--name", "characters")),
         (("--epochs", "0"), 2, ("--epochs",)),
         (("--recipe", "nope"), 2, ("nope",)),
@@ -61,16 +61,14 @@ def test_a_namespace_without_the_chart(new_site: Callable[..., Site]) -> None:
         (("--queue", "team"), 3, ("team", "Kueue")),
     ],
 )
-def test_what_was_typed_is_refused_with_its_name(
-    site: Site, words: tuple[str, ...], code: int, says: tuple[str, ...]
-) -> None:
+def test_invalid_arguments_are_named(site: Site, words: tuple[str, ...], code: int, says: tuple[str, ...]) -> None:
     done = site.catdog("submit", *PLAIN, *words, code=None)
     assert done.code == code or (code, done.code) == (2, 64), done.said
     clear(done, *says)
 
 
 @pytest.mark.parametrize(("name", "text"), [("cpu", "two"), ("memory", "8GB"), ("ephemeralStorage", "-1")])
-def test_a_quantity_that_is_none_is_named_by_the_chart_and_by_the_command_line(
+def test_an_invalid_quantity_is_named_by_the_chart_and_by_the_command_line(
     site: Site, tmp_path: Path, name: str, text: str
 ) -> None:
     chart = (str(REPOSITORY / "helm" / "catdog"), "--namespace", site.namespace, "--reuse-values")
@@ -87,7 +85,7 @@ def test_a_quantity_that_is_none_is_named_by_the_chart_and_by_the_command_line(
     clear(done, name, text)
 
 
-def test_a_data_set_that_is_not_there(site: Site) -> None:
+def test_a_data_set_that_does_not_exist(site: Site) -> None:
     clear(site.submit("x", *PLAIN, "--data", f"{site.bucket}/nothing-here", code=3), "nothing-here")
 
 
@@ -126,7 +124,7 @@ def test_the_api_server_goes_while_a_run_is_followed_and_comes_back(site: Site, 
     following.stderr.close()
     assert "Traceback" not in said, said
     shown = "".join(lines)
-    assert "10.213.0.1:6443" in shown, "the outage was passed over in silence:\n" + shown
+    assert "10.213.0.1:6443" in shown, "the outage was not reported:\n" + shown
     assert "succeeded" in shown, shown
 
 
@@ -140,7 +138,7 @@ def test_the_api_server_is_away(site: Site) -> None:
 
 
 def come_back(site: Site) -> None:
-    """The API server, and JobSet's controller, which ends itself some time after it was away: so end it now."""
+    """Start the API server, and restart JobSet's controller, which would exit some time after the outage."""
     api.start_api_server(site.cluster)
     there = ("-n", "jobset-system")
     api.kubectl(site.cluster, *there, "delete", "pod", "--all", "--grace-period=1")
@@ -152,7 +150,7 @@ def takes_jobsets(site: Site) -> bool:
     manifest = REPOSITORY / "tests" / "unit" / "k8s" / "manifest" / "golden" / "two-nodes-jobset.yaml"
     try:
         api.kubectl(site.cluster, "-n", site.namespace, "create", "--dry-run=server", "-f", str(manifest))
-    except api.ClusterError:  # its webhook does not answer yet
+    except api.ClusterError:  # its webhook is not up yet
         return False
     return True
 
@@ -162,7 +160,7 @@ def takes_jobsets(site: Site) -> bool:
 
 @pytest.fixture(scope="module")
 def watched(site: Site) -> Iterator[None]:
-    """A Job and a JobSet that run all the while, to be looked at."""
+    """A Job and a JobSet that keep running, for commands that read them."""
     for name, workers in (("watched-job", 1), ("watched-jobset", 2)):
         site.submit(name, *PLAIN, "--workers", workers, "--model", "small", "--epochs", 10_000)
     for name in ("watched-job", "watched-jobset"):
@@ -172,7 +170,7 @@ def watched(site: Site) -> Iterator[None]:
         site.catdog("delete", name)
 
 
-# A right of the chart's Role, and a command that needs it.
+# A permission in the chart's Role, and a command that needs it.
 NEEDED = {
     ("configmaps", "get"): ("submit",),
     ("jobs", "create"): ("submit", "--workers", 1),
@@ -187,10 +185,10 @@ NEEDED = {
     ("pods", "list"): ("status", "watched-job"),
     ("pods/log", "get"): ("logs", "watched-job"),
 }
-# Without these a command says less, and which right it lacks. Kueue's: test_queue.py.
+# Without these a command shows less, and names the missing permission. Kueue's: test_queue.py.
 USEFUL = {("events", "list"): ("why", "watched-job")}
 WITH_KUEUE = {("workloads", "list"), ("localqueues/pendingworkloads", "get")}
-# For the kubectl commands that `why` proposes.
+# For the kubectl commands that `why` suggests.
 FOR_KUBECTL = {("pods", "get"), ("localqueues", "get")}
 
 

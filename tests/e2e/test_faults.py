@@ -1,5 +1,5 @@
-"""A worker that goes in the middle: the gang restarts, goes on, ends with the bits of a run that nothing happened to,
-and the restart costs what it should, as a JobSet and as a plain Job.
+"""A worker that is lost during training: the gang restarts, continues, gives the same bits as an undisturbed run, and
+the restart costs what it should, as a JobSet and as a plain Job.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Charge = tuple[int, int]
 
 @dataclass(frozen=True)
 class Fault:
-    """What is done to a worker, how it is mended, and what the restart costs in each shape."""
+    """What is done to a worker, how it is undone, and what the restart costs in each shape."""
 
     do: Callable[[Site, Any], None]
     mend: Callable[[Site, Any], None]
@@ -92,7 +92,7 @@ def charge(site: Site, name: str, shape: str) -> Charge:
 
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize("fault", list(FAULTS))
-def test_the_gang_restarts_and_goes_on(
+def test_the_gang_restarts_and_continues(
     site: Site, data: tuple[Path, str], undisturbed: Snapshot, fault: str, victim: int
 ) -> None:
     names = {shape: f"{fault.split()[0]}-{victim}-{shape}" for shape in SHAPES}
@@ -104,15 +104,15 @@ def test_the_gang_restarts_and_goes_on(
         FAULTS[fault].mend(site, pod)
     for shape, name in names.items():
         site.catdog("logs", name, "--follow", code=None, timeout=LIMIT)
-        state = until(f"{name} ended", lambda name=name: ended(site, name), limit=LIMIT)
+        state = until(f"{name} has finished", lambda name=name: ended(site, name), limit=LIMIT)
         assert state["state"] == "succeeded", state
-        assert state["restarts"] >= 1, "nothing happened to it"
+        assert state["restarts"] >= 1, "it was not restarted"
         assert runs.differing(runs.last(site.folder(name).uri), undisturbed) == [], name
         assert charge(site, name, shape) == getattr(FAULTS[fault], shape), name
 
 
 def ended(site: Site, name: str) -> dict[str, Any] | None:
-    """state.json once the run has ended in the cluster too."""
+    """state.json once the run has finished in the cluster too."""
     status = site.status(name)
     return site.state(name) if status["phase"] in ("succeeded", "failed") else None
 
@@ -120,7 +120,7 @@ def ended(site: Site, name: str) -> dict[str, Any] | None:
 def test_a_node_that_is_cut_off_costs_one_restart_and_why_says_what_is_waited_for(
     site: Site, data: tuple[Path, str], undisturbed: Snapshot
 ) -> None:
-    # Both are charged for the survivor's 75: a node that is gone says nothing that could be told from it in time.
+    # Both count the survivor's 75: nothing from a lost node arrives in time to tell it apart.
     names = {shape: f"cut-{shape}" for shape in SHAPES}
     for shape, name in names.items():
         submitted(site, name, shape, data[1])
@@ -131,18 +131,16 @@ def test_a_node_that_is_cut_off_costs_one_restart_and_why_says_what_is_waited_fo
     cut(site, some)
     try:
         for name in names.values():
-            why = until(f"why tells {name} has lost a node", lambda name=name: lost_node(site, name), limit=300)
-            assert "node node-2 does not answer" in why
+            why = until(f"why reports that {name} has lost a node", lambda name=name: lost_node(site, name), limit=300)
+            assert "node node-2 is not responding" in why
         for name, pod in pods.items():
-            until(
-                f"the lost pod of {name} is given up", lambda name=name, pod=pod: given_up(site, name, pod), limit=300
-            )
+            until(f"the lost pod of {name} is evicted", lambda name=name, pod=pod: given_up(site, name, pod), limit=300)
     finally:
         plug_in(site, some)
     for shape, name in names.items():
-        state = until(f"{name} ended", lambda name=name: ended(site, name), limit=LIMIT)
+        state = until(f"{name} has finished", lambda name=name: ended(site, name), limit=LIMIT)
         assert state["state"] == "succeeded", state
-        assert state["restarts"] >= 1, "nothing happened to it"
+        assert state["restarts"] >= 1, "it was not restarted"
         assert runs.differing(runs.last(site.folder(name).uri), undisturbed) == [], name
         lost = int(pods[name]["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"])
         expected = (1, 1) if shape == "jobset" else (int(lost != 0), int(lost != 1))
@@ -156,6 +154,6 @@ def given_up(site: Site, name: str, pod: Any) -> bool:
 
 
 def lost_node(site: Site, name: str) -> str:
-    """What `catdog why` says of a lost node; empty while it does not."""
+    """What `catdog why` says about a lost node; empty while it says nothing."""
     causes = site.answer("why", name)["causes"]
     return next((one["cause"] for one in causes if one["kind"] == "node-lost"), "")

@@ -1,4 +1,4 @@
-"""What the chart's NetworkPolicy lets through: kube-router enforces it on both nodes."""
+"""What the chart's NetworkPolicy allows: kube-router enforces it on both nodes."""
 
 from collections.abc import Iterator
 
@@ -57,13 +57,13 @@ WAYS = [
     ("worker", "peer", OTHER, "open"),  # NCCL chooses its ports
     ("worker", CONTROL, STORAGE, "open"),
     ("worker", CONTROL, API, "shut"),
-    ("worker", "kubernetes.default.svc.cluster.local", 443, "shut"),  # the same behind its Service: the name is found
+    ("worker", "kubernetes.default.svc.cluster.local", 443, "shut"),  # the same through its Service: the name resolves
     ("worker", CONTROL, PROMETHEUS, "shut"),
     ("worker", "stranger", TENSORFLOW, "shut"),
     ("stranger", "worker", TENSORFLOW, "shut"),
     ("stranger", "peer", OTHER, "shut"),
     ("stranger", "peer", METRICS, "open"),
-    # No policy is about the stranger: what is shut to workers is there.
+    # No policy applies to the stranger: what is closed to workers is reachable.
     ("stranger", CONTROL, API, "open"),
     ("stranger", "kubernetes.default.svc.cluster.local", 443, "open"),
     ("stranger", CONTROL, PROMETHEUS, "open"),

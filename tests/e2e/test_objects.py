@@ -1,4 +1,4 @@
-"""What the real API server, the real helm and Pod Security say to the chart and to every object that is rendered."""
+"""The real API server, helm and Pod Security check the chart and every rendered object."""
 
 import json
 import re
@@ -57,7 +57,7 @@ def test_uninstalling_leaves_nothing(new_site: Callable[..., Site]) -> None:
 
 
 def everything(site: Site) -> set[str]:
-    """Objects of the namespace, and the cluster-wide ones that a chart may make."""
+    """Objects of the namespace, and the cluster-wide ones that a chart may create."""
     kinds = api.kubectl(site.cluster, "api-resources", "--namespaced", "--verbs=list", "-o", "name").split()
     kinds = [kind for kind in kinds if not kind.startswith(("events", "pods.metrics"))]
     words = ("-n", site.namespace, "get", ",".join([*kinds, "clusterroles", "clusterrolebindings"]))

@@ -1,4 +1,4 @@
-"""`--gpus 4` alone: one node, two, or a wait that is explained. No device is behind these GPUs: exit code 78."""
+"""`--gpus 4` alone: one node, two, or an explained wait. There is no device behind these GPUs: exit code 78."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(400, func_only=True)  # setting up may build fo
 
 @pytest.fixture
 def gpus(site: Site) -> Iterator[Any]:
-    """Sets how many GPUs node-1 and node-2 advertise; none again afterwards."""
+    """Sets how many GPUs node-1 and node-2 advertise; none afterwards."""
 
     def advertise(*counts: int) -> None:
         for node, count in zip(site.cluster.nodes, counts, strict=True):
@@ -27,14 +27,14 @@ def gpus(site: Site) -> Iterator[Any]:
 
 @contextmanager
 def occupied(site: Site, node: str, count: int) -> Iterator[None]:
-    """Somebody else holds so many GPUs of a node."""
+    """Another pod uses this many GPUs of a node."""
     limits = {"limits": {"nvidia.com/gpu": str(count)}}
     with pod(site, f"holder-{node}", node, "localhost/pause:1", {}, resources=limits):
         yield
 
 
 def shape_of(site: Site, name: str) -> tuple[int, str]:
-    """Workers, and GPUs of each, of the objects that were created."""
+    """Workers, and GPUs per worker, of the created objects."""
     for kind in ("jobset", "job"):
         for one in site.get(kind, "-l", f"app.kubernetes.io/instance={name}")["items"]:
             spec = one["spec"]["replicatedJobs"][0]["template"]["spec"] if kind == "jobset" else one["spec"]
@@ -56,13 +56,13 @@ def test_four_gpus_go_to_the_fewest_nodes_and_workers_without_a_device_stop_with
     assert "78" in done.out + done.err, done.said
     status = site.status(name)
     assert (status["phase"], status["state"]["exit_code"], status["restarts"]) == ("failed", 78, 0), status
-    assert len(site.pods(name)) <= shape[0], "a failure that a retry cannot mend was retried"
+    assert len(site.pods(name)) <= shape[0], "a failure that a retry cannot fix was retried"
     assert "78" in site.catdog("why", name, code=None).out
     assert "78" in site.catdog("wait", name, code=1).out
     assert "78" in site.catdog("logs", name, "--follow", code=1).err
 
 
-def test_a_node_that_has_four_but_not_free_is_passed_over(site: Site, data: tuple[Path, str], gpus: Any) -> None:
+def test_a_node_whose_four_gpus_are_not_free_is_skipped(site: Site, data: tuple[Path, str], gpus: Any) -> None:
     gpus(4, 2)
     with occupied(site, "node-1", 2):
         site.submit("beside", "--gpus", 4, "--data", data[1], "--wait", code=1)

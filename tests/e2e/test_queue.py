@@ -1,4 +1,4 @@
-"""With Kueue: a run over quota waits in the queue, says so, and all its pods start together when there is room."""
+"""With Kueue: a run over quota waits in the queue, reports it, and all its pods start together when there is room."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -77,7 +77,9 @@ def test_a_run_over_quota_waits_its_turn_and_then_starts_whole(
     queued.submit(second, *words, "--epochs", 1)
     queued.submit(third, *words, "--epochs", 1)
     until("the second is queued", lambda: queued.status(second)["phase"] == "queued")
-    why = until("its place is known", lambda: (said := queued.catdog("why", third).out) and "place" in said and said)
+    why = until(
+        "its position is known", lambda: (said := queued.catdog("why", third).out) and "position" in said and said
+    )
     assert "team" in why, why
     assert "2" in why, why
     assert "cpu" in why, why
@@ -85,7 +87,7 @@ def test_a_run_over_quota_waits_its_turn_and_then_starts_whole(
     queued.catdog("cancel", first)
     until("the second starts", lambda: len(queued.pods(second)) == 2)
     made = [datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) for pod in queued.pods(second)]
-    assert max(made) - min(made) <= timedelta(seconds=1), "one pod was let go without the other"
+    assert max(made) - min(made) <= timedelta(seconds=1), "one pod was started without the other"
     for name in (second, third):
         until(f"{name} ends", lambda name=name: queued.status(name)["phase"] == "succeeded", limit=300)
 
@@ -104,7 +106,7 @@ def behind(queued: Site) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(("resource", "verb"), [("workloads", "list"), ("localqueues/pendingworkloads", "get")])
-def test_a_right_on_the_queue_that_is_missing_is_named_and_not_needed(
+def test_a_missing_permission_on_the_queue_is_named_and_not_needed(
     queued: Site, behind: str, tmp_path: Path, resource: str, verb: str
 ) -> None:
     with someone(queued, without(rights(queued), resource, verb), tmp_path) as poor:

@@ -1,4 +1,4 @@
-"""Two pods on two nodes train as one, and leave what one process here leaves."""
+"""Two pods on two nodes train as one, with the same result as one local process."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def test_the_charts_own_test_trains_ten_steps(site: Site) -> None:
 
 @pytest.fixture(scope="module")
 def alone(data: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
-    """What the same options give in one process, here, from a folder."""
+    """The result of the same options in one local process, from a folder."""
     folder = tmp_path_factory.mktemp("alone")
     runs.command("train", *SMALL, "--data", data[0], "--run", folder / "run")
     return runs.last(folder / "run")

@@ -1,4 +1,4 @@
-"""The life of a run by its commands: cancel, resume on fewer workers, list, status, logs, doctor, delete."""
+"""The life of a run through its commands: cancel, resume on fewer workers, list, status, logs, doctor, delete."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def objects(site: Site) -> list[str]:
 
 
 def listed(site: Site) -> dict[str, str]:
-    """Phase by name, as `catdog list` has it."""
+    """Phase by name, from `catdog list`."""
     return {str(row["name"]): str(row["phase"]) for row in site.answer("list")}
 
 
@@ -55,7 +55,7 @@ def requests_of_a_listing(site: Site) -> int:
     return int(done.stderr.split()[-1])
 
 
-def test_a_cancelled_run_goes_on_with_fewer_workers_and_is_deleted_when_asked(
+def test_a_cancelled_run_resumes_with_fewer_workers_and_is_deleted_on_request(
     site: Site, data: tuple[Path, str], undisturbed: Snapshot, tmp_path: Path
 ) -> None:
     site.submit(NAME, "--gpus", 0, "--workers", 2, "--data", data[1], *LONG, "--no-follow")
@@ -70,7 +70,7 @@ def test_a_cancelled_run_goes_on_with_fewer_workers_and_is_deleted_when_asked(
 
     site.catdog("resume", NAME, "--gpus", 0, "--workers", 1, "--no-follow")
     said = site.catdog("logs", NAME, "--follow", timeout=400).out
-    assert f"step {state['step']}" in said, "it did not say where it goes on:\n" + said
+    assert f"step {state['step']}" in said, "it did not say where it resumes:\n" + said
     until("the run has succeeded", lambda: site.status(NAME)["phase"] == "succeeded")
     assert listed(site)[NAME] == "succeeded"
     assert json.loads(site.catdog("wait", NAME, "-o", "json").out)["phase"] == "succeeded"

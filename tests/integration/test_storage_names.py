@@ -24,7 +24,7 @@ def test_a_name_of_1024_bytes_is_stored_in_a_bucket_and_refused_where_it_does_no
         storage.write(LONGEST + "x", b"x")
     with pytest.raises(BadName, match="1,029 bytes"):
         storage.child("runs").write(LONGEST, b"x")
-    with pytest.raises(BadName, match=r"has 1024 bytes; files: 255"):
+    with pytest.raises(BadName, match=r"has 1024 bytes; at most 255"):
         open_storage(str(tmp_path)).write(LONGEST, b"x")
 
 

@@ -197,7 +197,7 @@ def test_an_attempt_whose_folder_was_taken_over_stops_and_changes_nothing(
         runs.await_step(old, 5)
         runs.await_checkpoint(f"{bucket}/run")
         with runs.started(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="1") as new:
-            assert "taken this run folder over" in runs.finish(old, 73)
+            assert "taken over this run folder" in runs.finish(old, 73)
             runs.await_step(new, runs.durable_step(f"{bucket}/run") + 5)
             assert new.poll() is None
             new.terminate()

@@ -1,4 +1,4 @@
-"""TensorFlow is configured once a process, before its first op: as by `--deterministic --devices 4`."""
+"""TensorFlow is configured once per process, before its first op: as by `--deterministic --devices 4`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Documents name files that are there."""
+"""The documents name only files that exist."""
 
 import re
 from pathlib import Path

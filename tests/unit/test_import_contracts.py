@@ -1,7 +1,7 @@
-"""Each import contract of pyproject.toml is broken once for each arrow it forbids, and import-linter sees it.
+"""Each import contract of pyproject.toml is broken once per forbidden import, and import-linter detects it.
 
-The graph of this checkout's imports is built once; a wrong import is an edge added to a copy. What is broken is read
-from the contracts, so that a change to them needs no change here.
+The graph of this checkout's imports is built once; a forbidden import is an edge added to a copy. The forbidden imports
+are read from the contracts, so a change to them needs no change here.
 """
 
 import itertools

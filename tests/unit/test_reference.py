@@ -1,4 +1,4 @@
-"""The reference pages say what the code declares."""
+"""The reference pages match what the code declares."""
 
 from k8s.commands.table import COMMANDS, DATA
 from tests.reference import FOLDER, pages

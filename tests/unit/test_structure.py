@@ -1,4 +1,4 @@
-"""What holds the structure, measured on this checkout; and the measuring itself, on small made-up trees."""
+"""The structural rules, measured on this checkout; and the measuring itself, on small made-up trees."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`catdog train` as a person types it: what it says and leaves when all is well, stopped, or wrong."""
+"""`catdog train` as a user types it: its output and files when it succeeds, is stopped, or fails."""
 
 import json
 import os

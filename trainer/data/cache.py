@@ -1,4 +1,4 @@
-"""Pixels of one split, decoded once: uint8, in memory within a budget, else in an unlinked file on disk."""
+"""Pixels of one split, decoded once: uint8, in memory if they fit a budget, else in an unlinked file on disk."""
 
 import os
 import tempfile
@@ -22,7 +22,7 @@ from trainer.words import mebibytes
 
 @dataclass(frozen=True)
 class Rejected:
-    """A picture that cannot be used, and why; it keeps its id and counts with weight zero."""
+    """A picture that cannot be used, and why; it keeps its id and has weight zero."""
 
     path: str
     reason: str
@@ -42,7 +42,7 @@ class PixelCache:
         return len(self.labels)
 
     def rows(self, ids: Ids) -> tuple[Pixels, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Pixels, labels and weights for ids; PADDING and rejected pictures come as zeros with weight 0."""
+        """Pixels, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0."""
         here = ids != PADDING
         safe = np.where(here, ids, 0)
         weights = (here & self.usable[safe]).astype(np.float32)
@@ -54,14 +54,14 @@ class PixelCache:
 def fill(
     examples: Sequence[Example], read: Read, size: int, budget: int, folder: Path | None, threads: int
 ) -> PixelCache:
-    """Decode every picture once, as its bytes come.
+    """Decode every picture once, as its bytes arrive.
 
     Args:
         examples: the split, in order of id.
-        read: bytes of the examples as they were listed, in any order; at most 4 · `threads` wait to be decoded.
+        read: yields the bytes of the examples, in any order; at most 4 · `threads` wait to be decoded.
         size: side in pixels.
-        budget: bytes of memory that may be used; more goes to a file in `folder` (default: the temporary folder).
-        threads: pictures decoded at a time.
+        budget: bytes of memory to use at most; more goes to a file in `folder` (default: the temporary folder).
+        threads: pictures to decode in parallel.
 
     Raises:
         ExitError: 74 when the disk is full; and what `read` raises.
@@ -90,7 +90,7 @@ def fill(
                 _raise_first(done)
         _raise_first(waiting)
     if int(usable.sum()) + len(rejected) != len(examples):
-        raise RuntimeError(f"{len(examples)} pictures were asked for, but not each came exactly once")
+        raise RuntimeError(f"{len(examples)} pictures were requested, but not each arrived exactly once")
     labels = np.array([example.label for example in examples], np.int32)
     return PixelCache(store, labels, usable, tuple(rejected[i] for i in sorted(rejected)), on_disk)
 
@@ -101,18 +101,18 @@ def _raise_first(futures: set["Future[None]"]) -> None:
 
 
 def _spill(shape: tuple[int, ...], folder: Path | None) -> Pixels:
-    """A file-backed array whose file has no name any more: it goes with the process, however that ends."""
+    """A file-backed array whose file is already unlinked: it disappears with the process, however that exits."""
     size = int(np.prod(shape))
     where = folder if folder is not None else Path(tempfile.gettempdir())
     try:
         where.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=where, prefix="catdog-pixels-") as file:
-            # Reserve the blocks now: writing to a hole of a full disk through a map is a SIGBUS, not an error.
+            # Reserve the blocks now: on a full disk, writing to a hole through a memory map raises SIGBUS.
             os.posix_fallocate(file.fileno(), 0, size)
             return np.memmap(file, np.uint8, "r+", shape=shape)
     except OSError as error:
         raise ExitError(
             Exit.STORAGE_FAILED,
             f"{where}: no room for {mebibytes(size)} of decoded pictures ({error.strerror}); "
-            "free some, or name another folder with --cache-dir or more memory with --cache-memory",
+            "free some space, choose another folder with --cache-dir, or allow more memory with --cache-memory",
         ) from error

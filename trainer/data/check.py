@@ -14,15 +14,15 @@ from trainer.storage.base import Stat
 from trainer.storage.fetch import in_parallel
 
 LOPSIDED = 1.5
-"""Largest class over smallest class of train from which on it is said."""
+"""Ratio of the largest to the smallest class of train from which it is reported."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The answer. `corrupt`: (path, why) of pictures that training would reject or not read at all; `damaged` those
-    whose bytes are not what was listed, which stop training. `within` and `across`: paths of equal pictures, in one
-    split and in several; `contradicting` those of both that have more than one label. `odd`: names that are no pictures
-    of the data set."""
+    """The result. `corrupt`: (path, reason) of pictures that training would reject; `damaged`: of pictures whose bytes
+    differ from the listing, which stop training. `within` and `across`: paths of identical pictures, in one split and
+    in several; `contradicting`: those with more than one label. `odd`: names of objects that are not pictures of the
+    data set."""
 
     data: DataSet
     corrupt: tuple[tuple[str, str], ...]
@@ -34,12 +34,12 @@ class Checked:
 
     @property
     def pictures(self) -> int:
-        """Of all splits."""
+        """The number of pictures in all splits."""
         return sum(len(examples) for examples in self.data.splits.values())
 
     @property
     def balance(self) -> float:
-        """How many times the smallest class of train the largest one is."""
+        """Ratio of the largest to the smallest class of train."""
         counts = Counter(example.label for example in self.data.splits["train"]).values()
         return max(counts) / min(counts)
 
@@ -53,16 +53,16 @@ class Checked:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What makes the data set unusable, a line each; empty when it is fine."""
+        """What makes the data set unusable, one line each; empty when nothing does."""
         found = []
         if len(self.corrupt) > MOST_UNREADABLE * self.pictures:
             found.append(
                 f"{len(self.corrupt):,} of {self.pictures:,} pictures cannot be used, more than {MOST_UNREADABLE:.0%}"
             )
         if self.damaged:
-            found.append(f"{len(self.damaged):,} pictures are not what was listed or indexed")
+            found.append(f"{len(self.damaged):,} pictures differ from the listing or the index")
         if self.across:
-            found.append(f"{len(self.across):,} pictures are in more than one split: the validation would mislead")
+            found.append(f"{len(self.across):,} pictures are in more than one split: validation would be misleading")
         if self.contradicting:
             found.append(
                 f"{len(self.contradicting):,} pictures have more than one label, such as "
@@ -76,7 +76,7 @@ class Checked:
         return tuple(found)
 
     def as_json(self) -> dict[str, Any]:
-        """The answer for machines."""
+        """The result as JSON."""
         return {
             "uri": self.data.uri,
             "fingerprint": self.data.fingerprint,
@@ -98,7 +98,7 @@ class Checked:
 
 
 def is_packed(data: DataSet) -> bool:
-    """Whether the pictures lie in shards."""
+    """Whether the pictures are stored in shards."""
     return any(example.place is not None for example in data.splits["train"])
 
 
@@ -119,7 +119,7 @@ def check_data_set(
     Args:
         data: as listed.
         listing: all objects of the data set's storage.
-        reading: makes the `Read`, given what is to be told of a damaged picture.
+        reading: makes the `Read`, given the callback for damaged pictures.
         check: as for `import_pictures`.
         on_done: called after each picture.
     """
@@ -169,7 +169,7 @@ def _duplicates(
 
 
 def lines(checked: Checked, shown: int = 10) -> list[str]:
-    """The answer for people."""
+    """The result as lines of text."""
     data, told = checked.data, list(checked.data.told)
     for split in SPLITS:
         if not data.splits[split]:

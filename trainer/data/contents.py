@@ -1,7 +1,7 @@
-"""What `catdog data import` reads from: a folder, a bucket or a zip archive, as names, sizes and a way to read one.
+"""What `catdog data import` reads from: a folder, a bucket or a zip archive, as names, sizes and a read function.
 
-An archive is not trusted: entries that would leave the target, links and encrypted entries refuse the whole archive
-before anything is written, and no entry unfolds to more than its declared size, which is bounded.
+An archive is not trusted: one with entries outside the target, links or encrypted entries is refused before anything
+is written, and no entry expands to more than its declared size, which is bounded.
 """
 
 import shutil
@@ -25,12 +25,12 @@ NESTED = "train.zip"
 """Kaggle's dogs-vs-cats.zip holds the pictures in an archive of this name."""
 
 LARGEST_RATIO = 20
-"""How many times its stored size a nested archive may unfold to: pictures and archives hardly shrink."""
+"""How many times its stored size a nested archive may expand to: pictures and archives hardly compress."""
 
 
 @dataclass(frozen=True)
 class Contents:
-    """Files by name, with sizes in bytes. `read` gives a whole file and may be called from many threads."""
+    """Files by name, with sizes in bytes. `read` returns a whole file and is safe to call from many threads."""
 
     uri: str
     sizes: Mapping[str, int]
@@ -39,13 +39,13 @@ class Contents:
 
 @contextmanager
 def open_contents(source: str, concurrency: int) -> Iterator[Contents]:
-    """The files at `source`: a zip file, or a folder given as path, file://… or gs://….
+    """The files at `source`: a zip file, or a folder given as a path, file://… or gs://….
 
     Raises:
-        ExitError: 66 when nothing is there; 65 for an archive that is damaged or refused; 64, 74 or 77 from storage.
+        ExitError: 66 when nothing is found; 65 for an archive that is damaged or refused; 64, 74 or 77 from storage.
     """
     if source.startswith("gs://") and source.endswith(".zip"):
-        raise ExitError(Exit.BAD_OPTION, f"{source}: an archive is read from this machine only; download it first")
+        raise ExitError(Exit.BAD_OPTION, f"{source}: archives are read from the local machine only; download it first")
     if "://" not in source and Path(source).is_file():
         with _open_archive(Path(source)) as contents:
             yield contents
@@ -53,7 +53,7 @@ def open_contents(source: str, concurrency: int) -> Iterator[Contents]:
     storage = open_storage(source, concurrency=concurrency)
     sizes = {found.name: found.size for found in storage.list()}
     if not sizes:
-        raise ExitError(Exit.INPUT_MISSING, f"{storage.uri}: nothing is there; give a zip file, a folder or a bucket")
+        raise ExitError(Exit.INPUT_MISSING, f"{storage.uri}: no files found; give a zip file, a folder or a bucket")
     yield Contents(storage.uri, sizes, storage.read)
 
 
@@ -88,19 +88,19 @@ def _entries(archive: zipfile.ZipFile, uri: str) -> dict[str, zipfile.ZipInfo]:
     for entry in archive.infolist():
         name = check_name(entry.orig_filename.removesuffix("/"), where=uri)
         if stat.S_ISLNK(entry.external_attr >> 16):
-            raise ExitError(Exit.BAD_DATA, f"{uri}: {name!r} is a link; an archive with links is refused")
+            raise ExitError(Exit.BAD_DATA, f"{uri}: {name!r} is a link; archives with links are refused")
         if entry.flag_bits & 1:
             raise ExitError(Exit.BAD_DATA, f"{uri}: {name!r} is encrypted; unpack the archive and give the folder")
         if entry.is_dir():
             continue
         if name in found:
-            raise ExitError(Exit.BAD_DATA, f"{uri}: holds {name!r} twice")
+            raise ExitError(Exit.BAD_DATA, f"{uri}: contains {name!r} twice")
         found[name] = entry
     return found
 
 
 def _contents(archive: zipfile.ZipFile, uri: str, entries: Mapping[str, zipfile.ZipInfo]) -> Contents:
-    lock = threading.Lock()  # reading is bound by the disk; one zlib stream at a time keeps memory small
+    lock = threading.Lock()  # reading is disk-bound; one zlib stream at a time keeps memory small
 
     def read(name: str) -> bytes:
         with lock, _explained(uri, name):
@@ -111,11 +111,11 @@ def _contents(archive: zipfile.ZipFile, uri: str, entries: Mapping[str, zipfile.
 
 @contextmanager
 def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, uri: str) -> Iterator[IO[bytes]]:
-    """The nested archive as a file without a name: a zip is read from its end, which a compressed entry cannot give."""
+    """The nested archive as an unnamed file: a zip is read from its end, and a compressed entry cannot seek."""
     if entry.file_size > LARGEST_RATIO * entry.compress_size + MIB:
         raise ExitError(
             Exit.BAD_DATA,
-            f"{uri}: {entry.compress_size:,} bytes claim to unfold to {entry.file_size:,}; this archive is refused",
+            f"{uri}: {entry.compress_size:,} bytes claim to expand to {entry.file_size:,}; this archive is refused",
         )
     with tempfile.TemporaryFile() as file:
         with _explained(uri, ""), archive.open(entry) as packed:
@@ -129,7 +129,7 @@ def _explained(uri: str, name: str) -> Iterator[None]:
     try:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise ExitError(Exit.BAD_DATA, f"{where}: the archive is damaged here ({error}); get it again") from error
+        raise ExitError(Exit.BAD_DATA, f"{where}: the archive is damaged here ({error}); download it again") from error
     except OSError as error:
         raise ExitError(
             Exit.STORAGE_FAILED, f"{where}: cannot be unpacked into {tempfile.gettempdir()}: {error.strerror}"

@@ -1,8 +1,8 @@
-"""The one way from encoded bytes to pixels, for training, evaluate, predict and the exported model.
+"""Turns encoded bytes into pixels, the same way for training, evaluate, predict and the exported model.
 
 JPEG or PNG of any size → uint8 [size, size, 3], resized bilinearly without keeping the aspect ratio (as
 image_dataset_from_directory does by default) and rounded. The header is read first, and a picture that claims more than
-`MAX_PIXELS` is refused before it is decoded: a PNG of 1 MB can unfold to gigabytes. EXIF rotation is not applied.
+`MAX_PIXELS` is refused before it is decoded: a PNG of 1 MB can expand to gigabytes. EXIF rotation is not applied.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def _decode_png(encoded: Tensor) -> Tensor:
 
 
 def _within_limit(height: Integer, width: Integer) -> Operation:
-    # By division: the product of two 32-bit sides may overflow.
+    # Division, because the product of two 32-bit sides can overflow.
     fits = tf.logical_and(height > 0, tf.logical_and(width > 0, width <= MAX_PIXELS // tf.maximum(height, 1)))
     return tf.debugging.Assert(fits, ["not between 1 and", MAX_PIXELS, "pixels: height", height, "width", width])
 
@@ -50,7 +50,7 @@ def _refuse(encoded: Tensor) -> Tensor:
 
 
 def decode(encoded: Tensor, size: int) -> Tensor:
-    """Decode one picture: string scalar → uint8 [size, size, 3]. A graph function, also inside a SavedModel.
+    """Decode one picture: string scalar → uint8 [size, size, 3]. A graph function, usable inside a SavedModel too.
 
     Raises:
         tf.errors.InvalidArgumentError: not a JPEG or PNG, damaged, or too large.
@@ -84,7 +84,7 @@ def pixels(encoded: bytes, size: int) -> Pixels:
     """Decode one picture on the CPU: uint8 [size, size, 3].
 
     Raises:
-        ValueError: in one line, why it cannot be used.
+        ValueError: why it cannot be used, in one line.
     """
     try:
         return np.asarray(decoder(size)(tf.constant(encoded)).numpy(), np.uint8)
@@ -93,7 +93,7 @@ def pixels(encoded: bytes, size: int) -> Pixels:
 
 
 def _reason(message: str) -> str:
-    """What TensorFlow's message says to a person: its last line, after the places in the source."""
+    """The readable part of TensorFlow's message: its last line, after the source locations."""
     if "neither JPEG nor PNG" in message:
         return "neither a JPEG nor a PNG"
     if "not between 1 and" in message:

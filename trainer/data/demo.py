@@ -1,4 +1,4 @@
-"""The demo data set on disk: drawn cats and dogs, for runs that are given no data."""
+"""The demo data set on disk: drawn cats and dogs, for runs without data."""
 
 import errno
 import json
@@ -42,8 +42,8 @@ def _save_share(folder: Path, seed: int, size: DemoSize, worker: int, workers: i
 def _draw_all(folder: Path, seed: int, size: DemoSize, workers: int) -> None:
     """Draws the set into an empty folder.
 
-    The share of each worker but the first is drawn by a process of its own: a fresh interpreter, because a process
-    that has started TensorFlow must not fork, and multiprocessing's spawn would run the caller's main module again.
+    Each worker except the first draws its share in a separate process: a fresh interpreter, because a process that has
+    started TensorFlow must not fork, and multiprocessing's spawn would run the caller's main module again.
     """
     for split in SPLITS:
         for label in LABELS:
@@ -63,7 +63,7 @@ def _draw_all(folder: Path, seed: int, size: DemoSize, workers: int) -> None:
         failed = sum(process.wait() != 0 for process in others)
     finally:
         for process in others:
-            process.kill()  # does nothing to one that has ended
+            process.kill()  # does nothing to one that has exited
             process.wait()
     if failed:
         raise RuntimeError(f"drawing the demo set failed in {failed} of {workers} processes; the error is above")
@@ -74,7 +74,7 @@ def _marker(seed: int, size: DemoSize) -> dict[str, object]:
 
 
 def _is_complete(folder: Path, seed: int, size: DemoSize) -> bool:
-    """Whether the folder holds this set, with every picture there."""
+    """Whether the folder holds this set with every picture."""
     try:
         found = json.loads((folder / MARKER).read_text())
     except (OSError, ValueError):
@@ -86,15 +86,15 @@ def _is_complete(folder: Path, seed: int, size: DemoSize) -> bool:
 
 
 def _make_way(dst: Path) -> None:
-    """Removes another demo set (or a damaged one) at dst; refuses when there is anything that is not part of one."""
+    """Removes another or a damaged demo set at dst; refuses if dst holds anything that is not part of one."""
     try:
         names = {entry.name for entry in dst.iterdir()}
     except FileNotFoundError:
         return
     except NotADirectoryError:
-        raise ExitError(Exit.USAGE, f"the demo set cannot go to {dst}: it is a file; name a folder") from None
+        raise ExitError(Exit.USAGE, f"the demo set cannot go into {dst}: it is a file; name a folder") from None
     if names and (MARKER not in names or names - {MARKER, *SPLITS}):
-        raise ExitError(Exit.USAGE, f"the demo set cannot go to {dst}: it holds other files; name a new folder")
+        raise ExitError(Exit.USAGE, f"the demo set cannot go into {dst}: it contains other files; name a new folder")
     aside = _sibling(dst)
     try:
         dst.rename(aside)
@@ -109,7 +109,7 @@ def _sibling(dst: Path) -> Path:
 
 
 def _put(staging: Path, dst: Path) -> bool:
-    """Renames staging to dst; False if another process has put a set there in between."""
+    """Renames staging to dst; False if another process has put a set there meanwhile."""
     try:
         staging.rename(dst)
     except OSError as error:
@@ -122,10 +122,10 @@ def _put(staging: Path, dst: Path) -> bool:
 def write_demo(dst: Path, seed: int = 0, size: DemoSize = DEFAULT_SIZE) -> Path:
     """Makes dst hold the demo set of this version, seed and size, as dst/{train,valid,test}/{cats,dogs}/*.jpg.
 
-    Does nothing if it is there already. Else draws beside dst and renames, so that dst is never seen half made; of
-    several processes at once, one puts its set in place and the others find it. An older demo set at dst is replaced.
-    Returns dst. Raises ExitError (USAGE) if dst is a file or a folder with anything else in it, OSError if it cannot
-    be written.
+    Does nothing if it is already there. Otherwise draws into a sibling folder and renames it, so that dst is never
+    incomplete; of several processes at once, one puts its set in place and the others find it. An older demo set at dst
+    is replaced. Returns dst. Raises ExitError (USAGE) if dst is a file or a folder with anything else in it, OSError if
+    it cannot be written.
     """
     if _is_complete(dst, seed, size):
         return dst
@@ -139,7 +139,7 @@ def write_demo(dst: Path, seed: int = 0, size: DemoSize = DEFAULT_SIZE) -> Path:
         while not _put(staging, dst) and not _is_complete(dst, seed, size):
             _make_way(dst)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)  # gone already if it was renamed
+        shutil.rmtree(staging, ignore_errors=True)  # already gone if it was renamed
     return dst
 
 

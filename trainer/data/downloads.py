@@ -1,9 +1,9 @@
-"""A local folder of pictures that were read from a bucket: encoded bytes, kept between runs, within a size limit.
+"""A local folder of pictures read from a bucket: encoded bytes, kept between runs, within a size limit.
 
-One file a picture, below a folder a data set (named by its fingerprint). Any number of processes may use it at once and
-be killed at any moment: whatever is read is compared with the size and CRC-32C of the listing, so that a file that is
-half written, or damaged, is a miss, and is written anew. How much may still be written is kept in a file that is
-changed under its lock; a process takes 8 MiB of it at a time, so that storing a picture costs few system calls.
+One file per picture, in one folder per data set (named by its fingerprint). Any number of processes may use it at once
+and be killed at any moment: all data read is compared with the size and CRC-32C of the listing, so a partial or damaged
+file is a miss and is written again. The number of bytes in use is kept in a file that is changed under its lock; a
+process reserves 8 MiB at a time, so that storing a picture takes few system calls.
 """
 
 import errno
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 LARGEST_DEFAULT = 16 << 30
 TAKEN_AT_ONCE = 8 << 20
-"""Bytes of the limit that a process takes, so far as they are left, when it needs more."""
+"""Bytes of the limit that a process reserves at a time, as far as available."""
 
 _USED = "used"
 
@@ -37,8 +37,8 @@ _USED = "used"
 class Downloads:
     """Pictures of one data set in the folder. Safe to use from many threads and processes; made by `open_downloads`.
 
-    When `limit` bytes are taken, other data sets go, the longest unused first; then no more is added. A disk that
-    cannot be written ends the adding, with one warning, not the run.
+    When `limit` bytes are in use, other data sets are evicted, least recently used first; after that nothing is added.
+    If the disk cannot be written, nothing more is added; this logs one warning and does not stop the run.
     """
 
     def __init__(self, root: Path, fingerprint: str, limit: int) -> None:
@@ -47,7 +47,7 @@ class Downloads:
         self._guard = threading.Lock()
 
     def get(self, example: Example) -> bytes | None:
-        """The picture's bytes, verified; None where they are not here."""
+        """The picture's bytes, verified; None if they are not here."""
         try:
             with open(self._path(example), "rb", buffering=0) as file:
                 data = file.readall()
@@ -56,7 +56,7 @@ class Downloads:
         return data if is_intact(example, data) else None
 
     def put(self, example: Example, data: bytes) -> None:
-        """Keeps the picture's bytes where there is room."""
+        """Keeps the picture's bytes if there is room."""
         if not self._adding:
             return
         try:
@@ -73,7 +73,7 @@ class Downloads:
         return f"{self._folder}/{name[:2]}/{name[2:]}"
 
     def _allow(self, size: int) -> bool:
-        """Takes `size` bytes of the limit, if they are left."""
+        """Reserves `size` bytes of the limit, if that much is left."""
         with self._guard:
             if size > self._allowed:
                 with _account(self._root) as account:
@@ -88,7 +88,7 @@ class Downloads:
             return self._adding
 
     def _evict_another(self) -> int:
-        """Removes the longest unused other data set; the bytes that this freed, 0 where nothing can go."""
+        """Removes the least recently used other data set; returns the bytes freed, 0 if there is none."""
         others = [entry for entry in _data_sets(self._root) if entry != self._folder]
         if not others:
             return 0
@@ -99,11 +99,11 @@ class Downloads:
 
 
 def open_downloads(folder: Path | None, fingerprint: str, limit: int) -> Downloads | None:
-    """What is kept of one data set below `folder`, by default the system's temporary folder, with the sum of sizes
-    taken anew; None, and a warning, where it cannot be kept there.
+    """Open the pictures of one data set below `folder`, by default the system's temporary folder, and recount the
+    bytes in use; None, with a warning, if they cannot be kept there.
 
-    `limit` in bytes holds for all data sets together, to within 8 MiB a process that was using the folder before; 0: a
-    quarter of the disk that is free or ours, or of what the pod may use of it, at most 16 GiB.
+    `limit` in bytes applies to all data sets together, to within 8 MiB per process already using the folder; 0: a
+    quarter of the disk space that is free or ours, or that the pod may use, at most 16 GiB.
     """
     root = (folder or Path(tempfile.gettempdir())) / f"catdog-pictures-{os.geteuid()}"
     try:
@@ -131,7 +131,7 @@ def open_downloads(folder: Path | None, fingerprint: str, limit: int) -> Downloa
 
 
 def is_intact(example: Example, data: bytes) -> bool:
-    """Whether these are the bytes that were listed."""
+    """Whether these bytes match the listing."""
     return len(data) == example.size and google_crc32c.value(data) == example.crc32c
 
 
@@ -155,7 +155,7 @@ def _write(path: str, data: bytes) -> None:
 
 
 class _Account:
-    """Bytes in use; what it holds when the lock is given back is written."""
+    """Bytes in use; its value is written when the lock is released."""
 
     def __init__(self, used: int) -> None:
         self.used = used

@@ -1,7 +1,7 @@
 """index.json: what a data set holds, written last by `catdog data import` and `catdog data pack`.
 
-It spares a listing the reading of local files, gives sizes and checksums that were true when the data was made, and
-tells where in the shards of a packed data set each picture lies. One picture a line, in order of path.
+It saves a listing from reading local files, gives sizes and checksums from when the data was made, and says where
+in the shards of a packed data set each picture is. One picture per line, ordered by path.
 """
 
 import json
@@ -16,7 +16,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Place:
-    """Where a packed picture's bytes lie: in the object `shard`, from byte `offset`; the picture's size is known."""
+    """Where a packed picture's bytes are: in the object `shard`, from byte `offset`; the size is the picture's."""
 
     shard: str
     offset: int
@@ -56,7 +56,7 @@ class Index:
 
 
 class BadIndex(Exception):
-    """The document is not an index, or is damaged; one line says how."""
+    """The document is not an index, or is damaged; the message says how in one line."""
 
 
 def encode(index: Index) -> bytes:
@@ -91,7 +91,7 @@ def decode(data: bytes) -> Index:
     """The index that `encode` wrote.
 
     Raises:
-        BadIndex: it is no JSON, of another schema, lacks a field, or places a picture outside its shard.
+        BadIndex: it is not JSON, has another schema, lacks a field, or places a picture outside its shard.
     """
     try:
         document = json.loads(data)
@@ -102,9 +102,9 @@ def decode(data: bytes) -> Index:
         pictures = tuple(_pictures(document["pictures"], shards))
         fingerprint = str(document["fingerprint"])
     except (ValueError, TypeError, KeyError, IndexError) as error:
-        raise BadIndex(f"it is not an index of catdog's ({type(error).__name__}: {error})") from error
+        raise BadIndex(f"it is not a catdog index ({type(error).__name__}: {error})") from error
     if len({picture.path for picture in pictures}) != len(pictures):
-        raise BadIndex("it names a picture twice")
+        raise BadIndex("it lists a picture twice")
     return Index(fingerprint, pictures, shards)
 
 

@@ -1,4 +1,4 @@
-"""Decodes the splits that a rank needs, within its share of memory, and stops when too much of one is unreadable."""
+"""Decodes the splits that a rank needs, within its share of memory; fails when too much of one is unreadable."""
 
 import dataclasses
 import logging
@@ -64,5 +64,5 @@ def _check(config: RunConfig, uri: str, name: str, split: PixelCache) -> None:
             Exit.BAD_DATA,
             f"{uri}: {len(split.rejected)} of {len(split)} pictures of {name} cannot be used, more than "
             f"{config.max_rejected:.1%}; the first is {first.path}: {first.reason} "
-            f"(all are in {REJECTED}; mend or remove them, or raise --max-rejected)",
+            f"(all are in {REJECTED}; fix or remove them, or raise --max-rejected)",
         )

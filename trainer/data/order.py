@@ -1,6 +1,6 @@
-"""Which example stands where: a pure function of (seed, epoch, step), never of the number of workers.
+"""The order of examples: a pure function of (seed, epoch, step), independent of the number of workers.
 
-Also how a global batch is laid over slices and replicas, the last short one included.
+Also how a global batch is divided among slices and replicas, including a short last one.
 """
 
 from dataclasses import dataclass
@@ -52,8 +52,8 @@ def batch_ids(order: Ids, batch: int, batch_size: int) -> Ids:
 class Layout:
     """A global batch cut into `parts` equal parts of ceil(batch/parts) rows, in order, the last ones padded.
 
-    Fast mode has one part a replica; --deterministic has a fixed number of slices, several a replica. Replica r takes
-    parts [r·parts/replicas, (r+1)·parts/replicas).
+    Fast mode has one part per replica; --deterministic has a fixed number of slices, several per replica. Replica r
+    takes parts [r·parts/replicas, (r+1)·parts/replicas).
     """
 
     batch_size: int
@@ -71,12 +71,12 @@ class Layout:
 
     @property
     def parts_per_replica(self) -> int:
-        """Equal for all replicas."""
+        """The same for all replicas."""
         return self.parts // self.replicas
 
     @property
     def rows_per_replica(self) -> int:
-        """Rows that each replica gets, padding included."""
+        """Rows that each replica gets, including padding."""
         return self.rows_per_part * self.parts_per_replica
 
     def pad(self, ids: Ids) -> Ids:

@@ -1,7 +1,7 @@
-"""From a split's pixels to the feeds of each step, made ahead on a thread of their own.
+"""Turns a split's pixels into the feeds of each step, ahead of time on a separate thread.
 
 Batches are gathered with numpy rather than tf.data: the cache is one array, a batch is one indexed copy (3 MB at the
-article's size), and its position is the step's number, which a DistributedIterator could not save (tensorflow#56372).
+article's size), and its position is the step number, which a DistributedIterator could not save (tensorflow#56372).
 """
 
 import queue
@@ -25,7 +25,7 @@ class Feed:
     """What one replica gets of one global batch, padded to a fixed number of rows n.
 
     pixels uint8 [n, size, size, 3]; transforms float32 [n, 8] or None; labels int32 [n]; weights float32 [n]; ids int64
-    [n]; first_row: the place of row 0 in the global batch.
+    [n]; first_row: the position of row 0 in the global batch.
     """
 
     pixels: npt.NDArray[np.uint8]
@@ -82,7 +82,7 @@ def _feed(
 
 
 def prefetched(items: Iterator[T], ahead: int = 2) -> Generator[T, None, None]:
-    """Make up to `ahead` items before they are asked for, on a thread that ends with this generator."""
+    """Make up to `ahead` items in advance, on a thread that exits with this generator."""
     ready: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=ahead)
     closed = threading.Event()
 
@@ -100,7 +100,7 @@ def prefetched(items: Iterator[T], ahead: int = 2) -> Generator[T, None, None]:
                 if closed.is_set():
                     return
             put("end", None)
-        except BaseException as error:  # noqa: BLE001 - handed to the consumer, whatever it is
+        except BaseException as error:  # noqa: BLE001 - passed to the consumer, whatever it is
             put("error", error)
 
     thread = threading.Thread(target=produce, name="prefetch", daemon=True)

@@ -1,6 +1,6 @@
 """`catdog data import`: recognises pictures and their classes, splits them, checks and stores each, indexes them.
 
-Imports neither TensorFlow nor an imaging library: whoever calls gives the function that checks a picture.
+Imports neither TensorFlow nor an imaging library: the caller passes the function that checks a picture.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ from trainer.words import mebibytes
 CONCURRENCY = 64
 LARGEST_PICTURE = 32 * MIB
 MOST_UNREADABLE = 0.01
-"""Share of the planned pictures above which an import or a check fails."""
+"""Share of unusable pictures above which an import or a check fails."""
 
 ARTICLE = {"train": "1000", "valid": "500", "test": "500"}
-"""Pictures per class of the reference workload, 2,000 pictures of Dogs vs. Cats; taken where nothing is asked."""
+"""Pictures per class of the reference workload, 2,000 pictures of Dogs vs. Cats; used by default."""
 
 Dimensions = tuple[int, int]
 Check = Callable[[bytes], Dimensions]
-"""Width and height in pixels of an encoded picture; ValueError says in a few words why it cannot be used."""
+"""Returns width and height in pixels of an encoded picture; ValueError says briefly why it cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """Pictures in order of split, then path; `left_over` pictures of the source are not asked for."""
+    """Pictures ordered by split, then path; `left_over` pictures of the source are not used."""
 
     pictures: tuple[Planned, ...]
     left_over: int
@@ -71,7 +71,7 @@ class ImportPlan:
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did. `dropped`: (path, path of the same picture in an earlier split); `rejected`: (path, why)."""
+    """The result. `dropped`: (path, path of the same picture in an earlier split); `rejected`: (path, reason)."""
 
     data: DataSet
     stored: int
@@ -100,12 +100,12 @@ def plan_import(uri: str, found: Sequence[Found], asked: Mapping[str, str], orde
         found: pictures with their classes; those of an existing split stay where they are.
         asked: per split, pictures per class ("1000"), a share of the class ("0.8"), or "" for the article's number.
         order: "name" takes each class in natural order (cat.9 before cat.10), "random" in an order drawn by `seed`,
-            which for any two pictures does not depend on the others.
+            in which the order of any two pictures does not depend on the others.
         seed: of the random order.
 
     Raises:
-        ExitError: 64 for numbers that cannot be, or that are given for an existing split; 65 for a class with too few
-            pictures, or for two pictures that would get one path.
+        ExitError: 64 for invalid numbers, or for numbers given with an existing split; 65 for a class with too few
+            pictures, or for two pictures that would get the same path.
     """
     if found and found[0].split:
         if any(asked.values()):
@@ -131,7 +131,7 @@ def plan_import(uri: str, found: Sequence[Found], asked: Mapping[str, str], orde
 
 
 def share(split: str, text: str) -> Fraction | int:
-    """A number of pictures, or with a point in it a fraction of them.
+    """A number of pictures, or, with a decimal point in the text, a fraction of them.
 
     Raises:
         ExitError: 64 naming the flag.
@@ -154,7 +154,7 @@ def _ordered(found: Sequence[Found], order: str, seed: int) -> list[Found]:
 
 
 def _natural(name: str) -> tuple[list[str | int], str]:
-    """Digits compare as numbers; texts and numbers take turns, so that like meets like."""
+    """Digits compare as numbers; text and numbers alternate, so that only like parts are compared."""
     parts = re.split(r"([0-9]+)", name)
     return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
 
@@ -162,7 +162,7 @@ def _natural(name: str) -> tuple[list[str | int], str]:
 def _cut(
     uri: str, label: str, found: Sequence[Found], shares: Mapping[str, Fraction | int]
 ) -> Iterable[tuple[str, Found]]:
-    """The first pictures to train, the next to valid, the next to test; shares are rounded where the parts meet."""
+    """The first pictures to train, the next to valid, the next to test; shares are rounded at the boundaries."""
     total, end, exact = len(found), 0, Fraction(0)
     for split in SPLITS:
         size = shares[split]
@@ -172,7 +172,7 @@ def _cut(
             asked = ", ".join(f"{flag(name)} {_shown(shares[name])}" for name in SPLITS)
             raise ExitError(
                 Exit.BAD_DATA,
-                f"{uri}: class {label!r} has {total:,} pictures, but {asked} ask for more; ask for fewer, "
+                f"{uri}: class {label!r} has {total:,} pictures, but {asked} need more; ask for fewer, "
                 "or for shares such as --train 0.5 --valid 0.25 --test 0.25",
             )
         if end == start:
@@ -187,10 +187,10 @@ def _shown(size: Fraction | int) -> str:
 def import_pictures(
     contents: Contents, wanted: ImportPlan, target: Storage, check: Check, on_done: Callable[[], None]
 ) -> Imported:
-    """Checks and stores the planned pictures, many at a time, and the index last; what is there already stays.
+    """Checks and stores the planned pictures, many at a time, and the index last; what is already there stays.
 
-    A picture with the content of one in an earlier split is dropped, one that cannot be used is left out; both are
-    told, and neither is replaced by another. May be interrupted anywhere and repeated. `on_done` is called after each
+    A picture with the same content as one in an earlier split is dropped, and one that cannot be used is left out; both
+    are reported, and neither is replaced. Safe to interrupt at any point and repeat. `on_done` is called after each
     picture.
 
     Raises:
@@ -206,7 +206,7 @@ def import_pictures(
     stored: list[_Stored] = []
     dropped: list[tuple[str, str]] = []
     rejected: list[tuple[str, str]] = []
-    for split in SPLITS:  # one after the other, so that it is the later split that loses a picture
+    for split in SPLITS:  # one after the other, so that the later split loses a duplicate
         own: dict[bytes, str] = {}
         planned = [picture for picture in wanted.pictures if picture.split == split]
         for picture, outcome in in_parallel(worker.one, planned, CONCURRENCY):
@@ -244,7 +244,7 @@ class _Duplicate:
 
 @dataclass(frozen=True)
 class _Import:
-    """`earlier`: path by SHA-256 of the pictures of the splits before; not changed while a split is under way."""
+    """`earlier`: path by SHA-256 of the pictures of earlier splits; not changed while a split is being imported."""
 
     contents: Contents
     target: Storage
@@ -253,7 +253,7 @@ class _Import:
     earlier: Mapping[bytes, str]
 
     def one(self, picture: Planned) -> "tuple[Planned, _Stored | _Duplicate | str]":
-        """Stores one picture, unless it cannot be used (then: why) or an earlier split has it."""
+        """Stores one picture, unless it cannot be used (then returns why) or an earlier split has it."""
         if self.contents.sizes[picture.name] > LARGEST_PICTURE:
             return picture, f"larger than {mebibytes(LARGEST_PICTURE)}"
         data = self.contents.read(picture.name)
@@ -272,7 +272,7 @@ class _Import:
 
 
 def is_stored(target: Storage, stat: Stat | None, size: int, checksum: int) -> bool:
-    """Whether the object that was listed as `stat` (None: there is none) has this content."""
+    """Whether the object listed as `stat` (None: there is none) has this content."""
     if stat is None or stat.size != size:
         return False
     known = stat.crc32c if stat.crc32c is not None else google_crc32c.value(target.read(stat.name))
@@ -280,19 +280,19 @@ def is_stored(target: Storage, stat: Stat | None, size: int, checksum: int) -> b
 
 
 def _require_own(target: Storage, there: Iterable[str], wanted: ImportPlan) -> None:
-    """The target may hold what this import stores, and files that are no pictures of a split."""
+    """The target may hold what this import stores, and files that are not pictures of a split."""
     own = {picture.path for picture in wanted.pictures}
     other = sorted(name for name in there if name not in own and (name.startswith(SHARDS) or is_in_a_split(name)))
     if other:
         raise ExitError(
             Exit.BAD_OPTION,
-            f"{target.uri}: holds pictures that are not of this import, such as {other[0]!r} ({len(other):,} in all); "
-            "choose an empty place, or remove them",
+            f"{target.uri}: contains pictures that are not part of this import, such as {other[0]!r} "
+            f"({len(other):,} in all); choose an empty location, or remove them",
         )
 
 
 def is_in_a_split(name: str) -> bool:
-    """Whether a data set would take the object of this name for a picture."""
+    """Whether a data set would treat the object of this name as a picture."""
     parts = name.split("/")
     return len(parts) >= 3 and bool(split_word(parts[0])) and kind_of(name) == PICTURE
 
@@ -330,5 +330,5 @@ def _require_sound(
     for path, why in (*dropped, *rejected):
         if path in there:
             raise ExitError(
-                Exit.BAD_DATA, f"{target.uri}/{path}: cannot stay in the data set ({why}); remove it and repeat"
+                Exit.BAD_DATA, f"{target.uri}/{path}: must not stay in the data set ({why}); remove it and repeat"
             )

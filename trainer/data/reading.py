@@ -1,6 +1,6 @@
-"""Encoded pictures for whoever needs many: from this machine where they are, else many requests at a time.
+"""Reads many encoded pictures: from this machine if they are here, else with many requests at a time.
 
-Loose pictures are fetched one object a request, 64 at a time; packed ones by ranges of several MB, in which neighbours
+Loose pictures are fetched one object per request, 64 at a time; packed ones in ranges of several MB, so that neighbours
 share a request. Every picture is compared with the CRC-32C of the listing: a ranged read has no checksum of its own.
 """
 
@@ -18,31 +18,31 @@ from trainer.storage.fetch import in_parallel
 from trainer.storage.retry import MIB, GaveUp, RetryEvent, RetryPolicy, RetryReason, Try, keep_trying
 
 Read = Callable[[Sequence[Example]], Generator[tuple[int, bytes], None, None]]
-"""Gives (place in the sequence, encoded bytes) of each example once, as they come, in no order. Close it if it is left
-early."""
+"""Yields (position in the sequence, encoded bytes) of each example once, as they arrive, in no order. Close it if you
+stop early."""
 
 CONCURRENCY = 64
 RANGE_BYTES = 4 * MIB
 RANGES_AT_ONCE = 16
 LARGEST_GAP = MIB // 4
-"""Bytes between two wanted pictures that are fetched too rather than spend another request."""
+"""Largest gap in bytes between two wanted pictures that share a request; the gap is fetched too."""
 
 LOCAL_READERS = 8
 DAMAGED = RetryPolicy(total=5.0, first_wait=0.1, longest_wait=1.0)
-"""How long a picture that came damaged is asked for again; storage has retried each request by itself."""
+"""How long a damaged picture is fetched again; storage retries each request on its own."""
 
 
 class Damaged(StorageFailed):
-    """What storage holds is not what was listed, however often it is read."""
+    """The stored bytes differ from the listing, however often they are read."""
 
 
 class _OtherBytes(Exception):
-    """Not the bytes that were listed."""
+    """The bytes differ from the listing."""
 
 
 @dataclass(frozen=True)
 class Range:
-    """Bytes start … end-1 of a shard, and the places in the sequence of the examples that lie in it."""
+    """Bytes start … end-1 of a shard, and the positions in the sequence of the examples inside it."""
 
     shard: str
     start: int
@@ -59,10 +59,11 @@ def reader(
 ) -> Read:
     """A `Read` over `storage`, which should be open for 64 calls at a time.
 
-    What is in `downloads` is taken from there, and what is not is put there. At most 64 loose pictures, or 16 ranges of
-    4 MiB, are in memory at a time. With `on_damaged` a damaged picture is told (its place, and why) and left out.
+    Pictures in `downloads` are read from there; others are added to it. At most 64 loose pictures, or 16 ranges of
+    4 MiB, are in memory at a time. With `on_damaged`, a damaged picture is reported (its position, and why) and left
+    out.
 
-    The `Read` raises `Damaged` (74) where bytes stay other than listed, and what storage raises.
+    The `Read` raises `Damaged` (74) if bytes keep differing from the listing, and what storage raises.
     """
     source = _Source(storage, downloads, on_retry, on_damaged)
 
@@ -109,7 +110,7 @@ def ranges(examples: Sequence[Example], wanted: Sequence[int]) -> Iterator[Range
 
 @dataclass(frozen=True)
 class _Source:
-    """Fetches from storage, verifies, and keeps what came."""
+    """Fetches from storage, verifies, and keeps the result."""
 
     storage: Storage
     downloads: Downloads | None
@@ -117,11 +118,11 @@ class _Source:
     on_damaged: Callable[[int, Damaged], None] | None
 
     def loose(self, examples: Sequence[Example], i: int) -> bytes | None:
-        """The object of the i-th example; None where it is damaged and that was told."""
+        """The object of the i-th example; None if it is damaged and was reported."""
         return self._intact(examples[i], i, partial(self.storage.read, examples[i].name), None)
 
     def packed(self, examples: Sequence[Example], wanted: Range) -> list[tuple[int, bytes]]:
-        """The examples of one range; a damaged one is fetched again alone."""
+        """The examples of one range; a damaged one is fetched again on its own."""
         block = self.storage.read_range(wanted.shard, wanted.start, wanted.end - wanted.start)
         found = []
         for i in wanted.members:
@@ -136,14 +137,14 @@ class _Source:
         return self.storage.read_range(example.place.shard, example.place.offset, example.size)
 
     def _intact(self, example: Example, i: int, fetch: Callable[[], bytes], first: bytes | None) -> bytes | None:
-        """`first`, or what `fetch` gives, once it is as listed."""
+        """`first`, or what `fetch` returns, once it matches the listing."""
 
         def attempt(this: Try) -> bytes:
             data = first if first is not None and this.number == 1 else fetch()
             if not is_intact(example, data):
                 raise _OtherBytes(
-                    f"{len(data):,} bytes of crc32c {google_crc32c.value(data):08x} instead of "
-                    f"{example.size:,} of {example.crc32c:08x}"
+                    f"{len(data):,} bytes with crc32c {google_crc32c.value(data):08x} instead of "
+                    f"{example.size:,} with {example.crc32c:08x}"
                 )
             return data
 
@@ -161,7 +162,7 @@ class _Source:
             where = f"{example.place.shard}: {example.name}" if example.place else example.name
             damaged = Damaged(
                 f"{self.storage.uri}/{where}: damaged, or changed since the data set was listed or indexed: "
-                f"{error.__cause__}; `catdog data check` names every such picture"
+                f"{error.__cause__}; `catdog data check` lists every such picture"
             )
             if self.on_damaged is None:
                 raise damaged from error

@@ -1,7 +1,7 @@
 """`catdog data pack`: a data set as a few large objects that are read in large sequential pieces.
 
-A shard is a TFRecord file of tf.train.Example messages, which any TFRecord tool reads; the index tells where in it each
-picture's own bytes lie, so that training reads them by ranges and needs neither format.
+A shard is a TFRecord file of tf.train.Example messages, which any TFRecord tool reads; the index says where in it each
+picture's own bytes are, so that training reads them by range and needs neither format.
 Framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_format_details
 """
 
@@ -28,7 +28,7 @@ HEAD_BYTES = 12
 
 @dataclass(frozen=True)
 class Cut:
-    """A shard to be: its name, and which examples of the split go into it."""
+    """A planned shard: its name, and which examples of the split go into it."""
 
     name: str
     split: str
@@ -37,10 +37,10 @@ class Cut:
 
 
 def pack(data: DataSet, read: Read, target: Storage, shard_bytes: int, on_done: Callable[[], None]) -> Index:
-    """Writes every picture of `data`, as it is, into shards of about `shard_bytes`, and the index last.
+    """Writes every picture of `data`, unchanged, into shards of about `shard_bytes`, and the index last.
 
-    Names, ids and fingerprint stay. A repeated call stores only the shards that are not there. About two shards are in
-    memory. `on_done` is called after each picture.
+    Names, ids and fingerprint stay the same. A repeated call stores only missing shards. About two shards are in memory
+    at a time. `on_done` is called after each picture.
 
     Raises:
         ExitError: 64 when the target holds other shards, or pictures; 74 and 77 from storage.
@@ -53,7 +53,8 @@ def pack(data: DataSet, read: Read, target: Storage, shard_bytes: int, on_done: 
     if other:
         raise ExitError(
             Exit.BAD_OPTION,
-            f"{target.uri}: holds what is not of this data set's shards, such as {other[0]!r}; choose an empty place",
+            f"{target.uri}: contains objects that are not shards of this data set, such as {other[0]!r}; "
+            "choose an empty location",
         )
     pictures: list[Picture] = []
     shards: list[Shard] = []
@@ -74,7 +75,7 @@ def pack(data: DataSet, read: Read, target: Storage, shard_bytes: int, on_done: 
 
 
 def cut_split(split: str, examples: Sequence[Example], shard_bytes: int) -> list[Cut]:
-    """Consecutive parts of a split, each of `shard_bytes` or a picture more, named as TFRecord shards commonly are."""
+    """Consecutive parts of a split, each of `shard_bytes` plus at most one picture, named like most TFRecord shards."""
     ends, size = [], 0
     for i, example in enumerate(examples):
         size += example.size
@@ -102,7 +103,7 @@ def _contents(examples: Sequence[Example], read: Read, on_done: Callable[[], Non
 def build(
     name: str, examples: Sequence[Example], classes: Sequence[str], contents: Iterable[bytes]
 ) -> tuple[bytes, list[Picture]]:
-    """One shard's bytes, and where each picture lies in it."""
+    """One shard's bytes, and where each picture is in it."""
     parts: list[bytes] = []
     pictures = []
     at = 0
@@ -131,7 +132,7 @@ def _masked(data: bytes) -> bytes:
 
 
 def _message(example: Example, label: str, encoded: bytes, width: int, height: int) -> bytes:
-    """tf.train.Example with the feature names that TensorFlow's own image data sets have."""
+    """tf.train.Example with the feature names that TensorFlow's own image data sets use."""
     features = {
         "image/class/label": _numbers(example.label),
         "image/class/text": _bytes(label.encode()),

@@ -1,4 +1,4 @@
-"""Where a run's pictures come from: the data set that was named, or the drawn demo set."""
+"""Where a run's pictures come from: the named data set, or the drawn demo set."""
 
 import os
 from collections.abc import Callable
@@ -40,8 +40,8 @@ def open_source(
 ) -> Source:
     """List the data set at `uri` by the rules, or draw the demo set when it is empty.
 
-    What is read from a bucket is kept in `cache_dir`, in at most `cache_disk` MiB (0: see `open_downloads`). `on_retry`
-    is told of each request that is repeated, and of each picture that came damaged and is asked for again.
+    Pictures read from a bucket are kept in `cache_dir`, at most `cache_disk` MiB (0: see `open_downloads`). `on_retry`
+    is called for each repeated request, and for each damaged picture that is fetched again.
 
     Raises:
         ExitError: 66 when it is not there, 65 when it is not a data set, 74 or 77 from storage.

@@ -1,4 +1,4 @@
-"""A data set as a list of examples: what there is, what it is called, and a fingerprint of its content."""
+"""A data set as a list of examples: its pictures, their names, and a fingerprint of the content."""
 
 import hashlib
 from collections import Counter
@@ -27,7 +27,7 @@ SPLITS = ("train", "valid", "test")
 class Example:
     """One picture: its name below the data set's URI, the index of its class, its size in bytes and its CRC-32C.
 
-    `place` says where a packed picture lies; a loose one is the object `name`. `inner` is CLASS/NAME where the name is
+    `place` says where a packed picture is; a loose one is the object `name`. `inner` is CLASS/NAME where the name is
     not SPLIT/CLASS/NAME.
     """
 
@@ -62,7 +62,7 @@ class DataSet:
 
     @property
     def fingerprint(self) -> str:
-        """16 hex digits over classes, names and contents; where the bytes are kept does not count."""
+        """16 hex digits over classes, names and contents; independent of where the bytes are stored."""
         digest = hashlib.sha256("\n".join(self.classes).encode())
         for split in SPLITS:
             for example in self.splits[split]:
@@ -115,7 +115,7 @@ def list_data_set(storage: Storage, rules: Rules = AS_IT_IS) -> DataSet:
     examples = examples_of(storage, classes, layout.placed, stats)
     made = _complete(storage.uri, classes, layout, examples, shares, rules)
     return replace(
-        made, stale_index=fault and f"{storage.uri}/{INDEX} is not used: {fault}; `catdog data import` writes it anew"
+        made, stale_index=fault and f"{storage.uri}/{INDEX} is not used: {fault}; `catdog data import` writes it again"
     )
 
 
@@ -179,7 +179,7 @@ def _complete(
 
 
 def index_of(storage: Storage, listing: Iterable[Stat]) -> tuple[Index | None, str]:
-    """The index, where there is one that can be read; else why it cannot, or nothing."""
+    """The index, if there is a readable one; else why it cannot be read, or nothing."""
     if all(stat.name != INDEX for stat in listing):
         return None, ""
     try:
@@ -187,11 +187,11 @@ def index_of(storage: Storage, listing: Iterable[Stat]) -> tuple[Index | None, s
     except BadIndex as error:
         return None, str(error)
     except StorageMissing:
-        return None, "it went away"
+        return None, "it disappeared"
 
 
 def _unfit(index: Index, found: Iterable[Stat]) -> str:
-    """What tells the index of loose pictures from the listing, in a few words; empty when it fits."""
+    """How the index of loose pictures differs from the listing, in a few words; empty when it matches."""
     listed = {stat.name: stat for stat in found}
     for picture in index.pictures:
         stat = listed.pop(picture.path, None)
@@ -200,7 +200,7 @@ def _unfit(index: Index, found: Iterable[Stat]) -> str:
         if stat.size != picture.size:
             return f"{picture.path!r} has {stat.size:,} bytes, not {picture.size:,}"
         if stat.crc32c not in (None, picture.crc32c):
-            return f"{picture.path!r} has other content"
+            return f"{picture.path!r} has different content"
     return f"it does not name {next(iter(listed))!r}" if listed else ""
 
 
@@ -208,18 +208,21 @@ def packed_data_set(uri: str, index: Index, listing: Iterable[Stat]) -> DataSet:
     """The data set that the index of shards describes.
 
     Raises:
-        ExitError: 65 when a shard is not there or another one, or the index does not add up; else as `list_data_set`.
+        ExitError: 65 when a shard is missing or does not match the index, or the index is inconsistent; else as in
+            `list_data_set`.
     """
     there = {stat.name: stat for stat in listing}
     for shard in index.shards:
         stat = there.get(shard.name)
         if stat is None or stat.size != shard.size or stat.crc32c not in (None, shard.crc32c):
-            fault = "is not there" if stat is None else f"is not the one of {INDEX}"
+            fault = "is missing" if stat is None else f"does not match {INDEX}"
             raise ExitError(Exit.BAD_DATA, f"{uri}/{shard.name}: this shard {fault}; pack the data set again")
     places = {picture.path: picture.place for picture in index.pictures}
     data = data_set_of(uri, (Stat(one.path, one.size, one.crc32c, "") for one in index.pictures))
     if data.fingerprint != index.fingerprint:
-        raise ExitError(Exit.BAD_DATA, f"{uri}/{INDEX}: damaged: its pictures do not give its fingerprint; pack again")
+        raise ExitError(
+            Exit.BAD_DATA, f"{uri}/{INDEX}: damaged: its pictures do not match its fingerprint; pack the data set again"
+        )
     placed = {
         split: tuple(replace(example, place=places[example.name]) for example in examples)
         for split, examples in data.splits.items()
@@ -313,7 +316,7 @@ def _checksum_of(storage: Storage) -> Callable[[Stat], int]:
 
 
 def describe(data: DataSet) -> list[str]:
-    """Lines for people, one a split, in the words of image_dataset_from_directory."""
+    """Lines of text, one per split, worded like image_dataset_from_directory."""
     lines = [data.stale_index] if data.stale_index else []
     lines += data.told
     for split in SPLITS:

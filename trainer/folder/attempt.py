@@ -1,6 +1,6 @@
-"""One attempt at a run, from rank to last words: keeps state.json and the lease fresh, and records how it ended.
+"""One attempt at a run, on one rank: keeps state.json and the lease up to date, and records how it ended.
 
-Whatever happens, the cause is in state.json and in the termination message before the process waits or exits.
+The cause is always in state.json and in the termination message before the process waits or exits.
 """
 
 import dataclasses
@@ -28,14 +28,14 @@ _ENDINGS = {Exit.DONE: State.SUCCEEDED, Exit.TERMINATED: State.PREEMPTED, Exit.I
 
 
 def write_termination_message(text: str) -> None:
-    """Tell Kubernetes why (`terminationMessagePath`), where there is such a file."""
+    """Write the reason where Kubernetes reads it (`terminationMessagePath`), if there is such a file."""
     path = Path(os.environ.get(ENV_TERMINATION_LOG, TERMINATION_LOG))
     if path.exists() and os.access(path, os.W_OK):
         path.write_text(text[:4096])
 
 
 class Attempt:
-    """Holds the run folder while the process lives. Only rank 0 writes to it, but for a failure's cause."""
+    """Owns the run folder while the process lives. Only rank 0 writes to it, except for a failure's cause."""
 
     def __init__(self, run: Storage, rank: int, lease: Lease | None, state: RunState) -> None:
         self.run = run
@@ -59,12 +59,12 @@ class Attempt:
         self._state = dataclasses.replace(self._state, **changes)
 
     def check(self) -> None:
-        """Raise ExitError 73 when another attempt has taken the run folder over."""
+        """Raise ExitError 73 when another attempt has taken over the run folder."""
         if self._lost is not None:
             raise self._lost
 
     def confirm(self) -> None:
-        """Make sure that the run folder is still ours, before something there is replaced or deleted.
+        """Check that the run folder is still ours, before anything in it is replaced or deleted.
 
         Raises:
             ExitError: 73 when another attempt has taken it over.
@@ -76,7 +76,7 @@ class Attempt:
         self.check()
 
     def end(self, code: Exit, reason: str) -> None:
-        """Write the last state and let the run folder go."""
+        """Write the final state and release the run folder."""
         self._closed.set()
         write_termination_message(f"{int(code)} {MEANING.get(code, code.name)}: {reason}" if code else "done")
         with self._guard:
@@ -91,12 +91,12 @@ class Attempt:
                 self._lease = None
 
     def is_recorded(self) -> bool:
-        """Whether state.json says that the run has ended, and not by a failure."""
+        """Whether state.json says that the run has ended without a failure."""
         told = read_state(self.run)
         return told is not None and told.state in _ENDINGS.values()
 
     def _may_tell(self, code: Exit) -> bool:
-        """Whether this rank's ending is the run's: not when it lost the folder, or a peer that has told its own."""
+        """Whether this rank's ending is the run's: not if it lost the folder, or a peer that has recorded its own."""
         if self._lost is not None:
             return False
         if self.rank == 0 and code != Exit.PEER_LOST:
@@ -109,19 +109,19 @@ class Attempt:
         return code not in _ENDINGS and code != Exit.PEER_LOST
 
     def give_up(self, code: Exit) -> NoReturn:
-        """End the process at once after a signal that no step answered."""
-        self.die(code, "no step returned in time after the signal")
+        """Exit at once after a signal to which no step responded."""
+        self.die(code, "no step finished in time after the signal")
 
     def die(self, code: Exit, reason: str) -> NoReturn:
-        """End the process at once, from any thread, with its last words if they can be had in a few seconds."""
+        """Exit at once, from any thread; try for a few seconds to write the final state."""
         try:
             self._last_words(code, reason)
             print(f"catdog: {reason}", file=sys.stderr, flush=True)
-        finally:  # whatever fails above, standard error being closed among it
+        finally:  # even if something above fails, such as a closed standard error
             os._exit(int(code))
 
     def _last_words(self, code: Exit, reason: str) -> None:
-        """Write the last state, but wait for storage a few seconds only: it may be what failed."""
+        """Write the final state, but wait only a few seconds for storage, which might be what failed."""
         words = threading.Thread(target=self._try_end, args=(code, reason), daemon=True)
         words.start()
         words.join(LAST_WORDS_SECONDS)
@@ -130,7 +130,7 @@ class Attempt:
         try:
             self.end(code, reason)
         except ExitError as error:
-            log.error("could not write the last state: %s", error.message)
+            log.error("could not write the final state: %s", error.message)
 
     def _beat(self) -> None:
         while not self._closed.wait(HEARTBEAT_SECONDS):

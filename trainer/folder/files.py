@@ -1,4 +1,4 @@
-"""The run folder: what is in its files. What they are called is in trainer.contract."""
+"""The contents of the run folder's files. Their names are in trainer.contract."""
 
 import dataclasses
 import json
@@ -18,7 +18,7 @@ from trainer.storage.errors import StorageMissing
 
 @dataclass(frozen=True)
 class RunState:
-    """state.json: where the run stands, for people and for `catdog status`. `updated` is a heartbeat."""
+    """state.json: the run's state, for people and for `catdog status`. `updated` is a heartbeat."""
 
     state: str  # a contract.State
     reason: str = ""
@@ -33,7 +33,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class Record:
-    """config.json: the resolved configuration, and what it takes to tell whether a resume is the same training."""
+    """config.json: the resolved configuration, and what is needed to check that a resume is the same training."""
 
     config: RunConfig
     data_fingerprint: str
@@ -59,7 +59,7 @@ def read_json(storage: Storage, name: str) -> Any | None:
         return None
     except ValueError as error:
         raise ExitError(
-            Exit.RUN_REFUSED, f"{storage.uri}/{name} is damaged ({error}); mend it or use another --run"
+            Exit.RUN_REFUSED, f"{storage.uri}/{name} is damaged ({error}); repair it or use another --run"
         ) from error
 
 
@@ -84,7 +84,7 @@ def read_record(storage: Storage) -> Record | None:
     """The run folder's record; None when nothing was recorded yet.
 
     Raises:
-        ExitError: 73 when it cannot be understood.
+        ExitError: 73 when it is not valid.
     """
     document = read_json(storage, CONFIG)
     if document is None:
@@ -105,10 +105,10 @@ def read_record(storage: Storage) -> Record | None:
 
 
 def settle(asked: RunConfig, record: Record | None) -> RunConfig:
-    """The configuration to go on with: what is asked, with `auto` as it was resolved at the first start.
+    """The configuration to continue with: the requested one, with `auto` as resolved at the first start.
 
     Raises:
-        ExitError: 73 naming each option that differs in identity, unless --force-resume.
+        ExitError: 73 naming each identity option that differs, unless --force-resume.
     """
     if record is None:
         return asked
@@ -118,13 +118,14 @@ def settle(asked: RunConfig, record: Record | None) -> RunConfig:
         words = ", ".join(f"{flag(name)} {before} there, {now} here" for name, (before, now) in differing.items())
         raise ExitError(
             Exit.RUN_REFUSED,
-            f"{asked.run}: this run folder is of another configuration ({words}); use another --run, or --force-resume",
+            f"{asked.run}: this run folder belongs to another configuration ({words}); "
+            "use another --run, or --force-resume",
         )
     return settled
 
 
 def check_data(config: RunConfig, record: Record | None, data_fingerprint: str) -> None:
-    """Refuse to go on with other pictures.
+    """Refuse to continue with different pictures.
 
     Raises:
         ExitError: 73; --force-resume is for another configuration, since the old epochs are of the old pictures.
@@ -132,7 +133,7 @@ def check_data(config: RunConfig, record: Record | None, data_fingerprint: str) 
     if record is not None and record.data_fingerprint != data_fingerprint:
         raise ExitError(
             Exit.RUN_REFUSED,
-            f"{config.run}: this run folder is of another data set (fingerprint {record.data_fingerprint}, "
+            f"{config.run}: this run folder belongs to another data set (fingerprint {record.data_fingerprint}, "
             f"{config.data or 'the demo set'} has {data_fingerprint}): other pictures, or cut otherwise by --split, "
             f"--seed or --layout; start a new run from its weights with --run ANOTHER --init-from {config.run}",
         )
@@ -148,7 +149,7 @@ def read_state(storage: Storage) -> RunState | None:
     """state.json, or None where there is none.
 
     Raises:
-        ExitError: 73 when it cannot be understood.
+        ExitError: 73 when it is not valid.
     """
     values = read_json(storage, STATE)
     try:
@@ -156,17 +157,18 @@ def read_state(storage: Storage) -> RunState | None:
     except TypeError as error:
         raise ExitError(
             Exit.RUN_REFUSED,
-            f"{storage.uri}/{STATE} is not of this version of catdog ({error}); remove it or use another --run",
+            f"{storage.uri}/{STATE} was not written by this version of catdog ({error}); "
+            "remove it or use another --run",
         ) from error
 
 
 def write_metrics(storage: Storage, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write metrics.jsonl anew: all epochs, one object a line."""
+    """Rewrite metrics.jsonl: all epochs, one object per line."""
     storage.write(METRICS, "".join(json.dumps(row) + "\n" for row in rows).encode())
 
 
 def read_metrics(storage: Storage) -> list[dict[str, Any]]:
-    """The rows of metrics.jsonl; none where there is no such file.
+    """The rows of metrics.jsonl; none if there is no such file.
 
     Raises:
         ExitError: 73 when it is damaged.

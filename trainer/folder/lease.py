@@ -1,9 +1,9 @@
 """One live trainer per run folder.
 
-lease.json names who holds the folder. It is written with a generation precondition, so of two that try at once one
-loses, and it is renewed while training. A holder that is known to be dead, or of an older attempt of the same run, or
-silent for `STALE_SECONDS`, is taken over from; its next renewal then fails, and it stops. One on another machine may
-have died a moment ago: it is given the time to renew.
+lease.json names the holder of the folder. It is written with a generation precondition, so that one of two concurrent
+writers loses, and renewed while training. A lease is taken over when its holder is known to be dead, belongs to an
+older attempt of the same run, or is silent for `STALE_SECONDS`; the old holder's next renewal then fails, and it stops.
+A holder on another machine might have died a moment ago: it is given time to renew.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a run folder. `run_uid` and `attempt` come from Kubernetes, where there is one."""
+    """The holder of a run folder. `run_uid` and `attempt` come from Kubernetes, if it runs there."""
 
     uid: str
     run_uid: str
@@ -45,7 +45,7 @@ class Holder:
 
 @dataclass(frozen=True)
 class Lease:
-    """A held lease: renew it with the generation it was last written at."""
+    """A lease that this process holds; renewal requires the generation at which it was last written."""
 
     holder: Holder
     generation: str
@@ -54,8 +54,8 @@ class Lease:
 def myself(environment: Mapping[str, str]) -> Holder:
     """This process, as a holder; CATDOG_RUN_UID and CATDOG_ATTEMPT come from the pod.
 
-    In a plain Job the attempt is the sum of the failures that were charged and of those that were not
-    (CATDOG_ATTEMPT_UNCOUNTED); each variable is empty until there was one.
+    In a plain Job the attempt is the number of charged failures plus the number of uncharged ones
+    (CATDOG_ATTEMPT_UNCOUNTED); each variable is empty until the first such failure.
     """
     return Holder(
         uid=uuid.uuid4().hex,
@@ -70,7 +70,7 @@ def myself(environment: Mapping[str, str]) -> Holder:
 
 
 def acquire(storage: Storage, me: Holder, wait: Callable[[float], object] = time.sleep) -> Lease:
-    """Take the run folder, after `STALE_SECONDS` at most where it has to be seen whether its holder lives.
+    """Take the run folder, waiting at most `STALE_SECONDS` to find out whether its holder is alive.
 
     Raises:
         ExitError: 73 when another live run holds it, naming it.
@@ -87,10 +87,10 @@ def acquire(storage: Storage, me: Holder, wait: Callable[[float], object] = time
         if _is_alive(holder, me) or seen not in (None, generation):
             raise _refusal(storage, f"held by a live run ({_named(holder)}); wait for it or use another --run")
         if seen is None:
-            log.info("%s: held by %s; waiting to see whether it still lives", storage.uri, _named(holder))
+            log.info("%s: held by %s; waiting to see whether it is still alive", storage.uri, _named(holder))
         seen = generation
         wait(LOOK_SECONDS)
-    raise _refusal(storage, "another run took this folder just now; use another --run")
+    raise _refusal(storage, "another run has just taken this folder; use another --run")
 
 
 def _refusal(storage: Storage, why: str) -> ExitError:
@@ -98,16 +98,16 @@ def _refusal(storage: Storage, why: str) -> ExitError:
 
 
 def _named(holder: Holder) -> str:
-    return f"process {holder.pid} on {holder.host}, {ago(max(0, time.time() - holder.renewed))}"
+    return f"process {holder.pid} on {holder.host}, renewed {ago(max(0, time.time() - holder.renewed))}"
 
 
 def _silence(holder: Holder, looks: int) -> float:
-    """Seconds since the holder was heard of: by the clocks of both machines, or by ours alone."""
+    """Seconds since the holder's last sign of life: by the clocks of both machines, or by ours alone."""
     return max(time.time() - holder.renewed, looks * LOOK_SECONDS)
 
 
 def renew(storage: Storage, lease: Lease) -> Lease:
-    """Say that we are still here.
+    """Record that this process is still alive.
 
     Raises:
         ExitError: 73 when another run has taken over.
@@ -119,18 +119,18 @@ def renew(storage: Storage, lease: Lease) -> Lease:
 
 
 def holds(storage: Storage, lease: Lease) -> bool:
-    """Whether the lease is still the one that stands in the run folder."""
+    """Whether the lease is still the one in the run folder."""
     stat = storage.stat(LEASE)
     return stat is not None and stat.generation == lease.generation
 
 
 def taken_over(storage: Storage) -> ExitError:
-    """What an attempt ends with when another one has the run folder."""
-    return _refusal(storage, "another attempt has taken this run folder over")
+    """The error of an attempt whose run folder another attempt has taken over."""
+    return _refusal(storage, "another attempt has taken over this run folder")
 
 
 def release(storage: Storage, lease: Lease) -> None:
-    """Let go, unless somebody has taken over already."""
+    """Release the run folder, unless another process has taken it over."""
     try:
         storage.delete(LEASE, if_generation=lease.generation)
     except PreconditionFailed:
@@ -153,14 +153,14 @@ def _read(storage: Storage) -> tuple[Holder | None, str]:
 
 
 def _is_dead(holder: Holder, me: Holder) -> bool:
-    """Whether it surely does not train any more."""
+    """Whether the holder certainly no longer trains."""
     if _same_run(holder, me) and holder.attempt < me.attempt:
         return True
     return _same_machine(holder, me) and _started(holder.pid) != holder.started
 
 
 def _is_alive(holder: Holder, me: Holder) -> bool:
-    """Whether it surely does, if it is not dead; or has the better right."""
+    """Whether the holder, if not dead, certainly trains; or takes precedence."""
     return _same_machine(holder, me) or (_same_run(holder, me) and holder.attempt > me.attempt)
 
 
@@ -180,7 +180,7 @@ def _boot() -> str:
 
 
 def _started(pid: int) -> str | None:
-    """When a process started, in ticks since boot; None when it is gone or a zombie. Tells a reused pid apart."""
+    """When a process started, in ticks since boot; None when it is gone or a zombie. Distinguishes a reused pid."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

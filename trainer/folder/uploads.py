@@ -1,7 +1,7 @@
-"""Writes to the run folder in the background: one at a time, of each kind the newest wins.
+"""Writes to the run folder in the background: one at a time; the newest of each kind replaces older ones.
 
-Training goes on while storage is away, for as long as `patience`; what could not be written is tried again, and once
-more at the end.
+Training continues while storage is unavailable, for up to `patience` seconds; failed writes are retried, and once more
+at the end.
 """
 
 import logging
@@ -17,15 +17,15 @@ from trainer.storage.errors import StorageFailed
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0
-NICENESS = 19  # of the thread: on a CPU, steps go first, and a save takes as long as it takes
+NICENESS = 19  # of the thread: on a CPU, steps take priority over saves
 
 Job = Callable[[], None]
 
 
 class Uploads:
-    """A thread with room for one waiting job of each kind; of several kinds, the first of `kinds` goes first.
+    """A thread with at most one waiting job of each kind; waiting kinds run in the order of `kinds`.
 
-    `durable` says, for the message of a failure, what is safe.
+    `durable` returns what is safely stored, for error messages.
     """
 
     def __init__(self, kinds: tuple[str, ...], patience: float, durable: Callable[[], str]) -> None:
@@ -42,20 +42,20 @@ class Uploads:
         self._thread.start()
 
     def submit(self, kind: str, job: Job) -> None:
-        """Run `job` soon; it takes the place of one of the same kind that has not begun."""
+        """Run `job` soon; it replaces a waiting job of the same kind."""
         with self._changed:
             self._waiting[kind] = job
             self._changed.notify_all()
 
     def check(self) -> None:
-        """Raise what has stopped the uploads for good: ExitError 74 after `patience`, 77 at once."""
+        """Raise the error that stopped the uploads: ExitError 74 after `patience`, 77 at once."""
         if self._fatal is not None:
             raise self._fatal
         if self._crash is not None:
             raise self._crash
 
     def close(self) -> None:
-        """Finish what waits, each job tried at least once more, and end the thread.
+        """Finish waiting jobs, trying each at least once more, and stop the thread.
 
         Raises:
             ExitError: 74 or 77 when something could not be written; names what is durable.
@@ -67,7 +67,7 @@ class Uploads:
         self.check()
 
     def _work(self) -> None:
-        if sys.platform == "linux":  # where a thread has a priority of its own
+        if sys.platform == "linux":  # where each thread has its own priority
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
         try:
             while (taken := self._next()) is not None:

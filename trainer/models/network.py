@@ -1,4 +1,4 @@
-"""What every network of the registry is given."""
+"""The parameters of every network in the registry."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ DropoutLayer = Callable[[float, str], Layer]
 
 @dataclass(frozen=True)
 class Network:
-    """The symbolic input (float32 [n, size, size, 3], 0 to 255) and the rate of dropout before the output."""
+    """The symbolic input (float32 [n, size, size, 3], 0 to 255) and the dropout rate before the output."""
 
     inputs: Tensor
     dropout: float

@@ -1,7 +1,7 @@
 """Randomness of layers that does not depend on how many replicas there are.
 
-A random layer's numbers are a function of (seed, step, layer name, row of the global batch). Each replica draws just
-its rows: the Philox counter of the first one is where a draw for the whole global batch would have come to.
+A random layer's numbers are a function of (seed, step, layer name, row of the global batch). Each replica draws only
+its rows: its Philox counter starts where a draw for the whole global batch would be at the first of them.
 """
 
 import hashlib
@@ -22,21 +22,21 @@ _NUMBERS_PER_COUNT = 4  # Philox-4x32 makes four 32-bit numbers for each value o
 
 @dataclass(frozen=True)
 class Draw:
-    """Where a batch stands: run seed, step, and the place of its first row in the global batch."""
+    """The position of a batch: run seed, step, and index of its first row in the global batch."""
 
     seed: int
     step: Integer
     first_row: Integer
 
 
-# Keras calls layers with tensors only; a trace runs on one thread, a replica on one each, so this reaches the right
-# layers.
+# Keras calls layers with tensors only; a trace runs on one thread, and each replica on its own, so this reaches the
+# right layers.
 _draw: ContextVar[Draw | None] = ContextVar("draw", default=None)
 
 
 @contextmanager
 def drawing(draw: Draw) -> Iterator[None]:
-    """Random layers called inside draw for this seed, step and row."""
+    """Random layers called inside use this seed, step and row."""
     token = _draw.set(draw)
     try:
         yield
@@ -64,7 +64,7 @@ def uniform_rows(draw: Draw, name: str, rows: int, width: int) -> Tensor:
 class RowDropout(keras.layers.Layer):
     """Dropout (Srivastava et al. 2014) whose mask does not depend on the number of replicas.
 
-    Outside `drawing`, or with training=False, it passes its input on. It has no variables, and the exported network has
+    Outside `drawing`, or with training=False, it returns its input. It has no variables, and the exported network has
     keras.layers.Dropout in its place.
     """
 

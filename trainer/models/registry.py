@@ -17,7 +17,7 @@ MODELS: dict[str, Callable[[Network, DropoutLayer], Tensor]] = {"article": artic
 
 
 def outputs_for(classes: int) -> int:
-    """Logits of the output layer: one for two classes (sigmoid), else one a class (softmax)."""
+    """Logits of the output layer: one for two classes (sigmoid), else one per class (softmax)."""
     return 1 if classes == 2 else classes
 
 
@@ -32,7 +32,7 @@ def build_for_training(model: str, image_size: int, classes: int, dropout: float
 
 
 def build_for_export(model: str, image_size: int, classes: int, dropout: float) -> Model:
-    """The same network of Keras's own layers only, with probabilities as output: float32 [n, classes]."""
+    """The same network with only Keras's own layers, and with probabilities as output: float32 [n, classes]."""
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
     logits = _logits(model, inputs, classes, dropout, _keras_dropout)
     if classes == 2:

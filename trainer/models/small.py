@@ -9,7 +9,7 @@ from trainer.tensors import Tensor
 def small(network: Network, dropout: DropoutLayer) -> Tensor:
     """Features before the output layer: Conv2D 16-32-64-96 with relu, 2x2 max pools, maximum over the picture.
 
-    79,073 parameters with one output. The maximum, not the mean: an ear is what tells, wherever it is.
+    79,073 parameters with one output. The maximum, not the mean: an ear is decisive wherever it is.
     """
     x = layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="rescale")(network.inputs)
     for index, filters in enumerate((16, 32, 64, 96), start=1):

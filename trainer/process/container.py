@@ -1,4 +1,4 @@
-"""What this process may use: processors, memory and disk, by the container's limits rather than the node's size."""
+"""What this process can use: processors, memory and disk, by the container's limits rather than the node's size."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -42,7 +42,7 @@ def memory_limit(read: Read = _read_cgroup) -> int | None:
 
 
 def memory_used(read: Read = _read_cgroup) -> int:
-    """Bytes the cgroup uses now, page cache included; 0 where it is not told."""
+    """Bytes the cgroup uses now, page cache included; 0 if unknown."""
     for name in ("memory.current", "memory/memory.usage_in_bytes"):
         text = read(name)
         if text is not None:
@@ -75,7 +75,7 @@ def free_memory() -> int:
 def disk_limit(environment: Mapping[str, str]) -> int | None:
     """Bytes that files in the temporary folder may take before the pod is evicted, or None when there is no limit.
 
-    No file system and no cgroup tells; the manifest does, in CATDOG_DISK_LIMIT.
+    Neither file system nor cgroup shows it; the manifest does, in CATDOG_DISK_LIMIT.
     """
     text = environment.get(ENV_DISK_LIMIT, "")
     return int(text) if text else None

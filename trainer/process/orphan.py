@@ -1,4 +1,4 @@
-"""A process started by another one here stops when that one is gone, however it went."""
+"""Stops a process when the local process that started it is gone, for whatever reason."""
 
 import ctypes
 import os
@@ -16,5 +16,5 @@ def stop_with_parent(environment: Mapping[str, str]) -> None:
     if not parent:
         return
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(parent):  # it ended before we could ask
+    if os.getppid() != int(parent):  # it exited before we could ask
         os.kill(os.getpid(), signal.SIGTERM)

@@ -1,7 +1,7 @@
 """SIGTERM and SIGINT as a value the loop reads, handled on a thread of its own.
 
-Python runs signal handlers between bytecodes of the main thread, which may sit in a C++ op for seconds, or for ever in
-a collective whose peer is dead. The C-level handler writes the signal's number to a pipe at once
+Python runs signal handlers between bytecodes of the main thread, which can be in a C++ op for seconds, or forever in a
+collective whose peer is dead. The C-level handler writes the signal's number to a pipe at once
 (signal.set_wakeup_fd); the thread here reads it. Install before TensorFlow is imported, since importing takes seconds
 and PID 1 ignores a SIGTERM that has no handler.
 """
@@ -18,7 +18,7 @@ _SIGINT_WEIGHT = 1024.0  # more than a gang has workers, and exact in a float32 
 
 
 class StopRequest:
-    """Whether, by what and when this process was asked to stop. Read by the loop, written by the signal thread."""
+    """Whether this process was asked to stop, and by which signal. Read by the loop, written by the signal thread."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
@@ -27,12 +27,12 @@ class StopRequest:
 
     @property
     def requested(self) -> bool:
-        """Whether a signal came."""
+        """Whether a signal was received."""
         return self.signal is not None
 
     @property
     def weight(self) -> float:
-        """What this worker adds to a step's sum of stop requests, of which `stop_code` makes the gang's exit code."""
+        """What this worker adds to a step's sum of stop requests, from which `stop_code` gets the exit code."""
         return 0.0 if self.signal is None else _SIGINT_WEIGHT if self.signal == signal.SIGINT else 1.0
 
     @property
@@ -42,7 +42,7 @@ class StopRequest:
 
 
 def stop_code(weights: float) -> Exit:
-    """The exit code of all ranks after a step whose stop requests add up to `weights` > 0; SIGINT, a person's, wins."""
+    """The exit code of all ranks after a step whose stop requests add up to `weights` > 0; a person's SIGINT wins."""
     return Exit.INTERRUPTED if weights >= _SIGINT_WEIGHT else Exit.TERMINATED
 
 
@@ -50,7 +50,7 @@ def install(grace_period: float) -> StopRequest:
     """Handle SIGTERM and SIGINT from now on; call once, in the main thread.
 
     The first signal sets the request. `on_give_up(code)` is called, on another thread, when a second signal comes, or
-    when half of `grace_period` (seconds) has passed and the process is still there.
+    when half of `grace_period` (seconds) has passed and the process is still running.
     """
     stop = StopRequest()
     reader, writer = os.pipe()
@@ -62,10 +62,10 @@ def install(grace_period: float) -> StopRequest:
 
 
 def take_back() -> None:
-    """Make the signals ours, in the main thread; again after a multi-worker strategy is made.
+    """Install our signal handlers, in the main thread; call it again after a multi-worker strategy is created.
 
-    TensorFlow's coordination service puts a SIGTERM handler of its own in place then, which only tells its preemption
-    service: a worker would not notice that it is asked to stop.
+    TensorFlow's coordination service then installs its own SIGTERM handler, which only notifies its preemption service:
+    a worker would not notice that it is asked to stop.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: None)

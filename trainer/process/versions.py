@@ -1,4 +1,4 @@
-"""What ran: versions of catdog and of the packages that decide the numbers, and the source's revision."""
+"""What ran: versions of catdog and of the packages that affect the results, and the source's revision."""
 
 import os
 import platform
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainer.contract import ENV_REVISION
 
-# The name that pip knows this project by: `catdog` on PyPI is somebody else's. What is recorded stays `catdog`.
+# This project's name in pip: `catdog` on PyPI is a different project. Records use `catdog`.
 DISTRIBUTION = "catdog-trainer"
 PACKAGES = ("keras", "numpy", "safetensors")
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu")
@@ -34,9 +34,9 @@ def _version(name: str) -> str:
 
 
 def revision() -> str:
-    """The git commit of this source: CATDOG_REVISION (an image has it), else asked of git.
+    """The git commit of this source: CATDOG_REVISION (set in an image), else read from git.
 
-    Empty where there is none.
+    Empty if there is none.
     """
     told = os.environ.get(ENV_REVISION)
     if told is not None:

@@ -1,7 +1,7 @@
-"""The storage protocol: what every place that holds data, checkpoints and results can do.
+"""The storage protocol: the operations on every place that stores data, checkpoints and results.
 
 A storage is rooted at a URI; names are relative to it, "/"-separated, and cannot leave it.
-`trainer.storage.opening.open_storage` is the way in, `trainer.storage.errors` how it fails.
+`trainer.storage.opening.open_storage` opens one; `trainer.storage.errors` lists the errors.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,7 @@ class Stat:
 class Storage(Protocol):
     """A folder or a bucket prefix. Safe to use from many threads.
 
-    Every method may raise `BadName`, `StorageDenied` (77) and `StorageFailed` (74); each carries one line for people.
+    Every method may raise `BadName`, `StorageDenied` (77) and `StorageFailed` (74); each carries a one-line message.
     A missing bucket is `StorageMissing`; a missing folder is an empty storage.
     """
 
@@ -34,19 +34,19 @@ class Storage(Protocol):
         """Canonical, without a trailing slash; `open_storage(storage.uri)` opens the same storage."""
 
     def list(self, prefix: str = "") -> Iterator[Stat]:
-        """All objects whose name begins with `prefix` (any string), sorted by the name's UTF-8 bytes."""
+        """All objects whose name starts with `prefix` (any string), sorted by the name's UTF-8 bytes."""
 
     def folders(self) -> Iterator[str]:
         """First parts of the names that have more than one, in the order of `list`; what is below is not listed.
 
-        A file system has empty folders too.
+        On a file system, this includes empty folders.
         """
 
     def stat(self, name: str) -> Stat | None:
-        """The object's facts; None where there is none."""
+        """The object's metadata, or None if there is no such object."""
 
     def read(self, name: str) -> bytes:
-        """The whole object; on gcs its crc32c is verified. Raises `StorageMissing` where there is none."""
+        """The whole object; on gcs its crc32c is verified. Raises `StorageMissing` if there is none."""
 
     def read_range(self, name: str, start: int, length: int) -> bytes:
         """Exactly `length` bytes from byte `start`, never fewer; carries no checksum of its own.
@@ -58,12 +58,12 @@ class Storage(Protocol):
         """Stores bytes, pieces, or a local file's content, all or nothing; readers see the old object or the new one.
 
         `if_generation` writes only over that generation ("": only where there is no object) and raises
-        `PreconditionFailed` otherwise. Without it the last writer wins; an attempt that was given up as lost may
-        still arrive at a bucket later, so name the generation wherever the order of writes matters.
+        `PreconditionFailed` otherwise. Without it the last writer wins; an attempt that was given up as lost
+        might still reach a bucket later, so pass the generation wherever the order of writes matters.
         """
 
     def delete(self, name: str, *, if_generation: str | None = None) -> None:
         """Removes the object; an absent one is fine unless `if_generation` is given (`PreconditionFailed`)."""
 
     def child(self, prefix: str) -> "Storage":
-        """The same storage rooted deeper."""
+        """The storage below `prefix`."""

@@ -1,4 +1,4 @@
-"""What can be stored, and how it is read on the way there: bytes, a local file, or pieces of memory without a copy."""
+"""What can be stored, and how it is read for that: bytes, a local file, or pieces of memory without a copy."""
 
 import io
 import os
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 Pieces: TypeAlias = "Sequence[npt.NDArray[np.uint8]]"
-"""Bytes in several places of memory, as if joined: tensors are stored from where they are, without a copy."""
+"""Bytes in several memory regions, as if joined: tensors are stored directly, without a copy."""
 
 Content: TypeAlias = "bytes | Path | Pieces"
 """What can be stored: bytes, a local file's content, or pieces."""
 
 
 class _Joined(io.RawIOBase):
-    """Pieces as one file to read."""
+    """Pieces as one readable file."""
 
     def __init__(self, pieces: Pieces) -> None:
         self._views = [piece.data for piece in pieces]
@@ -44,7 +44,7 @@ class _Joined(io.RawIOBase):
         return self._at
 
     def readinto(self, target: Any, /) -> int:
-        """Fill a writable buffer from one piece; zero bytes mean the end, so empty pieces are passed over."""
+        """Fill a writable buffer from one piece; zero bytes mean the end, so empty pieces are skipped."""
         place = bisect_right(self._ends, self._at)
         if place == len(self._ends):
             return 0
@@ -57,7 +57,7 @@ class _Joined(io.RawIOBase):
 
 
 def open_content(data: Content) -> BinaryIO:
-    """What `Storage.write` was given, as a file to read; raises `StorageMissing` where there is no such local file."""
+    """The content given to `Storage.write`, as a readable file; raises `StorageMissing` if there is no local file."""
     if isinstance(data, bytes):
         return io.BytesIO(data)
     if not isinstance(data, Path):

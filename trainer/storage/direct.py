@@ -1,8 +1,8 @@
-"""Large writes to a file past the page cache.
+"""Large writes to a file that bypass the page cache.
 
-Training pays for what the kernel does with a checkpoint: finding fresh pages for it, copying, writing them back later.
-Past the cache (open(2), O_DIRECT), 200 MB cost 0.03 s of a core instead of 0.1 to 0.5 s, and are on the disk sooner.
-Where a file system cannot do that, it is an ordinary write.
+Training pays for the kernel's work on a checkpoint: allocating pages for it, copying, writing them back later. Without
+the cache (open(2), O_DIRECT), 200 MB cost 0.03 s of a core instead of 0.1 to 0.5 s, and reach the disk sooner. On a
+file system that does not support this, it is an ordinary write.
 """
 
 import errno
@@ -12,14 +12,14 @@ import os
 
 from trainer.storage.content import Pieces
 
-BLOCK = 4096  # memory, offset and length have to be multiples of the device's block, which is no larger
+BLOCK = 4096  # memory address, offset and length must be multiples of the device's block, which is no larger
 BUFFER = 1 << 20  # bytes
 
 _DIRECT = getattr(os, "O_DIRECT", 0)  # Linux
 
 
 def new_buffer() -> memoryview:
-    """Room for `write`, aligned to a page. Fresh memory costs as much as the writing: keep it for the next file."""
+    """A page-aligned buffer for `write`. New memory costs as much as the write itself: reuse it for the next file."""
     return memoryview(mmap.mmap(-1, BUFFER))
 
 
@@ -56,7 +56,7 @@ def _write_all(descriptor: int, data: memoryview) -> None:
 
 
 def _set_direct(descriptor: int, on: bool) -> bool:
-    """Whether that changed anything."""
+    """Return whether that changed anything."""
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     wanted = flags | _DIRECT if on else flags & ~_DIRECT
     if wanted == flags:

@@ -1,24 +1,24 @@
-"""How a storage fails; each error carries one line for people and the exit code of the process."""
+"""Storage errors; each carries a one-line message and the exit code of the process."""
 
 from trainer.exits import Exit, ExitError
 
 
 class StorageMissing(ExitError):
-    """The object, or the bucket, is not there."""
+    """The object, or the bucket, does not exist."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Exit.INPUT_MISSING, message)
 
 
 class StorageDenied(ExitError):
-    """These credentials, or this user, may not do that."""
+    """These credentials, or this user, are not allowed to do that."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Exit.NO_PERMISSION, message)
 
 
 class StorageFailed(ExitError):
-    """The storage did not do it, after retries where they can help."""
+    """The operation failed, after retries where they can help."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Exit.STORAGE_FAILED, message)
@@ -29,7 +29,7 @@ class PreconditionFailed(StorageFailed):
 
 
 class BadName(ExitError):
-    """A name that cannot be an object's: it would leave the root, or a file system or a bucket cannot hold it."""
+    """An invalid object name: it would leave the root, or a file system or a bucket cannot hold it."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Exit.BAD_DATA, message)

@@ -1,4 +1,4 @@
-"""Many objects at once: a fixed number of calls under way, memory bounded by that number, no order kept."""
+"""Many objects at once: a limited number of concurrent calls, memory bounded by that number, in no fixed order."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,10 +14,10 @@ Result = TypeVar("Result")
 
 
 def read_many(storage: Storage, names: Iterable[str], concurrency: int = 64) -> Iterator[tuple[str, bytes]]:
-    """Yields (name, content) as reads finish; at most `concurrency` contents are in memory besides the yielded one.
+    """Yields (name, content) as reads finish; at most `concurrency` contents are in memory, plus the yielded one.
 
     The first failed read is raised and no further one is started; closing the iterator stops it the same way. Both wait
-    for the calls under way, so no thread is left behind. Open the storage with the same `concurrency`.
+    for running calls, so no thread is left behind. Open the storage with the same `concurrency`.
     """
     return in_parallel(lambda name: (name, storage.read(name)), names, concurrency)
 
@@ -25,7 +25,7 @@ def read_many(storage: Storage, names: Iterable[str], concurrency: int = 64) -> 
 def write_many(storage: Storage, items: Iterable[tuple[str, bytes | Path]], concurrency: int = 64) -> Iterator[Stat]:
     """Writes each (name, content or local file) and yields its Stat when it is stored; nothing happens unless consumed.
 
-    `items` is drawn only as writes finish. Errors and early closing as in `read_many`; what was yielded is stored.
+    `items` is consumed only as writes finish. Errors and early closing as in `read_many`; what was yielded is stored.
     """
     return in_parallel(lambda item: storage.write(item[0], item[1]), items, concurrency)
 
@@ -35,16 +35,16 @@ def in_parallel(
 ) -> Generator[Result, None, None]:
     """Calls `call` on each item, at most `concurrency` at a time, and yields the results as they come.
 
-    `items` is drawn only as results are taken. Errors and early closing as in `read_many`.
+    `items` is consumed only as results are taken. Errors and early closing as in `read_many`.
     """
     if concurrency < 1:
-        raise ValueError(f"concurrency {concurrency}: at least 1")
+        raise ValueError(f"concurrency is {concurrency}; it must be at least 1")
     return _results(call, iter(items), concurrency)
 
 
 def _results(call: Callable[[Item], Result], items: Iterator[Item], concurrency: int) -> Generator[Result, None, None]:
     finished: SimpleQueue[Future[Result]] = SimpleQueue()
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="storage") as pool:  # leaving it waits for calls under way
+    with ThreadPoolExecutor(concurrency, thread_name_prefix="storage") as pool:  # leaving it waits for running calls
 
         def start(item: Item) -> None:
             pool.submit(call, item).add_done_callback(finished.put)

@@ -1,7 +1,7 @@
 """Storage in a Google Cloud Storage bucket; the only importer of google.cloud.
 
-Every call is made of whole requests that `gcs_connection` repeats, so the library's own retries are off (`retry=None`).
-STORAGE_EMULATOR_HOST is honoured, without credentials; else Application Default Credentials are used.
+Every call consists of whole requests that `gcs_connection` retries, so the library's own retries are off
+(`retry=None`). STORAGE_EMULATOR_HOST is used, without credentials, if set; else Application Default Credentials.
 """
 
 import os
@@ -36,10 +36,10 @@ from trainer.storage.names import check_name
 from trainer.storage.retry import MIB, RetryEvent, RetryPolicy, Try
 
 RESUMABLE_CHUNK = 32 * MIB
-"""Bytes sent per request of a resumable upload, which the library uses above 8 MiB; held in memory once."""
+"""Bytes sent per request of a resumable upload, which the library uses above 8 MiB; kept in memory once."""
 
 WRITER_KEY = "catdog-write"
-"""Custom metadata of a conditional write, a number of its own: tells our lost answer from a rival's equal content."""
+"""Custom metadata of a conditional write, a unique id: shows whether a stored object is ours or another writer's."""
 
 LIST_PAGE = 1000
 _ITEMS = "items(name,size,crc32c,generation)"
@@ -55,7 +55,7 @@ def connect(
 ) -> "GcsStorage":
     """Finds the credentials and prepares the connection pool; makes no request to the bucket.
 
-    Raises `StorageDenied` without credentials, `ExitError` 64 for an impossible bucket name.
+    Raises `StorageDenied` without credentials, `ExitError` 64 for an invalid bucket name.
     """
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]", bucket):
         raise ExitError(Exit.BAD_OPTION, f"gs://{bucket}: not a bucket name; use gs://bucket/prefix")
@@ -66,7 +66,7 @@ def connect(
         client = Client(project=None, client_options=_endpoint())
     except DefaultCredentialsError as error:
         raise no_credentials(bucket) from error
-    # Else release 3.17 asks for the bucket's metadata behind our back, with a right (buckets.get) that nobody needs.
+    # Else release 3.17 implicitly requests the bucket's metadata, with a permission (buckets.get) not needed otherwise.
     client._bucket_metadata_cache = None
     session = client._http
     if not session.is_mtls:  # mutual TLS needs the adapter that google.auth has mounted
@@ -94,7 +94,7 @@ class GcsStorage:
         return f"gs://{self._connection.bucket.name}/{self._prefix}".rstrip("/")
 
     def list(self, prefix: str = "") -> Iterator[Stat]:
-        """One request per thousand objects. Skips the empty "folder/" objects that consoles and mounts make."""
+        """One request per thousand objects. Skips the empty "folder/" objects that consoles and mounts create."""
         token: str | None = None
         while True:
             page, _, token = self._page(prefix, token, _ITEMS)
@@ -121,7 +121,7 @@ class GcsStorage:
     def _page(
         self, prefix: str, token: str | None, fields: str, *, delimiter: str | None = None, size: int | None = None
     ) -> tuple[tuple[Blob, ...], set[str], str | None]:
-        """One page of a listing: objects, the prefixes that a delimiter makes of names, and the next page's token."""
+        """One page of a listing: objects, the names' prefixes up to a delimiter, and the next page's token."""
 
         def attempt(this: Try) -> tuple[tuple[Blob, ...], set[str], str | None]:
             found = self._connection.client.list_blobs(
@@ -163,7 +163,7 @@ class GcsStorage:
         return _stat_of(name, blob)
 
     def read(self, name: str) -> bytes:
-        """One request; the content is compared with the crc32c that the server keeps of it."""
+        """One request; the content is verified against the server's crc32c."""
         key = self._key(name)
 
         def attempt(this: Try) -> bytes:
@@ -173,7 +173,7 @@ class GcsStorage:
                 raise StorageFailed(f"{self.uri}/{name}: the server sent no crc32c, so the content cannot be trusted")
             if crc32c_number(sent[1]) != google_crc32c.value(data):
                 raise WrongChecksum(
-                    f"{len(data)} bytes came of crc32c {google_crc32c.value(data)}, not {crc32c_number(sent[1])}"
+                    f"received {len(data)} bytes with crc32c {google_crc32c.value(data)}, not {crc32c_number(sent[1])}"
                 )
             return data
 
@@ -182,11 +182,11 @@ class GcsStorage:
     def read_range(self, name: str, start: int, length: int) -> bytes:
         """One request; the number of bytes is verified, their content cannot be."""
         if start < 0 or length < 0:
-            raise ValueError(f"range {start}+{length}: neither may be negative")
+            raise ValueError(f"range {start}+{length}: start and length must not be negative")
         key = self._key(name)
         if not length:
             return b""
-        beyond = f"{self.uri}/{name}: bytes {start}-{start + length - 1} asked for, but the object"
+        beyond = f"{self.uri}/{name}: bytes {start}-{start + length - 1} requested, but the object"
 
         def attempt(this: Try) -> bytes:
             _, data = self._connection.download(key, this, f"bytes={start}-{start + length - 1}")
@@ -195,7 +195,7 @@ class GcsStorage:
             facts = self._look(name, this)
             if facts and facts.size < start + length:
                 raise StorageFailed(f"{beyond} has {facts.size} bytes")
-            raise ShortBody(f"{len(data)} bytes came instead of {length}")
+            raise ShortBody(f"received {len(data)} bytes instead of {length}")
 
         try:
             return self._reading("read_range", name, attempt, size=length)
@@ -210,9 +210,9 @@ class GcsStorage:
             raise StorageMissing(f"{self.uri}/{name}: no such object") from error
 
     def write(self, name: str, data: Content, *, if_generation: str | None = None) -> Stat:
-        """One request up to 8 MiB, a resumable upload above; the server refuses content that is not as sent.
+        """One request up to 8 MiB, a resumable upload above; the server refuses content that is not what was sent.
 
-        A failed resumable upload begins anew: nothing of it is visible before its last byte is accepted.
+        A failed resumable upload starts over: nothing of it is visible before its last byte is accepted.
         """
         key = self._key(name)
         with open_content(data) as source:
@@ -231,11 +231,11 @@ class GcsStorage:
                         size=size,
                         content_type=content_type(name),
                         if_generation_match=expected,
-                        # Declared with the first request, the checksum is the server's to enforce. The library's own
-                        # check of a resumable upload would delete the object, whoever wrote it meanwhile.
+                        # Declared with the first request, the checksum is enforced by the server. The library's own
+                        # check of a resumable upload would delete the object, even if another writer wrote it.
                         checksum="crc32c" if size <= 8 * MIB else None,
                         crc32c_checksum_value=crc32c_field(checksum),
-                        timeout=(this.limit, self._connection.silence(this)),  # the first covers sending too
+                        timeout=(this.limit, self._connection.silence(this)),  # the first also covers sending
                         retry=None,
                     )
                 except GoogleAPICallError as error:
@@ -246,8 +246,8 @@ class GcsStorage:
                     raise
                 stored = _stat_of(name, blob)
                 if (stored.size, stored.crc32c) != (size, checksum):
-                    expected = int(stored.generation)  # overwrite what we spoiled, and only that
-                    raise WrongChecksum(f"stored {stored.size} bytes of crc32c {stored.crc32c}")
+                    expected = int(stored.generation)  # overwrite what we corrupted, and only that
+                    raise WrongChecksum(f"stored {stored.size} bytes with crc32c {stored.crc32c}")
                 return stored
 
             try:
@@ -259,7 +259,7 @@ class GcsStorage:
                 raise PreconditionFailed(f"{self.uri}/{name}: another writer was first: expected {wanted}") from error
 
     def delete(self, name: str, *, if_generation: str | None = None) -> None:
-        """With a generation: looks first, then names it twice, so that a server which knows only one way is safe too.
+        """With a generation: checks it first, then sends it in two ways, so a server that knows only one is safe too.
 
         (fake-gcs-server 1.56 ignores ifGenerationMatch on deletes.) In a bucket with versioning such a delete leaves
         no archived version behind.
@@ -296,7 +296,7 @@ class GcsStorage:
         return check_name(self._prefix + name, where=f"gs://{self._connection.bucket.name}")
 
     def _require_bucket(self) -> None:
-        """A 404 may mean the object or the bucket; only a listing tells them apart with a reader's rights."""
+        """A 404 can mean the object or the bucket; with a reader's permissions, only a listing distinguishes them."""
         if not self._connection.reached:
             self._page("", None, _ITEMS, size=1)
 

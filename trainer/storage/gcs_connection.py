@@ -1,7 +1,7 @@
-"""Requests to one bucket: tried until the deadline, limited in time, and explained where they fail.
+"""Requests to one bucket: retried until the deadline, limited in time, with failures explained.
 
 The library's own retries are off (`retry=None`): they report nothing, and they resume a broken download with a ranged
-request, after which no checksum is compared. Every attempt here is a whole request, counted, under one deadline.
+request, after which no checksum is verified. Every attempt here is a whole request, counted, under one deadline.
 """
 
 import time
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 @dataclass
 class Connection:
-    """What a storage and its children share. `reached` becomes True with the first answer that proves the bucket."""
+    """What a storage and its children share. `reached` becomes True once an answer proves that the bucket exists."""
 
     client: "Client"
     bucket: "Bucket"
@@ -63,7 +63,7 @@ class Connection:
         return result
 
     def timeout(self, this: Try) -> tuple[float, float]:
-        """Seconds to connect, and of silence, as requests takes them."""
+        """Connect and read timeouts in seconds, as requests takes them."""
         return min(self.policy.connect, this.limit), self.silence(this)
 
     def silence(self, this: Try) -> float:
@@ -73,9 +73,9 @@ class Connection:
     def download(self, key: str, this: Try, part: str | None = None) -> tuple[Mapping[str, str], bytes]:
         """Headers and stored bytes of an object (or of `part`, a Range header), within `call`.
 
-        They are read in small reads against the attempt's limit. Not Blob.download_to_file: below it a body that
-        trickles in, each byte within the timeout, is read for ever. Asking for gzip keeps the server from unpacking
-        what was stored with that encoding: bytes stay bytes.
+        The body is read in small parts within the attempt's limit. Not with Blob.download_to_file: it reads forever
+        when a body trickles in, each byte within the timeout. Accepting gzip keeps the server from decompressing
+        content that was stored with that encoding: the bytes stay as stored.
         """
         url = f"{self.client.api_endpoint}/download/storage/v1{self.bucket.blob(key).path}"
         asked = {"Accept-Encoding": "gzip"} | ({"Range": part} if part else {})
@@ -89,5 +89,5 @@ class Connection:
             while data := answer.raw.read1(MIB, decode_content=False):
                 body += data
                 if time.monotonic() > end + len(body) / MIB:
-                    raise TimeoutError(f"only {len(body)} bytes came in {this.limit:.0f} s")
+                    raise TimeoutError(f"received only {len(body)} bytes in {this.limit:.0f} s")
             return answer.headers, bytes(body)

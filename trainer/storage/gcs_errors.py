@@ -1,4 +1,4 @@
-"""What an error of Google's libraries means: whether another try can help, and else what people are told."""
+"""What an error of Google's libraries means: whether a retry can help, and otherwise the message to show."""
 
 import http.client
 import re
@@ -17,11 +17,11 @@ WRITER = "roles/storage.objectUser"
 
 
 class ShortBody(Exception):
-    """Fewer or more bytes came than were asked for."""
+    """Fewer or more bytes were received than requested."""
 
 
 class WrongChecksum(Exception):
-    """What came, or what was stored, is not what was sent."""
+    """The received or stored content is not what was sent."""
 
 
 class Answered404(Exception):
@@ -33,16 +33,16 @@ class Answered412(Exception):
 
 
 class Answered416(Exception):
-    """The range begins beyond the object's end."""
+    """The range starts beyond the object's end."""
 
 
 _OUTCOMES: dict[int, type[Exception]] = {404: Answered404, 412: Answered412, 416: Answered416}
 
 
 def reason_of(error: Exception) -> RetryReason | None:
-    """Why a failed attempt deserves another; None where it does not.
+    """Why to retry after a failed attempt; None if a retry cannot help.
 
-    The library passes some errors of requests and urllib3 on bare and wraps others, so the whole chain is looked at.
+    The library passes on some errors of requests and urllib3 and wraps others, so the whole chain is checked.
     """
     if isinstance(error, GoogleAPICallError):
         return _reason_of_status(int(error.code), str(error))
@@ -65,7 +65,7 @@ def _reason_of_status(status: int, message: str) -> RetryReason | None:
         return RetryReason.THROTTLED
     if status >= 500:
         return RetryReason.SERVER_ERROR
-    # The server refuses an upload whose bytes are not those of the declared checksum.
+    # The server refuses an upload whose bytes do not match the declared checksum.
     return RetryReason.CHECKSUM if status == 400 and "crc32c" in message.lower() else None
 
 
@@ -95,11 +95,11 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 FINAL = (GaveUp, GoogleAPICallError, GoogleAuthError)
-"""What `explained` explains."""
+"""The errors that `explained` explains."""
 
 
 def explained(error: Exception, what: str, *, bucket: str, role: str, account: str | None) -> Exception:
-    """What to raise for one of `FINAL`: an `Answered…` for the caller to explain, else an error of storage.
+    """The error to raise for one of `FINAL`: an `Answered…` for the caller to explain, else a storage error.
 
     `what` names the object and the operation, `role` is what the operation needs on the bucket, `account` the one that
     the credentials name.
@@ -113,7 +113,7 @@ def explained(error: Exception, what: str, *, bucket: str, role: str, account: s
         )
     assert isinstance(error, GoogleAPICallError)
     if error.code in (401, 403):
-        who = re.search(r"[\w.+-]+@[\w.-]+\w", str(error))  # Cloud Storage names the account in its answer
+        who = re.search(r"[\w.+-]+@[\w.-]+\w", str(error))  # Cloud Storage names the account in its response
         advice = _advice(bucket, role, who[0] if who else account)
         return StorageDenied(f"{what}: no permission ({int(error.code)}); {advice}")
     if error.code in _OUTCOMES:
@@ -122,17 +122,17 @@ def explained(error: Exception, what: str, *, bucket: str, role: str, account: s
 
 
 def no_credentials(bucket: str) -> StorageDenied:
-    """What to raise where Application Default Credentials are not to be found."""
+    """The error to raise when there are no Application Default Credentials."""
     return StorageDenied(
         f"gs://{bucket}: no Google Cloud credentials found; run 'gcloud auth application-default login', or in "
-        "Kubernetes bind the pod's service account to one that may use the bucket (Workload Identity)"
+        "Kubernetes bind the pod's service account to one that can use the bucket (Workload Identity)"
     )
 
 
 def no_bucket(bucket: str) -> StorageMissing:
-    """What to raise where a 404 means the bucket."""
+    """The error to raise when a 404 means the bucket."""
     return StorageMissing(
-        f"gs://{bucket}: no such bucket; check the name, or make it: gcloud storage buckets create gs://{bucket}"
+        f"gs://{bucket}: no such bucket; check the name, or create it: gcloud storage buckets create gs://{bucket}"
     )
 
 

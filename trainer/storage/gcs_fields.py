@@ -1,4 +1,4 @@
-"""How Cloud Storage writes an object's checksum, generation and content type."""
+"""How Cloud Storage encodes an object's checksum, generation and content type."""
 
 import base64
 import mimetypes
@@ -12,20 +12,20 @@ def crc32c_number(field: str) -> int:
 
 
 def crc32c_field(number: int) -> str:
-    """The opposite of `crc32c_number`."""
+    """The inverse of `crc32c_number`."""
     return base64.b64encode(number.to_bytes(4, "big")).decode()
 
 
 def generation_number(token: str | None) -> int | None:
-    """What Cloud Storage compares with: 0 stands for no object. Raises `PreconditionFailed` for what it never gave."""
+    """The generation as a number, 0 for no object. Raises `PreconditionFailed` for a token that is not a bucket's."""
     if token is None:
         return None
     if token and not token.isdecimal():
-        raise PreconditionFailed(f"{token!r} is not a generation that a bucket gave out")
+        raise PreconditionFailed(f"{token!r} is not a generation of an object in a bucket")
     return int(token or 0)
 
 
 def content_type(name: str) -> str:
-    """The media type that the name's ending stands for."""
+    """The media type for the name's extension."""
     kind, encoding = mimetypes.guess_type(name, strict=False)
     return kind if kind and not encoding else "application/octet-stream"

@@ -1,4 +1,4 @@
-"""Storage in a folder: whole-file writes, and compare-and-swap that holds between processes.
+"""Storage in a folder: whole-file writes, and compare-and-swap that works between processes.
 
 A write goes to a temporary file in the object's own folder, is synced, and is renamed over the object while the folder
 is locked (flock). The lock covers comparing the generation and renaming, not the copying.
@@ -24,7 +24,7 @@ from trainer.storage.local_lock import locked, opened, try_lock
 from trainer.storage.names import LOCK_NAME, TEMPORARY_PREFIX, check_name
 
 PART_LIMIT = 255
-"""Longest part of a name in bytes: NAME_MAX of the file systems in use."""
+"""Longest part of a name in bytes: NAME_MAX of common file systems."""
 
 Result = TypeVar("Result")
 
@@ -34,14 +34,14 @@ _ABSENT = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
 class LocalStorage:
     """Objects are the regular files below a folder; see `base.Storage` for the methods.
 
-    The folder itself, and links inside it, may lead elsewhere for reading; nothing is written or deleted through a
-    link that leads out of the folder. A generation is made of modification time, inode and size.
+    For reading, the folder itself and links inside it can lead elsewhere; nothing is written or deleted through a link
+    that leads out of the folder. A generation consists of modification time, inode and size.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = Path(os.path.abspath(root))  # not resolve(): the URI keeps the path that the user wrote
         self._swept: set[Path] = set()
-        self._buffers: list[memoryview] = []  # for direct writes, not in use now: one for each thread that writes
+        self._buffers: list[memoryview] = []  # idle ones, for direct writes: one for each writing thread
 
     @property
     def uri(self) -> str:
@@ -49,14 +49,14 @@ class LocalStorage:
         return str(self._root)
 
     def list(self, prefix: str = "") -> Iterator[Stat]:
-        """Walks the folders that can hold such names, in order, without reading the others."""
+        """Walks the folders that can contain such names, in order, without reading the others."""
         folder, _, _ = prefix.rpartition("/")
         if folder:
             check_name(folder, where=self.uri)
         yield from self._walk(self._root / folder, f"{folder}/" if folder else "", prefix, frozenset())
 
     def _walk(self, folder: Path, at: str, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[Stat]:
-        """`at` is the folder's own name with its slash; `above` holds the folders on the way, against link loops."""
+        """`at` is the folder's own name with its slash; `above` has the parent folders, to stop at link loops."""
         try:
             facts = folder.stat()
             entries = list(os.scandir(folder))
@@ -67,7 +67,7 @@ class LocalStorage:
         if (facts.st_dev, facts.st_ino) in above:
             return
         above |= {(facts.st_dev, facts.st_ino)}
-        # A folder sorts as its name with the slash, so that this is the order of the whole names.
+        # A folder sorts as its name with the slash, which gives the order of the whole names.
         found = sorted((os.fsencode(entry.name) + b"/" * entry.is_dir(), entry) for entry in entries)
         for _, entry in found:
             if entry.name == LOCK_NAME or entry.name.startswith(TEMPORARY_PREFIX):
@@ -82,7 +82,7 @@ class LocalStorage:
                     yield stat_of(name, entry.stat())
 
     def folders(self) -> Iterator[str]:
-        """Links to folders count."""
+        """Links to folders are included."""
         try:
             found = [entry.name for entry in os.scandir(self._root) if entry.is_dir()]
         except _ABSENT:
@@ -108,7 +108,7 @@ class LocalStorage:
     def read_range(self, name: str, start: int, length: int) -> bytes:
         """One seek and one read."""
         if start < 0 or length < 0:
-            raise ValueError(f"range {start}+{length}: neither may be negative")
+            raise ValueError(f"range {start}+{length}: start and length must not be negative")
 
         def part(file: BinaryIO) -> bytes:
             file.seek(start)
@@ -117,7 +117,7 @@ class LocalStorage:
         data = self._reading(name, part)
         if len(data) < length:
             raise StorageFailed(
-                f"{self._path(name)}: bytes {start}-{start + length - 1} asked for, but the file is shorter"
+                f"{self._path(name)}: bytes {start}-{start + length - 1} requested, but the file is shorter"
             )
         return data
 
@@ -132,7 +132,7 @@ class LocalStorage:
             raise explained(error, "read", path) from error
 
     def write(self, name: str, data: Content, *, if_generation: str | None = None) -> Stat:
-        """Synced to the disk, name and all, when it returns."""
+        """Content and name are synced to the disk when it returns."""
         path = self._path_inside(name)
         try:
             if not isinstance(data, bytes | Path):
@@ -174,11 +174,11 @@ class LocalStorage:
             raise
 
     def _new_temporary(self, folder: Path) -> tuple[Path, BinaryIO]:
-        """A locked file in the folder, which is made where missing; without its lock it would be a dead process's."""
+        """A locked file in the folder, which is created if missing; without the lock it would look abandoned."""
         path = folder / f"{TEMPORARY_PREFIX}{uuid.uuid4().hex}"
         while True:
             folder.mkdir(parents=True, exist_ok=True)
-            with suppress(FileNotFoundError), locked(folder):  # the folder may go when its last object is deleted
+            with suppress(FileNotFoundError), locked(folder):  # the folder can vanish when its last object is deleted
                 if folder not in self._swept:
                     _sweep(folder)
                     self._swept.add(folder)
@@ -187,7 +187,7 @@ class LocalStorage:
                 return path, file
 
     def delete(self, name: str, *, if_generation: str | None = None) -> None:
-        """Folders that this leaves empty go too, up to the root. Not synced: one that comes back does no harm."""
+        """Also removes folders that become empty, up to the root. Not synced: a file that reappears does no harm."""
         path = self._path_inside(name)
         try:
             if self._unlinked(name, path, if_generation):
@@ -229,7 +229,7 @@ class LocalStorage:
             if len(part.encode()) > PART_LIMIT:
                 size = len(part.encode())
                 raise BadName(
-                    f"{self.uri}: cannot hold {name[:40]!r}…: a part of the name has {size} bytes; files: {PART_LIMIT}"
+                    f"{self.uri}: cannot hold {name[:40]!r}…: a part of the name has {size} bytes; at most {PART_LIMIT}"
                 )
         return self._root / name
 
@@ -238,12 +238,12 @@ class LocalStorage:
         below = path.parent.relative_to(self._root).parts
         links = any(os.path.islink(folder) for folder in accumulate(below, os.path.join, initial=str(self._root)))
         if links and not path.parent.resolve().is_relative_to(self._root.resolve()):
-            raise BadName(f"{path}: refused: a symbolic link on the way leads out of {self.uri}")
+            raise BadName(f"{path}: refused: a symbolic link in the path leads out of {self.uri}")
         return path
 
 
 def _sweep(folder: Path) -> None:
-    """Removes temporary files that no process holds: a killed writer left them. The folder's lock is held."""
+    """Removes temporary files that no process locks: a killed writer left them. The caller has the folder's lock."""
     for entry in os.listdir(folder):
         if entry.startswith(TEMPORARY_PREFIX):
             with suppress(FileNotFoundError), (folder / entry).open("rb") as file:

@@ -1,4 +1,4 @@
-"""The generation of a file, made of modification time, inode and size: told, required, and never the same again."""
+"""The generation of a file, made of modification time, inode and size: how it is read, required, and kept unique."""
 
 import os
 import stat
@@ -10,7 +10,7 @@ from trainer.storage.errors import PreconditionFailed
 
 
 def stat_of(name: str, facts: os.stat_result) -> Stat:
-    """The object that a file with these facts is."""
+    """The Stat of a file with these facts."""
     return Stat(name, facts.st_size, None, f"{facts.st_mtime_ns:x}-{facts.st_ino:x}-{facts.st_size:x}")
 
 
@@ -33,7 +33,7 @@ def require(if_generation: str | None, found: Stat | None, path: Path) -> None:
 
 
 def stamp(path: Path, after: Stat | None) -> None:
-    """A modification time that the previous content never had: clocks tick coarsely and inode numbers come back."""
+    """Set a modification time that the previous content never had: clocks are coarse and inode numbers are reused."""
     now = time.time_ns()
     if after:
         now = max(now, int(after.generation.partition("-")[0], 16) + 1)

@@ -1,4 +1,4 @@
-"""Locks of a folder and of a file, which hold between processes and go with the process that holds them (flock)."""
+"""Locks on folders and files that work between processes and end with the process that holds them (flock)."""
 
 import errno
 import fcntl
@@ -14,7 +14,7 @@ _CANNOT_LOCK_FOLDERS = (errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno.ENOLCK)
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Holds the folder's lock; raises FileNotFoundError where there is no such folder (any more)."""
+    """Holds the folder's lock; raises FileNotFoundError if the folder does not exist (any more)."""
     while True:
         with opened(folder, os.O_RDONLY | os.O_DIRECTORY) as descriptor:
             try:
@@ -23,7 +23,7 @@ def locked(folder: Path) -> Iterator[None]:
                 if error.errno not in _CANNOT_LOCK_FOLDERS:
                     raise
                 break
-            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):  # else removed and made anew while we waited
+            if os.path.samestat(os.fstat(descriptor), os.stat(folder)):  # else removed and recreated while we waited
                 yield
                 return
     with locked_by_file(folder):
@@ -32,7 +32,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def locked_by_file(folder: Path) -> Iterator[None]:
-    """For NFS, which locks only what is open for writing; the lock file stays."""
+    """For NFS, which locks only files open for writing; the lock file stays."""
     with opened(folder / LOCK_NAME, os.O_RDWR | os.O_CREAT) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -40,7 +40,7 @@ def locked_by_file(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def opened(path: Path, flags: int) -> Iterator[int]:
-    """A file's or a folder's descriptor, closed in the end, which frees its lock. Raises OSError."""
+    """A file's or a folder's descriptor, closed at the end, which releases its lock. Raises OSError."""
     descriptor = os.open(path, flags | os.O_CLOEXEC, 0o666)
     try:
         yield descriptor

@@ -1,4 +1,4 @@
-"""Which names an object can have: those that every storage can hold and that stay below its root."""
+"""Valid object names: those that every storage can hold and that stay below its root."""
 
 import os
 
@@ -9,11 +9,11 @@ NAME_LIMIT = 1024
 
 TEMPORARY_PREFIX = ".catdog-tmp-"
 LOCK_NAME = ".catdog-lock"
-"""Parts of a name that `local` keeps for itself; no storage takes them, so that a run folder can be copied anywhere."""
+"""Name parts reserved by `local`; no storage accepts them, so that a run folder can be copied anywhere."""
 
 
 def check_name(name: str, *, where: str) -> str:
-    """`name` itself where every storage can hold it and it stays below the root, else raises `BadName`.
+    """Return `name` if every storage can hold it and it stays below the root, else raise `BadName`.
 
     `where` is the storage's URI, for the message.
     """
@@ -33,14 +33,14 @@ def _fault(name: str) -> str | None:
     if size > NAME_LIMIT:
         return f"the name has {size:,} bytes, more than {NAME_LIMIT:,}"
     if any(character in name for character in "\0\r\n"):
-        return "the name holds a NUL byte or a line break"
+        return "the name contains a NUL byte or a line break"
     for part in name.split("/"):
         if not part:
-            return "the name begins or ends with a slash or has two in a row"
+            return "the name starts or ends with a slash or has two in a row"
         if part in (os.curdir, os.pardir):
             return f"the name has {part!r} as a part"
         if part == LOCK_NAME or part.startswith(TEMPORARY_PREFIX):
-            return f"{part!r} is a name that catdog keeps for itself"
+            return f"{part!r} is reserved by catdog"
     return None
 
 

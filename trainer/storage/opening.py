@@ -1,4 +1,4 @@
-"""The way into a storage: what a URI names, and which kind of storage that is."""
+"""Opens a storage: what a URI names, and which kind of storage that is."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,12 +19,12 @@ def open_storage(
 ) -> Storage:
     """Opens a path, `file://` URI or `gs://bucket/prefix`; makes no request and creates nothing.
 
-    `concurrency` is how many calls may be under way at once (connections kept); `on_retry` is called, from the thread
+    `concurrency` is how many calls can run at once (connections kept); `on_retry` is called, from the thread
     that retries, before each wait. Raises `ExitError` 64 for another kind of URI, `StorageDenied` without credentials.
     """
     scheme, separator, rest = uri.partition("://")
     if separator and scheme == "gs":
-        from trainer.storage.gcs import connect  # here: google.cloud costs half a second that a local run need not pay
+        from trainer.storage.gcs import connect  # here: google.cloud takes half a second, which a local run can save
 
         bucket, _, prefix = rest.partition("/")
         return connect(bucket, prefix, concurrency=concurrency, on_retry=on_retry, policy=retry or RetryPolicy())
@@ -45,5 +45,5 @@ def _path_of(uri: str) -> Path:
         raise ExitError(Exit.BAD_OPTION, f"{uri}: a file URI has three slashes, as in file:///data/cats")
     path = unquote(uri[len("file://") + len(parts.netloc) :])
     if "\0" in path:
-        raise ExitError(Exit.BAD_OPTION, f"{uri}: a path cannot hold a NUL byte")
+        raise ExitError(Exit.BAD_OPTION, f"{uri}: a path cannot contain a NUL byte")
     return Path(path)

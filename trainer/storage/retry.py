@@ -18,7 +18,7 @@ MIB = 1 << 20
 
 
 class RetryReason(StrEnum):
-    """Why an attempt failed; few and fixed, so that it can label a metric."""
+    """Why an attempt failed; a small fixed set, so that it can label a metric."""
 
     TIMEOUT = "timeout"
     THROTTLED = "throttled"
@@ -46,7 +46,7 @@ class RetryPolicy:
     """How long one storage call keeps trying; all in seconds.
 
     `attempt`: longest silence on the connection, and longest wait for a whole body. `total`: no attempt starts later
-    than this after the first. Both grow by one second per MiB moved, so a slow link is not taken for a dead one.
+    than this after the first. Both grow by one second per MiB moved, so a slow link is not mistaken for a dead one.
     """
 
     total: float = 120.0
@@ -65,7 +65,7 @@ class GaveUp(Exception):
 
 @dataclass(frozen=True)
 class Try:
-    """What one attempt is told: its number from 1, the seconds that the deadline leaves, and its own time limit."""
+    """The parameters of one attempt: its number from 1, the seconds until the deadline, and its own time limit."""
 
     number: int
     remaining: float
@@ -82,7 +82,7 @@ def keep_trying(
     reason_of: Callable[[Exception], RetryReason | None],
     on_retry: Callable[[RetryEvent], None] | None,
 ) -> Result:
-    """Calls `action` until it returns. An error for which `reason_of` gives None is raised as it is.
+    """Calls `action` until it returns. An error for which `reason_of` returns None is raised as it is.
 
     `size` in bytes is what one attempt moves, where known. Raises `GaveUp` rather than wait beyond the deadline.
     """
@@ -95,7 +95,7 @@ def keep_trying(
         remaining = total - (time.monotonic() - begin)
         try:
             return action(Try(number, remaining, max(0.05, min(policy.attempt + allowance, remaining))))
-        except Exception as error:  # what reason_of does not know is raised again
+        except Exception as error:  # what reason_of does not know is re-raised
             reason = reason_of(error)
             if reason is None:
                 raise
@@ -110,5 +110,5 @@ def keep_trying(
         number += 1
 
 
-# Not the global generator: a run that seeds it must not see it move when the network is slow.
+# Not the global generator: in a run that seeds it, a slow network must not change its state.
 _jitter = random.Random()

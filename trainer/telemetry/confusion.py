@@ -18,7 +18,7 @@ Matrix = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class ClassRow:
-    """How the pictures of one class fared; a share is None where its denominator is zero."""
+    """Results for the pictures of one class; a share is None if its denominator is zero."""
 
     label: str
     examples: int
@@ -29,7 +29,7 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class ConfusedPair:
-    """How often pictures of class `true`, `examples` in all, were taken for class `predicted`."""
+    """How often pictures of class `true`, `examples` in all, were mistaken for class `predicted`."""
 
     true: str
     predicted: str
@@ -43,7 +43,7 @@ class ConfusedPair:
 
 
 def of_summary(summary: Mapping[str, Any]) -> tuple[list[str], Matrix | None]:
-    """Return the C labels of summary.json and the confusion matrix of its test, None where it has none.
+    """Return the C labels of summary.json and the confusion matrix of its test, None if it has none.
 
     Raises:
         ValueError: the matrix does not fit the labels.
@@ -73,7 +73,7 @@ def class_rows(matrix: Matrix, labels: Sequence[str]) -> tuple[ClassRow, ...]:
 
 
 def confused_pairs(matrix: Matrix, labels: Sequence[str]) -> tuple[ConfusedPair, ...]:
-    """Return up to MOST_PAIRS pairs of classes that were mixed up most often, most frequent first."""
+    """Return up to MOST_PAIRS pairs of classes that were confused most often, most frequent first."""
     wrong = [
         (int(matrix[true, predicted]), true, predicted)
         for true, predicted in np.argwhere(matrix > 0).tolist()
@@ -95,14 +95,14 @@ def in_words(matrix: Matrix, pairs: Sequence[ConfusedPair]) -> str:
     if pairs:
         top = pairs[0]
         text += (
-            f" The most frequent mistake: {top.count:,} of {top.examples:,} pictures of “{top.true}” taken "
+            f" The most frequent mistake: {top.count:,} of {top.examples:,} pictures of “{top.true}” mistaken "
             f"for “{top.predicted}”."
         )
     return text
 
 
 def wilson_interval(share: float, examples: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share seen on `examples` independent examples (Wilson 1927).
+    """Return the 95 % interval of a share observed on `examples` independent examples (Wilson 1927).
 
     Raises:
         ValueError: `share` is outside [0, 1] or `examples` is below 1.

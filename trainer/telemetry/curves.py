@@ -1,7 +1,7 @@
 """What the learning curves say: the best epoch, and where overfitting starts.
 
 Pure functions on the rows of a run's metrics.jsonl. A loss or accuracy that is missing, null or not finite (a diverged
-epoch) is carried as NaN and takes no part in any decision.
+epoch) is kept as NaN and ignored in every decision.
 """
 
 import math
@@ -21,18 +21,18 @@ PATIENCE = 15
 """Epochs without improvement after which validation loss counts as having stopped improving."""
 
 PATIENCE_IF_RISING = 5
-"""The same, when validation loss has climbed clear of the noise."""
+"""The same, if validation loss has risen clearly above the noise."""
 
 RELATIVE_TOLERANCE = 0.005
 """Differences in validation loss below this share of its lowest value are no improvement."""
 
 TRAINING_FALL = 0.10
-"""Share by which training loss has to fall further for it to "keep falling"."""
+"""Share by which training loss must fall further to count as still falling."""
 
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch of metrics.jsonl; losses are means over examples, accuracies shares in [0, 1], NaN is not known."""
+    """One epoch of metrics.jsonl; losses are means over examples, accuracies shares in [0, 1], NaN means unknown."""
 
     epoch: int
     step: int
@@ -53,8 +53,8 @@ def rows(history: History) -> tuple[EpochRow, ...]:
     """Return the history as EpochRow values.
 
     Raises:
-        ValueError: a row has no whole number as epoch, or holds something that is not a number where one belongs; the
-            message names the row and the field.
+        ValueError: a row has no whole number as epoch, or a value that should be a number is not; the message names the
+            row and the field.
     """
     return tuple(row if isinstance(row, EpochRow) else _row(row, at) for at, row in enumerate(history, start=1))
 
@@ -73,9 +73,9 @@ def best_epoch(history: History) -> int | None:
 def overfitting_start(history: History) -> int | None:
     """Return the first epoch from which validation loss no longer improves while training loss keeps falling.
 
-    Exactly: take the epochs whose two losses are finite, and smooth both losses with a centred running median over
+    Exactly: take the epochs whose losses are both finite, and smooth both losses with a centred running median over
     WINDOW epochs (cut off at the ends). Estimate the noise sigma of the validation loss from the median absolute
-    difference of neighbouring epochs, which a slow trend hardly moves. Let
+    difference of neighbouring epochs, which a slow trend hardly affects. Let
 
     - ``low`` be the lowest smoothed validation loss;
     - ``tolerance`` be ``max(RELATIVE_TOLERANCE * low, sigma / sqrt(WINDOW))``;
@@ -131,7 +131,7 @@ def curves_in_words(epochs: Sequence[EpochRow], kept: int | None = None) -> str:
             f"({decimal(by_number[turn].train_loss)} to {decimal(last.train_loss)})."
         )
     elif len(epochs) < 2:
-        text += " One epoch is too few to speak of overfitting."
+        text += " One epoch is too few to detect overfitting."
     else:
         text += " There is no clear sign of overfitting in these epochs."
     return text

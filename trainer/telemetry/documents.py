@@ -1,4 +1,4 @@
-"""Values from the JSON documents of a run folder, which a run cut short or of another release may lack."""
+"""Values from the JSON documents of a run folder, which an interrupted run or another release may lack."""
 
 import math
 from collections.abc import Mapping

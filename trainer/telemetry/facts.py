@@ -1,7 +1,7 @@
 """Facts about a run, each a name with its value in words. Pure.
 
-A value that two tables show is taken from summary.json once; only the name and the note may differ. What is not known
-is left out.
+A value that two tables show is read from summary.json once; only the name and the note may differ. Unknown values are
+left out.
 """
 
 import math
@@ -27,14 +27,14 @@ class Fact:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a run was; None is not known.
+    """How fast a run was; None means unknown.
 
     Attributes:
         images_per_second: over the whole run, all replicas.
         wall_seconds: from start to end.
         goodput: share of the time spent on steps that count, in [0, 1].
-        epoch_images_per_second: of each epoch that has it.
-        epoch_seconds: of each epoch that has it.
+        epoch_images_per_second: of each epoch that records it.
+        epoch_seconds: of each epoch that records it.
     """
 
     images_per_second: float | None
@@ -45,7 +45,7 @@ class Speed:
 
 
 def speed(summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> Speed:
-    """Return how fast the run was, by summary.json and its epochs."""
+    """Return how fast the run was, from summary.json and its epochs."""
     return Speed(
         images_per_second=first_number(summary.get("examples_per_second")),
         wall_seconds=first_number(summary.get("wall_seconds")),
@@ -110,7 +110,7 @@ def throughput(summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> list[F
     return [
         *_known("Images per second", fast.images_per_second, grouped, "over the whole run"),
         *_known("Images per second, median epoch", _median(speeds), grouped, spread),
-        *_known("Time of an epoch, median", _median(fast.epoch_seconds), duration),
+        *_known("Time per epoch, median", _median(fast.epoch_seconds), duration),
         *_known("Wall time", fast.wall_seconds, duration),
         *_goodput(fast),
         *_counts(summary, titles),
@@ -180,7 +180,7 @@ def _goodput(fast: Speed) -> list[Fact]:
 
 
 def _known(name: str, value: float | None, words: Callable[[float], str], note: str = "") -> list[Fact]:
-    """Return the one fact, or none where its value is not known."""
+    """Return the one fact, or none if its value is unknown."""
     return [] if value is None else [Fact(name, words(value), note)]
 
 

@@ -24,40 +24,40 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.steps = self._counter("catdog_steps", "Training steps whose results are known.")
-        self.examples = self._counter("catdog_examples", "Training examples that counted.")
+        self.steps = self._counter("catdog_steps", "Training steps with known results.")
+        self.examples = self._counter("catdog_examples", "Training examples, excluding padding and rejected pictures.")
         self.step_seconds = Histogram(
             "catdog_step_seconds",
-            "Time of one training step.",
+            "Duration of one training step in seconds.",
             registry=self.registry,
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
         )
-        self.step = self._gauge("catdog_step", "Steps done since the run's first start.")
-        self.total_steps = self._gauge("catdog_total_steps", "Steps that the run will take.")
-        self.epoch = self._gauge("catdog_epoch", "Epochs done.")
+        self.step = self._gauge("catdog_step", "Steps completed since the run first started.")
+        self.total_steps = self._gauge("catdog_total_steps", "Steps of the whole run.")
+        self.epoch = self._gauge("catdog_epoch", "Epochs completed.")
         self.loss = self._gauge(
-            "catdog_loss", "Mean loss: of the epoch under way, or of the last validation.", ["split"]
+            "catdog_loss", "Mean loss of the current epoch (train) or of the last validation (valid).", ["split"]
         )
-        self.accuracy = self._gauge("catdog_accuracy", "Accuracy, 0 to 1, as catdog_loss.", ["split"])
+        self.accuracy = self._gauge("catdog_accuracy", "Accuracy, 0 to 1, measured like catdog_loss.", ["split"])
         self.learning_rate = self._gauge("catdog_learning_rate", "Learning rate of the last step.")
-        self.gradient_norm = self._gauge("catdog_gradient_norm", "Norm of the last mean gradient, before clipping.")
+        self.gradient_norm = self._gauge("catdog_gradient_norm", "Norm of the last step's gradient, before clipping.")
         self.goodput = self._gauge(
             "catdog_goodput_ratio", "Share of the time since the first start spent on work that counts."
         )
         self.rejected = self._gauge("catdog_rejected_examples", "Unreadable pictures.", ["split"])
-        self.checkpoints = self._counter("catdog_checkpoints", "Finished writes of checkpoints.", ["kind"])
+        self.checkpoints = self._counter("catdog_checkpoints", "Checkpoints written.", ["kind"])
         self.checkpoint_seconds = self._counter(
-            "catdog_checkpoint_seconds", "Time spent writing them, in the background.", ["kind"]
+            "catdog_checkpoint_seconds", "Seconds spent writing checkpoints in the background.", ["kind"]
         )
         self.checkpoint_step = self._gauge("catdog_checkpoint_step", "Step of the last durable checkpoint.")
         self.checkpoints_refused = self._counter(
-            "catdog_checkpoints_refused", "Damaged checkpoints passed over for an older one."
+            "catdog_checkpoints_refused", "Damaged checkpoints skipped in favour of an older one."
         )
-        self.storage_retries = self._counter("catdog_storage_retries", "Storage calls repeated, by reason.", ["reason"])
-        self.restarts = self._gauge("catdog_restarts", "Times that the run was started again.")
+        self.storage_retries = self._counter("catdog_storage_retries", "Storage calls retried, by reason.", ["reason"])
+        self.restarts = self._gauge("catdog_restarts", "Times the run was restarted.")
 
     def count_retry(self, event: RetryEvent) -> None:
-        """Count one repeated storage call."""
+        """Count one retried storage call."""
         self.storage_retries.labels(event.reason).inc()
 
     def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
@@ -68,13 +68,13 @@ class Metrics:
 
 
 class Scrapes:
-    """Who reads the metrics: a WSGI application around the one that answers."""
+    """Tracks scrapes: a WSGI application around the one that serves the metrics."""
 
     def __init__(self, application: "WSGIApplication") -> None:
         self._application = application
         self._changed = threading.Condition()
         self._begun = 0
-        self._answered = 0  # the latest begun of those whose answer is sent
+        self._answered = 0  # number of the latest scrape whose answer is sent
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """A scrape (PEP 3333)."""
@@ -89,10 +89,10 @@ class Scrapes:
             self._changed.notify_all()
 
     def await_last(self) -> None:
-        """After success, let a Prometheus that has scraped before read the last values: at most 30 s.
+        """After success, let a Prometheus that has scraped before read the last values: wait at most 30 s.
 
-        A job that ends between two scrapes loses its last values otherwise (prometheus-operator#4816). A scrape under
-        way may have older values, and one whose answer is not sent yet would be cut short by the end of the process.
+        Otherwise a job that exits between two scrapes loses its last values (prometheus-operator#4816). A scrape in
+        progress may have older values, and the exit of the process would cut off an answer that is not sent yet.
         """
         with self._changed:
             before = self._begun
@@ -110,7 +110,7 @@ class _Answer(list[bytes]):
 
 @contextmanager
 def serve(metrics: Metrics, config: RunConfig, rank: int) -> Iterator[Scrapes]:
-    """Serve /metrics on the configured port while inside, if there is one; local workers add their rank to it.
+    """Serve /metrics on the configured port, if any, inside the block; local workers add their rank to it.
 
     Raises:
         ExitError: 64 when the port is taken.

@@ -1,4 +1,4 @@
-"""What a person sees while it trains: a live line in a terminal, plain lines in a pipe."""
+"""Progress of training for people: a live line in a terminal, plain lines in a pipe."""
 
 import sys
 import time
@@ -26,7 +26,7 @@ class ProgressView(Protocol):
         """After an epoch's validation."""
 
     def close(self) -> None:
-        """At the end, however it came."""
+        """At the end, whatever the outcome."""
 
 
 def view(total_steps: int, steps_per_epoch: int, first_step: int, every: int) -> ProgressView:
@@ -38,7 +38,7 @@ def view(total_steps: int, steps_per_epoch: int, first_step: int, every: int) ->
 
 
 class _Pace:
-    """Time left, from the steps of this process, validation included."""
+    """Time left, from the steps of this process, including validation."""
 
     def __init__(self, total_steps: int, first_step: int) -> None:
         self._total, self._first, self._start = total_steps, first_step, time.monotonic()

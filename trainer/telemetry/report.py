@@ -1,7 +1,7 @@
 """One self-contained HTML page about a run, from the values in its run folder.
 
-`render` is pure: values in, text out. It reads no file but its template and needs no script, font or address, so the
-page can be mailed, printed and opened years later. What a run does not have yet is left out or named as missing.
+`render` is pure: values in, text out. It reads no file except its template, and the page needs no script, font or
+network, so it can be mailed, printed and opened years later. What a run does not have yet is omitted or marked missing.
 """
 
 import base64
@@ -36,14 +36,14 @@ _STATES: dict[str, str] = {
 
 @dataclass(frozen=True)
 class ReportInput:
-    """What a report is made from; everything but the configuration may be missing or empty.
+    """What a report is made from; everything except the configuration may be missing or empty.
 
     Attributes:
         config: config.json. Nested objects are shown with dotted names; two keys get sections of their own:
             `versions` (package to version) and `command` (a string or a list of words: how to run this again).
         state: state.json.
         history: the objects of metrics.jsonl, ascending by epoch.
-        summary: summary.json; there once the run has ended well.
+        summary: summary.json; present once the run has succeeded.
         figures: PNG bytes by name: curves, augmentation, confusion, mistakes.
         rejected: pictures left out of the data set, each {"path", "reason"}.
         defaults: what the recipe sets, by option; options that differ are flagged.
@@ -71,7 +71,7 @@ def render(report: ReportInput) -> str:
     """Return the report as one HTML document.
 
     Raises:
-        ValueError: a row of the history is malformed, a figure is no PNG, or the confusion matrix does
+        ValueError: a row of the history is malformed, a figure is not a PNG, or the confusion matrix does
             not fit the labels.
     """
     epochs = rows(report.history)

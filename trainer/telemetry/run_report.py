@@ -17,10 +17,10 @@ from trainer.telemetry.report import ReportInput, render
 def write_report(run: Storage, ended: str | None = None) -> str:
     """(Re)write figures/curves.png and report.html from what the run folder holds; return where the report is.
 
-    `ended` is the state that a run about to end will have.
+    `ended` is the final state of a run that is about to end.
 
     Raises:
-        StorageMissing: this is no run folder.
+        StorageMissing: this is not a run folder.
     """
     config = json.loads(run.read(CONFIG))
     history = files.read_metrics(run)

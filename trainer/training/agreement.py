@@ -1,4 +1,4 @@
-"""What all ranks must have the same, checked once with a collective, and the barrier at the end."""
+"""Checks, once and with a collective, that all ranks agree on a value; and the barrier at the end."""
 
 import hashlib
 
@@ -24,7 +24,7 @@ def agree(distribution: Distribution, what: str, value: str) -> None:
 
 
 def leave_together(distribution: Distribution) -> None:
-    """Wait until every rank is here: one that leaves early would look like a lost peer (tensorflow#58434).
+    """Wait until every rank gets here: one that exits early would look like a lost peer (tensorflow#58434).
 
     Raises:
         ExitError: 75 when a peer is lost meanwhile.

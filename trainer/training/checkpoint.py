@@ -1,8 +1,8 @@
-"""Checkpoints: plain tensors in a safetensors file, and a MANIFEST.json that makes it exist.
+"""Checkpoints: plain tensors in a safetensors file, and a MANIFEST.json that makes it valid.
 
-The file first, the manifest last, with size and CRC-32C of the file and all loop state. A folder without a valid
-manifest is no checkpoint. The file is named by step and content, so a second save at one step never touches the one
-that the manifest still points at. safetensors holds no code, and reads in anything.
+The file is written first; the manifest, with size and CRC-32C of the file and all loop state, last. A folder without a
+valid manifest is not a checkpoint. The file is named by step and content, so a second save at one step never touches
+the one that the manifest still points to. safetensors contains no code, and many tools read it.
 """
 
 import json
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 SCHEMA = 2
 _CRC_BYTES = 1 << 20
 
-# numpy's names of what the tensors of networks and optimizers are, as safetensors calls them.
+# numpy's dtype names → safetensors' names, for the tensors of networks and optimizers.
 DTYPES = {
     **{f"float{bits}": f"F{bits}" for bits in (16, 32, 64)},
     **{f"int{bits}": f"I{bits}" for bits in (8, 16, 32, 64)},
@@ -41,15 +41,15 @@ DTYPES = {
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All there is to save, as it is between two steps: tensors by group and name, and the loop's state."""
+    """Everything to save, as it is between two steps: tensors by group and name, and the loop's state."""
 
     state: LoopState
-    groups: Mapping[str, Tensors]  # the loop's are TensorFlow's, copied to the host only when they are saved
+    groups: Mapping[str, Tensors]  # the loop's are TensorFlow tensors, copied to the host only when saved
 
 
 @dataclass(frozen=True)
 class Found:
-    """What a run can go on from: the newest checkpoint that verifies, None where there is none at all, and the names of
+    """What a run can resume from: the newest checkpoint that verifies, None if there is none at all, and the names of
     the newer ones that were refused."""
 
     snapshot: Snapshot | None
@@ -57,7 +57,7 @@ class Found:
 
 
 class Unusable(Exception):
-    """This checkpoint cannot be loaded, and why."""
+    """A checkpoint cannot be loaded; the message says why."""
 
 
 def step_name(step: int) -> str:
@@ -68,13 +68,13 @@ def step_name(step: int) -> str:
 def write(storage: Storage, prefix: str, snapshot: Snapshot) -> tuple[Stat, ...]:
     """Save below `prefix` of a storage: tensors, then the manifest. On return it is durable.
 
-    The manifest goes over the generation that was there at the beginning, so of two writers one fails.
+    The manifest replaces only the generation that was there at the start, so one of two concurrent writers fails.
 
-    Returns what lay there at the beginning and is of no use now, for `sweep`.
+    Returns the objects that were there at the start and are now obsolete, for `sweep`.
 
     Raises:
-        PreconditionFailed: somebody else saved here meanwhile; theirs is whole.
-        StorageFailed, StorageDenied: what was there before is still whole.
+        PreconditionFailed: another writer saved here meanwhile; its checkpoint is complete.
+        StorageFailed, StorageDenied: the previous checkpoint is still complete.
     """
     before = {stat.name: stat for stat in storage.list(f"{prefix}/")}
     pieces = encode(_joined(snapshot.groups))
@@ -90,9 +90,9 @@ def write(storage: Storage, prefix: str, snapshot: Snapshot) -> tuple[Stat, ...]
 
 
 def sweep(storage: Storage, left: Iterable[Stat]) -> None:
-    """Delete what earlier saves have left, but nothing that another writer has replaced since it was listed.
+    """Delete leftovers of earlier saves, except what another writer has replaced since it was listed.
 
-    Apart from `write`, since a checkpoint whose leavings cannot be deleted is durable all the same.
+    Separate from `write`, since a checkpoint is durable even if the leftovers cannot be deleted.
     """
     for stat in left:
         with suppress(PreconditionFailed):
@@ -100,7 +100,7 @@ def sweep(storage: Storage, left: Iterable[Stat]) -> None:
 
 
 def _joined(groups: Mapping[str, Tensors]) -> Tensors:
-    """One file for all groups: each more would be a round trip, or two syncs of a disk, in every save."""
+    """One file for all groups: each additional one costs a round trip, or two disk syncs, in every save."""
     return {f"{group}/{name}": array for group, tensors in groups.items() for name, array in tensors.items()}
 
 
@@ -113,7 +113,7 @@ def _grouped(tensors: Arrays) -> Mapping[str, Arrays]:
 
 
 def sealed(manifest: Mapping[str, Any]) -> bytes:
-    """A manifest as JSON with a CRC-32C of itself: with one flipped bit it would mostly still be one."""
+    """A manifest as JSON with a CRC-32C of itself: with one flipped bit it would usually still parse."""
     return json.dumps({**manifest, "crc32c": _checksum(manifest)}).encode() + b"\n"
 
 
@@ -126,7 +126,7 @@ def read(storage: Storage, prefix: str) -> Snapshot:
     """Load and verify the checkpoint below `prefix`.
 
     Raises:
-        Unusable: no manifest, or it or a file is missing, cut short, changed or of another checkpoint.
+        Unusable: no manifest, or it or a file is missing, truncated, changed or from another checkpoint.
     """
     try:
         text = storage.read(f"{prefix}/{MANIFEST}")
@@ -160,10 +160,10 @@ def _read_file(storage: Storage, prefix: str, file: Mapping[str, Any]) -> Arrays
 
 
 def encode(tensors: Tensors) -> Pieces:
-    """Tensors as a safetensors file: a header, and the tensors where they lie in memory.
+    """Tensors as a safetensors file: a header, and the tensors in place in memory.
 
-    The library's own writer copies them first (0.11 s for 100 MB), which training would feel; the format is its header:
-    https://github.com/huggingface/safetensors#format. Bigger items go first, so that all are aligned.
+    The library's own writer copies them first (0.11 s for 100 MB), which would slow training; the header's format:
+    https://github.com/huggingface/safetensors#format. Larger items come first, so that all are aligned.
     """
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     order = sorted(arrays, key=lambda name: (-arrays[name].itemsize, name))
@@ -183,7 +183,7 @@ def encode(tensors: Tensors) -> Pieces:
 
 
 def crc32c(pieces: Pieces) -> int:
-    """CRC-32C of pieces as if joined; in parts, since the library keeps the interpreter's lock."""
+    """CRC-32C of pieces as if joined; in parts, since the library does not release the interpreter lock."""
     crc = 0
     for piece in pieces:
         for start in range(0, len(piece), _CRC_BYTES):
@@ -209,36 +209,36 @@ def newest(storage: Storage) -> Found:
     """The newest checkpoint that verifies. Each refused one is named in the log, with the reason.
 
     Raises:
-        ExitError: 74 when there are checkpoints with a manifest but none is usable: starting anew would overwrite what
-            may still be mended.
+        ExitError: 74 when there are checkpoints with a manifest but none is usable: starting from scratch would
+            overwrite what might still be repaired.
     """
     refused: list[str] = []
     for name in step_names(storage):
         try:
             found = read(storage, name)
             if step_name(found.state.step) != name:
-                raise Unusable(f"it is of step {found.state.step}")
+                raise Unusable(f"its manifest is of step {found.state.step}")
             return Found(found, tuple(refused))
         except Unusable as error:
             if storage.stat(f"{name}/{MANIFEST}") is not None:
                 refused.append(name)
                 log.warning("checkpoint %s/%s refused: %s", storage.uri, name, error)
             else:
-                log.info("checkpoint %s/%s was never completed; passed over", storage.uri, name)
+                log.info("checkpoint %s/%s was never completed; skipped", storage.uri, name)
     if refused:
         names = ", ".join(refused[:3]) + (", …" if len(refused) > 3 else "")
         raise ExitError(
             Exit.STORAGE_FAILED,
             f"{storage.uri}: none of {len(refused)} checkpoints can be read ({names}); "
-            "nothing was overwritten: mend or remove them, or use another --run",
+            "nothing was overwritten: repair or remove them, or use another --run",
         )
     return Found(None)
 
 
 def prune(storage: Storage, keep: int, newest_step: int) -> None:
-    """Delete all but the newest `keep` complete checkpoints up to `newest_step`, and what kills left of older ones.
+    """Delete all but the newest `keep` complete checkpoints up to `newest_step`, and remains of older incomplete ones.
 
-    Manifests go first, so that none is ever half there.
+    Manifests are deleted first, so that none is ever incomplete.
     """
     stats = list(storage.list("step-"))
     complete = sorted((s.name.split("/")[0] for s in stats if s.name.endswith("/" + MANIFEST)), reverse=True)

@@ -17,7 +17,7 @@ _SMALLEST = 1e-7  # probabilities are clipped here before the logarithm, as Kera
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Over the usable pictures of a split. `confusion` has a row a true class, a column a predicted one."""
+    """Over the usable pictures of a split. `confusion` has a row per true class, a column per predicted class."""
 
     accuracy: float
     loss: float
@@ -28,7 +28,7 @@ class Evaluation:
     most_wrong: tuple[int, ...]  # ids of mistakes, the most confident first
 
     def as_json(self) -> dict[str, Any]:
-        """What summary.json and `catdog evaluate -o json` have of it."""
+        """The part that is in summary.json and `catdog evaluate -o json`."""
         return {
             "accuracy": self.accuracy,
             "loss": self.loss,

@@ -1,4 +1,4 @@
-"""The model as others use it: rebuilt without a strategy, in float32, with encoded pictures as input."""
+"""The exported model: rebuilt without a strategy, in float32, with encoded pictures as input."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -16,11 +16,11 @@ from trainer.models.registry import build_for_export
 from trainer.storage.base import Storage
 from trainer.tensors import Arrays, Model, Tensor, Tensors
 
-Signature = Callable[..., Tensors]  # takes tensors by name, and gives `probabilities` and `label`
+Signature = Callable[..., Tensors]  # takes tensors by name, returns `probabilities` and `label`
 
 
 class Classifier(tf.Module):
-    """The network behind the pixel path of training, with the signatures `serve_bytes` and `serve_pixels`."""
+    """The network after the pixel path of training, with the signatures `serve_bytes` and `serve_pixels`."""
 
     def __init__(self, model: Model, image_size: int, labels: Sequence[str]) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Classifier(tf.Module):
         return {"probabilities": probabilities, "label": tf.gather(self.labels, tf.argmax(probabilities, axis=-1))}
 
     def signatures(self) -> dict[str, Signature]:
-        """Both, traced for a SavedModel."""
+        """Both signatures, traced for a SavedModel."""
         size = self.image_size
         encoded = tf.TensorSpec([None], tf.string, "images")
         decoded = tf.TensorSpec([None, size, size, 3], tf.uint8, "pixels")
@@ -53,7 +53,7 @@ def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
     """The network with these weights (by layer/variable), outside any strategy: float32 pixels → probabilities.
 
     Raises:
-        ValueError: the weights are of another network.
+        ValueError: the weights belong to another network.
     """
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_global_policy("float32")
@@ -64,7 +64,7 @@ def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
     named = {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.trainable_variables}
     if set(named) != set(weights):
         raise ValueError(
-            f"weights are of another network: {sorted(set(named) ^ set(weights))[0]!r} is on one side only"
+            f"weights belong to another network: {sorted(set(named) ^ set(weights))[0]!r} is on one side only"
         )
     for name, variable in named.items():
         variable.assign(weights[name])
@@ -82,7 +82,7 @@ def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[s
         (folder / MODEL_CARD).write_text(card)
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             storage.write(path.relative_to(folder).as_posix(), path)
-    files.write_labels(storage, labels)  # last: a model with labels is whole
+    files.write_labels(storage, labels)  # last: a model with labels is complete
 
 
 @dataclass(frozen=True)

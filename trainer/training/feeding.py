@@ -14,15 +14,15 @@ class Rows(TypedDict):
     """Some rows of a global batch, on one replica."""
 
     pixels: Tensor  # uint8 [n, size, size, 3]
-    transforms: NotRequired[Tensor]  # float32 [n, 8], as of augment.transforms; absent without augmentation
+    transforms: NotRequired[Tensor]  # float32 [n, 8], from augment.transforms; absent without augmentation
     labels: Labels
-    weights: Vector  # [n], 0 for what does not count
-    first_row: Integer  # the place of row 0 in the global batch
+    weights: Vector  # [n], 0 for rows that do not count
+    first_row: Integer  # the position of row 0 in the global batch
     stop: Scalar  # the worker's stop request; 0 on all but one of its replicas
 
 
 def to_devices(distribution: Distribution, feeds: tuple[Feed, ...], stop: float) -> PerReplica:
-    """Feeds of the local replicas, and this worker's stop request (StopRequest.weight), as a step takes them: Rows."""
+    """Feeds of the local replicas, and this worker's stop request (StopRequest.weight), as the Rows of a step."""
     first = distribution.local.start
     rows = [_rows(feed, stop if place == 0 else 0.0) for place, feed in enumerate(feeds)]
     if distribution.replicas == 1:

@@ -1,7 +1,7 @@
-"""What is learned and lives on the devices: weights, optimizer slots, moving average, loss scale; and its names.
+"""Training state on the devices: weights, optimizer slots, moving average, loss scale; and the names of its tensors.
 
-Keras numbers its variables anew in each process (`rm_sprop_1/…`), so tensors are named here: layer/variable for a
-weight, slot/layer/variable for what the optimizer keeps of it.
+Keras numbers its variables per process (`rm_sprop_1/…`), so tensors are named here: layer/variable for a weight,
+slot/layer/variable for its optimizer state.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,12 +31,12 @@ class Learner:
 
     @property
     def parameters(self) -> int:
-        """How many numbers are learned."""
+        """Number of trainable parameters."""
         return sum(int(np.prod(variable.shape)) for variable in self.weights.values())
 
 
 def build_learner(config: RunConfig, classes: int, strategy: Strategy) -> Learner:
-    """Build model and optimizer under the strategy, with weights that depend on the seed alone."""
+    """Build model and optimizer under the strategy, with weights that depend only on the seed."""
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         model = build_for_training(config.model, config.image_size, classes, config.dropout)
@@ -58,8 +58,8 @@ def build_learner(config: RunConfig, classes: int, strategy: Strategy) -> Learne
 
 
 def _optimizer(config: RunConfig) -> Optimizer:
-    # Learning rate, clipping, weight decay, moving average and loss scale are the step's own: Keras applies them
-    # replica by replica.
+    # Learning rate, clipping, weight decay, moving average and loss scale are done in the step: Keras applies them
+    # per replica.
     if config.optimizer == "rmsprop":
         return keras.optimizers.RMSprop(momentum=config.momentum)
     if config.optimizer == "sgd":
@@ -104,13 +104,13 @@ def groups(learner: Learner) -> Mapping[str, Variables]:
 
 
 def copy_to_host(variables: Variables) -> Arrays:
-    """Copy variables to the host: C-contiguous numpy arrays of their own memory, which `numpy()` already gives."""
+    """Copy variables to the host: C-contiguous numpy arrays with their own memory, as `numpy()` returns them."""
     return {name: np.asarray(_copies(variable)[0].numpy(), order="C") for name, variable in variables.items()}
 
 
 def hold(variables: Variables) -> Tensors:
-    """Values of variables as they are now, without copying: TensorFlow's tensors do not change, so the next update of a
-    variable goes to new memory. Turning them into arrays can be left to another thread."""
+    """Current values of variables, without copying: TensorFlow's tensors are immutable, so the next update of a
+    variable goes to new memory. Another thread can convert them to arrays."""
     return {name: _copies(variable)[0].read_value() for name, variable in variables.items()}
 
 
@@ -127,7 +127,7 @@ def restore(variables: Variables, tensors: Tensors) -> None:
     """
     if set(variables) != set(tensors):
         odd = sorted(set(variables) ^ set(tensors))
-        raise ValueError(f"tensor {odd[0]!r} is on one side only")
+        raise ValueError(f"tensor {odd[0]!r} is on only one side")
     for name, variable in variables.items():
         array = np.asarray(tensors[name])
         if tuple(variable.shape) != array.shape or variable.dtype.as_numpy_dtype != array.dtype:
@@ -140,5 +140,5 @@ def restore(variables: Variables, tensors: Tensors) -> None:
 
 
 def evaluated(learner: Learner) -> Variables:
-    """The weights that are validated, kept as best and exported: the moving average where there is one."""
+    """The weights that are validated, kept as best and exported: the moving average if there is one."""
     return learner.ema or learner.weights

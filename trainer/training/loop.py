@@ -1,6 +1,6 @@
 """The training loop: steps, validation, checkpoints, and every way it can end.
 
-The loop dispatches step k and then looks at the result of step k-LAG, so the accelerator never waits for the host. The
+The loop dispatches step k and then reads the result of step k-LAG, so the accelerator never waits for the host. The
 results are the same numbers on every rank, so all ranks stop, roll back or fail at the same step.
 """
 
@@ -44,7 +44,7 @@ LAG = 2
 
 
 class Stopped(Exception):
-    """A worker was asked to stop. All ranks are at the same step, and end with `code`; `snapshot` is what to save."""
+    """A worker was asked to stop. All ranks are at the same step, and exit with `code`; `snapshot` is what to save."""
 
     def __init__(self, snapshot: Snapshot, code: Exit) -> None:
         super().__init__(f"stopped at step {snapshot.state.step}")
@@ -67,7 +67,7 @@ class _StopSeen(Exception):
 
 @dataclass(frozen=True)
 class StepNumbers:
-    """One step's global means on the host; `seconds` is None when a compilation was in between."""
+    """One step's global means on the host; `seconds` is None when they include a compilation."""
 
     loss: float
     accuracy: float
@@ -79,7 +79,7 @@ class StepNumbers:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What others do at each event; all are called on the loop's thread and should return soon."""
+    """Callbacks for each event; all are called on the loop's thread and should return soon."""
 
     on_step: Callable[[LoopState, StepNumbers], None]
     on_evaluation_step: Callable[[int, int], None]  # steps done, of how many
@@ -105,14 +105,14 @@ class Task:
 class _Compiled:
     train_step: TrainStep
     evaluation_step: EvaluationStep
-    first_step: int  # compiles, so its time says nothing
+    first_step: int  # compiles, so its time is not meaningful
 
 
 def lay_out(config: RunConfig, replicas: int) -> Layout:
-    """How a global batch lies over parts and replicas.
+    """How a global batch is divided into parts and over replicas.
 
     Raises:
-        ExitError: 64 when the slices cannot be shared equally by the replicas.
+        ExitError: 64 when the slices cannot be divided equally among the replicas.
     """
     if config.deterministic and config.slices % replicas:
         raise ExitError(
@@ -123,7 +123,7 @@ def lay_out(config: RunConfig, replicas: int) -> Layout:
 
 
 def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> LoopState:
-    """Train from `state` (whose tensors the learner holds) to the end; return the last state.
+    """Train from `state` (whose tensors the learner holds) to the end; return the final state.
 
     Raises:
         Stopped: SIGTERM or SIGINT on any rank; in validation too.
@@ -145,7 +145,7 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
                 else:
                     state = _steps(compiled, task, state, _next_pause(task, state.step), feeds, stop, hooks)
                     if validation_due(state, task.length):
-                        continue  # the checkpoint comes after the validation, so that it holds its result
+                        continue  # the checkpoint comes after the validation, so that it includes its result
                 good = take(task, state)
                 hooks.on_checkpoint(good)
             except _NotFinite as trouble:
@@ -175,7 +175,7 @@ def put_back(task: Task, good: Snapshot) -> LoopState:
     """Assign a snapshot's tensors on every replica; return its state.
 
     Raises:
-        ValueError: it is not of this network and optimizer.
+        ValueError: it does not belong to this network and optimizer.
     """
     ours = groups(task.learner)
     if set(ours) != set(good.groups):
@@ -201,7 +201,7 @@ def _feeds_from(task: Task, step: int) -> Generator[tuple[Feed, ...], None, None
 
 
 def _next_pause(task: Task, step: int) -> int:
-    """The next step at which to look up: the epoch's end, a checkpoint, or the end."""
+    """The next step at which to pause: the epoch's end, a checkpoint, or the end."""
     per_epoch, every = task.length.steps_per_epoch, task.config.checkpoint_every
     ends = [(step // per_epoch + 1) * per_epoch, task.length.total_steps]
     return min([*ends, (step // every + 1) * every] if every else ends)
@@ -219,12 +219,12 @@ def _steps(
     """Run steps up to `until`, or until all ranks know that one was asked to stop."""
     pending: deque[tuple[StepResult, float]] = deque()
     clock = time.monotonic()
-    asked = 0.0  # the first step with a stop request tells, so that all ranks take the same code from it
+    asked = 0.0  # the first step with a stop request decides, so that all ranks get the same code
     for step in range(state.step, until):
         rate = learning_rate(task.config, step, task.length.total_steps)
         rows = to_devices(task.distribution, next(feeds), stop.weight)
         pending.append((compiled.train_step(rows, tf.constant(step, tf.int64), tf.constant(rate, tf.float32)), rate))
-        # The first step of a process compiles: it is awaited, so that its time is not that of the ones after it.
+        # The first step of a process compiles: wait for it, so that later steps do not include its time.
         now = step + 1 == until or step == compiled.first_step
         while pending and (len(pending) > LAG or asked or now):
             result, rate = pending.popleft()
@@ -247,14 +247,14 @@ def _steps(
 
 
 def _settled(task: Task, state: LoopState, sums: Array, applied: bool, seconds: float | None) -> LoopState:
-    """The state after one step's global sums. A loss scale may skip an update; nothing else may."""
+    """The state after one step's global sums. Only a loss scale is allowed to skip an update."""
     if not math.isfinite(sums[LOSS]) or not (applied or task.learner.loss_scale):
         raise _NotFinite(f"the loss or its gradient is not finite at step {state.step + 1}")
     return after_step(state, float(sums[LOSS]), float(sums[CORRECT]), float(sums[WEIGHT]), seconds)
 
 
 def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> LoopState:
-    """Evaluate on the validation split, with the moving average where there is one, and record it."""
+    """Evaluate on the validation split, with the moving average if there is one, and record it."""
     learner = task.learner
     raw = copy_to_host(learner.weights)
     if learner.ema:

@@ -1,4 +1,4 @@
-"""The first weights and state of an attempt: of a checkpoint, else of another run, else by the seed."""
+"""The first weights and state of an attempt: from a checkpoint, else from another run, else from the seed."""
 
 import time
 
@@ -13,10 +13,11 @@ from trainer.training.state import LoopState
 
 
 def first_state(task: Task, snapshot: Snapshot | None) -> LoopState:
-    """Put the first weights on the devices and return the state to go on from.
+    """Put the first weights on the devices and return the state to start from.
 
     Raises:
-        ExitError: 73 when the checkpoint is of another network; 66 or 64 when --init-from has no weights or other ones.
+        ExitError: 73 when the checkpoint is for another network; 66 or 64 when --init-from has no weights or no fitting
+            ones.
     """
     if snapshot is not None:
         try:
@@ -24,7 +25,7 @@ def first_state(task: Task, snapshot: Snapshot | None) -> LoopState:
         except ValueError as error:
             raise ExitError(
                 Exit.RUN_REFUSED,
-                f"{task.config.run}: its checkpoint is of another network or optimizer: {error}; use another --run",
+                f"{task.config.run}: its checkpoint is for another network or optimizer: {error}; use another --run",
             ) from error
     if task.config.init_from:
         _init_from(task.config.init_from, task.learner)

@@ -1,4 +1,4 @@
-"""Everything the loop knows besides tensors: plain values that go into a checkpoint's manifest, and how they change."""
+"""The loop's state except tensors: plain values that go into a checkpoint's manifest, and how they change."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ class Sums:
     correct: float = 0.0
     weight: float = 0.0
     seconds: float = 0.0
-    timed_weight: float = 0.0  # of the batches that `seconds` covers: those that a compilation delayed are left out
+    timed_weight: float = 0.0  # of the batches in `seconds`, which leaves out those delayed by a compilation
 
     def add(self, loss: float, correct: float, weight: float, seconds: float | None) -> "Sums":
-        """One batch more; `seconds` is None when its time says nothing."""
+        """Add one batch; `seconds` is None when its time is not meaningful."""
         timed = (0.0, 0.0) if seconds is None else (seconds, weight)
         return Sums(
             self.loss + loss,
@@ -52,13 +52,13 @@ class Best:
     loss: float
 
     def beaten_by(self, accuracy: float, loss: float) -> bool:
-        """Higher validation accuracy wins; the same with a lower loss too."""
+        """Higher validation accuracy wins; if equal, lower loss wins."""
         return (accuracy, -loss) > (self.accuracy, -self.loss)
 
 
 @dataclass(frozen=True)
 class Length:
-    """How long a run is: steps in an epoch, steps in all, and after how many epochs without improvement it stops.
+    """How long a run is: steps per epoch, total steps, and after how many epochs without improvement it stops.
 
     `early_stopping` 0: never.
     """
@@ -69,7 +69,7 @@ class Length:
 
 
 def length_of(config: RunConfig, examples: int) -> Length:
-    """The length of a run over so many training pictures."""
+    """The length of a run over `examples` training pictures."""
     per_epoch = Schedule(examples, config.batch_size).steps_per_epoch
     steps = per_epoch * config.epochs
     return Length(per_epoch, min(steps, config.steps) if config.steps else steps, config.early_stopping)
@@ -77,20 +77,20 @@ def length_of(config: RunConfig, examples: int) -> Length:
 
 @dataclass(frozen=True)
 class LoopState:
-    """Where training stands after `step` steps. Rolling back to an older one forgets all that came after it."""
+    """The state of training after `step` steps. Rolling back to an older one discards everything after it."""
 
     step: int = 0
-    sums: Sums = Sums()  # of the epoch under way
+    sums: Sums = Sums()  # of the current epoch
     history: tuple[Mapping[str, Any], ...] = ()  # the rows of metrics.jsonl
     best: Best | None = None
     epochs_without_improvement: int = 0
     productive_seconds: float = 0.0  # in steps and evaluations whose results count
-    first_start: float = 0.0  # Unix time at which the run's first attempt began
+    first_start: float = 0.0  # Unix time at which the run's first attempt started
     rollbacks: int = 0
 
 
 def after_step(state: LoopState, loss: float, correct: float, weight: float, seconds: float | None) -> LoopState:
-    """One step more, with its global sums and the time it took."""
+    """Add one step, with its global sums and the time it took."""
     return dataclasses.replace(
         state,
         step=state.step + 1,
@@ -100,10 +100,10 @@ def after_step(state: LoopState, loss: float, correct: float, weight: float, sec
 
 
 def after_validation(state: LoopState, valid: Sums, learning_rate: float, length: Length) -> LoopState:
-    """Record a validation: a row of metrics.jsonl, best and early stopping brought up to date.
+    """Record a validation: a row of metrics.jsonl; updates best and early stopping.
 
-    A run that was cut short in mid-epoch is validated too. When it goes on, that epoch's row is replaced at its end;
-    early stopping counts whole epochs only.
+    A run that ends in mid-epoch is validated too. When it continues, that epoch's row is replaced at the epoch's end;
+    early stopping counts only whole epochs.
     """
     epoch, means = -(-state.step // length.steps_per_epoch), valid.means
     whole = state.step % length.steps_per_epoch == 0
@@ -128,13 +128,13 @@ def after_validation(state: LoopState, valid: Sums, learning_rate: float, length
 
 
 def validation_due(state: LoopState, length: Length) -> bool:
-    """Whether an epoch, or the run, has ended whose validation is not recorded yet."""
+    """Whether an epoch, or the run, has ended but its validation is not recorded yet."""
     ended = state.step > 0 and (state.step % length.steps_per_epoch == 0 or state.step == length.total_steps)
     return ended and (not state.history or state.history[-1]["step"] != state.step)
 
 
 def finished(state: LoopState, length: Length) -> bool:
-    """Whether all steps are done and validated, or early stopping has struck."""
+    """Whether all steps are done and validated, or early stopping applies."""
     if length.early_stopping and state.epochs_without_improvement >= length.early_stopping:
         return True
     return state.step >= length.total_steps and not validation_due(state, length)
@@ -151,7 +151,7 @@ def to_json(state: LoopState) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> LoopState:
-    """Raises KeyError, TypeError for anything that to_json did not write."""
+    """The inverse of to_json. Raises KeyError or TypeError for anything that to_json did not write."""
     best = values["best"]
     return LoopState(
         **{

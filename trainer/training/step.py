@@ -1,10 +1,10 @@
 """The exact training step: one function for one device, mirrored devices and several workers.
 
-Each replica computes the gradient of the *sum* of its rows' losses, and one collective adds up everything there is to
-agree on: gradient, loss, correct answers, weights, stop requests. On the totals, which are the same bits on every
-replica, each replica then divides, clips, decides and applies. Nothing is decided on a replica's own numbers.
+Each replica computes the gradient of the *sum* of its rows' losses, and one collective adds up everything that
+replicas must agree on: gradient, loss, correct answers, weights, stop requests. Each replica then divides, clips,
+decides and applies the totals, which are the same bits on every replica. No decision uses a replica's own numbers.
 
-Fast mode sums with all_reduce. Under --deterministic the batch is cut into fixed slices, one gradient each, which are
+Fast mode sums with all_reduce. With --deterministic the batch is cut into fixed slices, one gradient each, which are
 gathered and added in the order of slices: the same additions in the same order on any number of replicas.
 """
 
@@ -21,7 +21,7 @@ from trainer.tensors import Flag, Integer, Labels, Logits, Model, PerReplica, Sc
 from trainer.training.feeding import Rows
 from trainer.training.learner import Learner
 
-# What is summed besides the gradient, by place in the vector.
+# What is summed in addition to the gradient, by position in the vector.
 LOSS, CORRECT, WEIGHT, STOP = range(4)
 SUMS = 4
 
@@ -45,7 +45,7 @@ EvaluationStep = Callable[[PerReplica], Vector]
 def losses_and_hits(logits: Logits, labels: Labels) -> tuple[Vector, Vector]:
     """Cross-entropy and correctness of each row: float32 [n], float32 [n].
 
-    One logit is the log-odds of class 1 (binary cross-entropy), more are softmax's.
+    One logit is the log-odds of class 1 (binary cross-entropy), several are for softmax.
     """
     if logits.shape[-1] == 1:
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logits[:, 0])
@@ -57,7 +57,7 @@ def losses_and_hits(logits: Logits, labels: Labels) -> tuple[Vector, Vector]:
 
 
 def _weighted(losses: Vector, hits: Vector, weights: Vector) -> list[Scalar]:
-    # A padded row's loss may be anything; where() rather than a product keeps even its nan out.
+    # A padded row's loss can be anything; where(), unlike a product, keeps out even a nan.
     real = weights > 0
     zero = tf.zeros_like(losses)
     return [

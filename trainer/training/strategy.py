@@ -36,7 +36,7 @@ class Distribution:
 
 
 def threads_of(config: RunConfig, environment: Mapping[str, str]) -> int:
-    """Threads within one op. One under --deterministic, so that no sum depends on the machine's cores."""
+    """Threads within one op. One with --deterministic, so that no sum depends on the machine's cores."""
     if config.deterministic:
         return 1
     return config.threads or max(1, processors() // local_workers(environment))
@@ -46,7 +46,7 @@ def configure(config: RunConfig, environment: Mapping[str, str]) -> Devices:
     """Set threads, determinism and devices of this process; call once, before any op.
 
     Raises:
-        ExitError: 78 when GPUs are asked for and not there; 64 for a count of devices that cannot be had.
+        ExitError: 78 when the requested GPUs are not available.
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads_of(config, environment))
     tf.config.threading.set_inter_op_parallelism_threads(config.threads or processors())
@@ -81,7 +81,7 @@ def _use_gpus(config: RunConfig, gpus: list[PhysicalDevice]) -> Devices:
 
 
 def resolve_precision(config: RunConfig, devices: Devices) -> RunConfig:
-    """Replace precision=auto by what the hardware multiplies fastest."""
+    """Replace precision=auto with the one in which the hardware multiplies fastest."""
     if config.precision != "auto":
         return config
     return dataclasses.replace(config, precision=_fast_precision(devices))
@@ -105,10 +105,10 @@ def _cpu_flags() -> set[str]:
 def distribute(topology: Topology, devices: Devices, environment: MutableMapping[str, str]) -> Distribution:
     """The strategy for this topology: none, MirroredStrategy, or MultiWorkerMirroredStrategy.
 
-    Several workers are told of each other in the environment's TF_CONFIG, where TensorFlow looks for it, so that
-    `environment` has to be this process's own.
+    TensorFlow reads the workers' addresses from TF_CONFIG in the environment, so `environment` must be this process's
+    own.
 
-    Collectives are RING on CPUs and NCCL on GPUs: AUTO has been seen to choose differently on two workers and hang
+    Collectives are RING on CPUs and NCCL on GPUs: AUTO can choose differently on two workers and hang
     (tensorflow#120987).
     """
     count = len(devices.names)

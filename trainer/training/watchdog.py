@@ -1,4 +1,4 @@
-"""Notices that nothing moves any more: a collective whose peer is alive but stuck waits for ever."""
+"""Detects that training no longer moves: a collective whose peer is alive but stuck waits forever."""
 
 import threading
 import time
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class Watchdog:
-    """Calls `stalled(seconds)` on a thread of its own when `beat` was not called for `timeout` seconds; 0: never."""
+    """Calls `stalled(seconds)` on its own thread when `beat` was not called for `timeout` seconds; 0: never."""
 
     def __init__(self, timeout: float, stalled: Callable[[float], None]) -> None:
         self._timeout = timeout
@@ -18,7 +18,7 @@ class Watchdog:
             self._thread.start()
 
     def beat(self) -> None:
-        """Say that something moved."""
+        """Report progress."""
         self._last = time.monotonic()
 
     def close(self) -> None:

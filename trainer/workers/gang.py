@@ -1,4 +1,4 @@
-"""N workers on this machine that train as one: starts them, forwards one signal, tells which one failed first."""
+"""N workers on this machine that train together: starts them, forwards one signal, finds which one failed first."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ POLL_SECONDS = 0.05
 
 
 def run(workers: int, config: str) -> int:
-    """Run `python -m trainer train` once a rank on loopback; return the first code that is not 0 or 75.
+    """Run `python -m trainer train` once per rank on loopback; return the first code that is not 0 or 75.
 
     `config` goes to each worker's standard input.
     """
@@ -29,7 +29,7 @@ def run(workers: int, config: str) -> int:
     forwarded = threading.Event()
 
     def forward(number: int, frame: object) -> None:
-        # One signal is enough: the workers agree on the stop among themselves. A second one tells all to end at once.
+        # One signal is enough: the workers agree on the stop among themselves. A second one makes all exit at once.
         for worker in gang if forwarded.is_set() else gang[:1]:
             if worker.poll() is None:
                 worker.send_signal(number)
@@ -42,7 +42,7 @@ def run(workers: int, config: str) -> int:
 
 
 def _start(rank: int, environment: dict[str, str], config: str) -> "subprocess.Popen[str]":
-    # A process group of its own: Ctrl-C in a terminal then reaches the parent alone, which forwards it.
+    # In its own process group: Ctrl-C in a terminal then reaches only the parent, which forwards it.
     worker = subprocess.Popen(
         [sys.executable, "-m", "trainer", "train", "--config", "-"],
         env={**environment, ENV_RANK: str(rank)},
@@ -75,7 +75,7 @@ def _await(gang: "list[subprocess.Popen[str]]") -> int:
 
 
 def _ports(workers: int) -> list[int]:
-    """Free ports, one a worker; rank 0's next port is free too, for the rendezvous."""
+    """Free ports, one per worker; the port after rank 0's is free too, for the rendezvous."""
     with ExitStack() as held:
         ports: list[int] = []
         while len(ports) < workers:

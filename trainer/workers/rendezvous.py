@@ -1,9 +1,9 @@
-"""All workers meet before TensorFlow starts: who is missing is said, with a deadline.
+"""All workers meet before TensorFlow starts, within a deadline; missing workers are named.
 
-MultiWorkerMirroredStrategy waits for ever when a worker is missing (tensorflow#58434 and its kin). Here rank 0 listens,
+MultiWorkerMirroredStrategy waits forever when a worker is missing (tensorflow#58434 and similar). Here rank 0 listens,
 every other rank registers with its unique id, and rank 0 answers all of them at once with one message. A rank that
-registers twice has been restarted alone; a gang of old and new workers cannot train, so all leave with 75 and start
-again together.
+registers twice has been restarted alone; a gang of old and new workers cannot train, so all exit with 75 and restart
+together.
 """
 
 import json
@@ -28,7 +28,7 @@ Message = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Hello:
-    """How a worker introduces itself. Workers of another `program` or `config` are refused."""
+    """What a worker registers with. Workers with another `program` or `config` are refused."""
 
     rank: int
     uid: str
@@ -37,11 +37,11 @@ class Hello:
 
 
 def meet(topology: Topology, hello: Hello, timeout: float, message: Message) -> Message:
-    """Wait until every worker is here; return rank 0's `message` on all of them (others' own is ignored).
+    """Wait until every worker has joined; return rank 0's `message` on all of them (other ranks' own is ignored).
 
     Raises:
-        ExitError: 69 naming the ranks that did not come within `timeout` seconds, or that run something else; 75 when
-            rank 0 gave up, or a rank was restarted alone.
+        ExitError: 69 naming the ranks that did not join within `timeout` seconds, or that run another program or
+            configuration; 75 when rank 0 gave up, or a rank was restarted alone.
     """
     if topology.alone:
         return message
@@ -51,13 +51,13 @@ def meet(topology: Topology, hello: Hello, timeout: float, message: Message) -> 
 
 
 def refuse(topology: Topology, hello: Hello, timeout: float, reason: ExitError) -> None:
-    """On rank 0, tell every worker that comes within `timeout` seconds that it failed, so that none waits in vain."""
+    """On rank 0, report its failure to every worker that joins within `timeout` seconds, so that none keeps waiting."""
     if topology.alone:
         return
     try:
         _host(topology, hello, timeout, _refusal(reason))
     except ExitError as error:
-        log.warning("could not tell every worker: %s", error)
+        log.warning("could not notify every worker: %s", error)
 
 
 def _host(topology: Topology, hello: Hello, timeout: float, answer: dict[str, Any]) -> Message:
@@ -73,7 +73,7 @@ def _host(topology: Topology, hello: Hello, timeout: float, answer: dict[str, An
                 if now >= deadline:
                     raise ExitError(
                         Exit.RENDEZVOUS_FAILED,
-                        f"rendezvous: {len(present) + 1} of {topology.world} workers came within {timeout:g} s; "
+                        f"rendezvous: {len(present) + 1} of {topology.world} workers joined within {timeout:g} s; "
                         f"missing rank {names}",
                     )
                 if now >= reminder:
@@ -109,16 +109,16 @@ def _accept(
         guest = _introduced(_receive(connection))
     except (OSError, ValueError) as error:
         connection.close()
-        log.warning("rendezvous: ignored a visitor that did not introduce itself: %s", error)
+        log.warning("rendezvous: ignored a connection that did not register: %s", error)
         return
     objection = _objection(guest, hello, topology, present)
     if objection is not None:
         _answer({guest.rank: (guest.uid, connection)}, _refusal(objection))
         raise objection
     if guest.rank in present:
-        present[guest.rank][1].close()  # it lost that connection, and came again
+        present[guest.rank][1].close()  # it lost that connection and reconnected
     present[guest.rank] = (guest.uid, connection)
-    log.info("rendezvous: rank %d is here, %d of %d", guest.rank, len(present) + 1, topology.world)
+    log.info("rendezvous: rank %d joined, %d of %d", guest.rank, len(present) + 1, topology.world)
 
 
 def _introduced(values: dict[str, Any]) -> Hello:
@@ -134,19 +134,19 @@ def _introduced(values: dict[str, Any]) -> Hello:
 def _objection(
     guest: Hello, hello: Hello, topology: Topology, present: Mapping[int, tuple[str, Any]]
 ) -> ExitError | None:
-    """Why this worker cannot train with us."""
+    """Why this worker cannot train with us, or None."""
     if (guest.program, guest.config) != (hello.program, hello.config):
         return ExitError(
             Exit.RENDEZVOUS_FAILED,
             f"rendezvous: rank {guest.rank} runs {guest.program} with configuration {guest.config}, "
-            f"rank 0 {hello.program} with {hello.config}: give every worker the same image and configuration",
+            f"rank 0 runs {hello.program} with {hello.config}: give every worker the same image and configuration",
         )
     if not 0 < guest.rank < topology.world:
         return ExitError(
             Exit.RENDEZVOUS_FAILED, f"rendezvous: rank {guest.rank} is not one of 1 to {topology.world - 1}"
         )
     if guest.rank in present and present[guest.rank][0] != guest.uid:
-        return ExitError(Exit.PEER_LOST, f"rendezvous: rank {guest.rank} was restarted alone; all start again together")
+        return ExitError(Exit.PEER_LOST, f"rendezvous: rank {guest.rank} was restarted alone; all restart together")
     return None
 
 
@@ -160,7 +160,7 @@ def _answer(present: dict[int, tuple[str, socket.socket]], answer: dict[str, Any
             _send(connection, answer)
             connection.close()
         except OSError as error:
-            log.warning("rendezvous: rank %d left before the answer: %s", rank, error)
+            log.warning("rendezvous: rank %d disconnected before the answer: %s", rank, error)
 
 
 def _join(topology: Topology, hello: Hello, timeout: float) -> Message:
@@ -169,7 +169,7 @@ def _join(topology: Topology, hello: Hello, timeout: float) -> Message:
     trouble = "no answer"
     while (left := deadline - time.monotonic()) > 0:
         try:
-            # A fresh look-up each time: a pod's name may not resolve yet, or still to the pod before it.
+            # Look the name up each time: a pod's name might not resolve yet, or still resolve to the previous pod.
             with socket.create_connection(address, timeout=min(5.0, left)) as connection:
                 _send(connection, hello.__dict__)
                 connection.settimeout(left)
@@ -195,7 +195,7 @@ def _send(connection: socket.socket, message: Mapping[str, Any]) -> None:
 
 
 def _receive(connection: socket.socket) -> dict[str, Any]:
-    """One JSON object in one line. Raises ValueError when it is not, EOFError's cousin ConnectionError when cut off."""
+    """One JSON object on one line. Raises ValueError when it is not, ConnectionError when it is cut off."""
     data = b""
     while not data.endswith(b"\n"):
         part = connection.recv(65536)

@@ -1,4 +1,4 @@
-"""Who trains with whom: from the environment to ranks and addresses, and to TensorFlow's TF_CONFIG."""
+"""The workers that train together: from the environment to ranks and addresses, and to TensorFlow's TF_CONFIG."""
 
 import json
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
 
 @dataclass(frozen=True)
 class Topology:
-    """One worker's place among all: its rank, and every worker's `host:port`, by rank.
+    """One worker's position among all: its rank, and every worker's `host:port`, by rank.
 
     TensorFlow's server listens on the port given, the rendezvous on rank 0's port + 1.
     """
@@ -27,7 +27,7 @@ class Topology:
 
     @property
     def alone(self) -> bool:
-        """Whether there is nobody to meet."""
+        """Whether there are no other workers."""
         return self.world == 1
 
 
@@ -41,7 +41,7 @@ def from_environment(environment: Mapping[str, str]) -> Topology:
     CATDOG_WORKERS, as in the pods of a Job, whose names differ by their completion index only.
 
     Raises:
-        ExitError: 64 when the rank is missing, no number, or outside the hosts, or the hosts are malformed.
+        ExitError: 64 when the rank is missing, not a number, or outside the hosts, or the hosts are malformed.
     """
     source, hosts = _hosts(environment)
     if len(hosts) <= 1:
@@ -60,12 +60,12 @@ def from_environment(environment: Mapping[str, str]) -> Topology:
 
 
 def rank_text(environment: Mapping[str, str]) -> str:
-    """This worker's rank as the environment has it, empty where it has none."""
+    """This worker's rank in the environment, empty if it has none."""
     return environment.get(ENV_RANK) or environment.get(COMPLETION_INDEX, "")
 
 
 def is_member(environment: Mapping[str, str]) -> bool:
-    """Whether this process is one of a gang that somebody else starts, rather than one that starts its own."""
+    """Whether this process belongs to a gang that another process starts, rather than starting its own."""
     return ENV_HOSTS in environment or ENV_HOST_TEMPLATE in environment
 
 
@@ -81,7 +81,7 @@ def _hosts(environment: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
             Exit.BAD_OPTION, f"{ENV_WORKERS} is {workers!r}; with {ENV_HOST_TEMPLATE} it must be a number above 0"
         )
     if HOST_INDEX not in template:
-        raise ExitError(Exit.BAD_OPTION, f"{ENV_HOST_TEMPLATE} is {template!r}; it must hold {HOST_INDEX}")
+        raise ExitError(Exit.BAD_OPTION, f"{ENV_HOST_TEMPLATE} is {template!r}; it must contain {HOST_INDEX}")
     return ENV_HOST_TEMPLATE, tuple(template.replace(HOST_INDEX, str(index)) for index in range(int(workers)))
 
 
@@ -91,6 +91,6 @@ def tf_config(topology: Topology) -> str:
 
 
 def rendezvous_address(topology: Topology) -> tuple[str, int]:
-    """Host and port at which rank 0 awaits the others."""
+    """Host and port at which rank 0 waits for the others."""
     name, _, port = topology.hosts[0].rpartition(":")
     return name, int(port) + 1

@@ -11,13 +11,13 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 
-{{/* What selects the pods of runs. */}}
+{{/* Labels that select the pods of runs. */}}
 {{- define "catdog.workers" -}}
 app.kubernetes.io/name: catdog
 app.kubernetes.io/component: worker
 {{- end }}
 
-{{/* The settings that `catdog submit` reads: keys as in k8s/platform.py. */}}
+{{/* The settings that `catdog submit` reads: keys as in k8s/settings/platform.py. */}}
 {{- define "catdog.platform" -}}
 schema: 1
 image: {{ required "image is required: --set image=REPOSITORY:TAG" .Values.image | quote }}
@@ -47,7 +47,7 @@ extraVolumeMounts: {{ toJson .Values.extraVolumeMounts }}
 nodesReadable: {{ .Values.rbac.nodes }}
 {{- end }}
 
-{{/* Whether to make an object of monitoring.coreos.com: (dict "when" true|false|"auto" "kind" "PodMonitor" "root" .) */}}
+{{/* Whether to create an object of monitoring.coreos.com: (dict "when" true|false|"auto" "kind" "PodMonitor" "root" .) */}}
 {{- define "catdog.monitored" -}}
 {{- if kindIs "bool" .when }}{{ if .when }}yes{{ end }}
 {{- else if .root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind) }}yes{{ end }}

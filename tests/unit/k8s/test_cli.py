@@ -17,10 +17,10 @@ from trainer.fields import flag, options
 
 REPOSITORY = Path(__file__).parents[3]
 LIMIT = 60.0
-TRIES = 8  # at most: the quickest start counts, since the others were disturbed
+TRIES = 8  # at most: the fastest start counts, since the others were disturbed
 HEAVY = ("tensorflow", "keras", "kubernetes", "google.cloud", "numpy", "matplotlib", "PIL")
 
-REFERENCE_SECONDS = 0.17  # what typer and rich alone take to import on a machine that has nothing else to do
+REFERENCE_SECONDS = 0.17  # what typer and rich alone take to import on an otherwise idle machine
 
 START = """
 import json, resource, sys
@@ -42,7 +42,7 @@ REFERENCE = "import typer.rich_utils; code = 0"
 
 def catdog(*arguments: str, begin: str = CATDOG, bytecode: Path | None = None) -> subprocess.CompletedProcess[str]:
     environment = dict(os.environ)
-    if bytecode is not None:  # kept, as it is wherever somebody starts catdog for the second time
+    if bytecode is not None:  # kept, as from the second start of catdog on
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         environment["PYTHONPYCACHEPREFIX"] = str(bytecode)
     return subprocess.run(
@@ -98,7 +98,7 @@ def test_help_starts_light_and_fast(arguments: tuple[str, ...], bytecode: Path) 
         assert isinstance(modules, list)
         assert {name for name in modules for heavy in HEAVY if name == heavy or name.startswith(heavy + ".")} == set()
         used, reference = min(used, float(str(run["cpu"]))), min(reference, float(str(other["cpu"])))
-        # A processor that is shared does less in a second.
+        # A shared processor does less per second.
         limit = 0.3 * max(1.0, reference / REFERENCE_SECONDS)
         if used < limit:
             break
@@ -124,7 +124,7 @@ def test_help_of_train_names_every_flag() -> None:
         (("predict", "runs/a"), {2}, "IMAGE"),
     ],
 )
-def test_what_cannot_be_understood_is_told_without_a_traceback(
+def test_invalid_arguments_are_reported_without_a_traceback(
     arguments: tuple[str, ...], codes: set[int], words: str
 ) -> None:
     done = catdog(*arguments)

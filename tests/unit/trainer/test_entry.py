@@ -1,4 +1,4 @@
-"""`python -m trainer`: how it is asked, and how it answers what it cannot do."""
+"""`python -m trainer`: its requests, and its responses to requests it cannot serve."""
 
 import json
 import os
@@ -80,7 +80,7 @@ def test_a_configuration_is_read_from_a_file_too(tmp_path: Path) -> None:
     [
         ("evaluate", EvaluateRequest("{}/run", "{}/data"), "no exported model there"),
         ("predict", PredictRequest("{}/run", ("cat.jpg",)), "no exported model there"),
-        ("report", ReportRequest("{}/run"), "no run folder"),
+        ("report", ReportRequest("{}/run"), "not a run folder"),
         ("data-import", DataImportRequest("{}/kaggle.zip", "{}/target"), "kaggle.zip"),
         ("data-check", DataCheckRequest("{}/data"), "no such folder"),
         ("data-pack", DataPackRequest("{}/data", "{}/target"), "no such folder"),

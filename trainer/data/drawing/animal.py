@@ -1,4 +1,4 @@
-"""Cats and dogs: coats that are drawn alike for both, heads and bodies that are not."""
+"""Cats and dogs: coats are drawn the same way for both, heads and bodies are not."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ class Coat:
 
 
 def coat_of(dice: Dice, size: tuple[int, int], unit: float) -> Coat:
-    """Colours and pattern, drawn alike for cats and dogs; unit is the animal's unit in pixels."""
+    """Colours and pattern, drawn the same way for cats and dogs; unit is the animal's unit in pixels."""
     base = mix(dice.pick(_FURS), any_colour(dice), dice.between(0, 0.3))
     second = mix(dice.pick(_FURS), any_colour(dice), dice.between(0, 0.3))
     fur = Image.new("RGB", size, base)
@@ -139,7 +139,7 @@ def _cat_ears(brush: Brush, dice: Dice, coat: Coat, yaw: float) -> None:
 
 
 def _dog_ears(brush: Brush, dice: Dice, coat: Coat, yaw: float) -> None:
-    """Two ears that hang down beside the head, or stand half up with the tips folded over."""
+    """Two ears that hang down at the sides of the head, or stand half up with the tips folded over."""
     folded, length, out = dice.chance(0.35), dice.between(0.75, 1.35), dice.between(0.15, 0.4)
     paint = coat.fur if dice.chance(0.5) else coat.inner
     for side in (-1, 1):
@@ -267,7 +267,7 @@ def _collar(brush: Brush, coat: Coat, y: float, half: float) -> None:
 
 
 def bust(brush: Brush, dice: Dice, coat: Coat, cat: bool) -> None:
-    """Neck and shoulders, going on below the picture."""
+    """Neck and shoulders, continuing below the picture."""
     half = dice.between(0.9, 1.3)
     brush.fill(closed_curve(symmetric(pts((0.5, 0.3), (half * 0.8, 1.0), (half, 2.0), (half, 5.0)))), coat.fur)
     if dice.chance(0.5):

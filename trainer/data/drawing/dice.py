@@ -1,4 +1,4 @@
-"""Random draws that stay the same with every version of numpy."""
+"""Random draws that are the same with every version of numpy."""
 
 import hashlib
 import json
@@ -15,8 +15,8 @@ T = TypeVar("T")
 class Dice:
     """Random draws from the raw 64-bit stream of Philox.
 
-    numpy keeps the raw stream of a bit generator for ever but may change what Generator's methods make of it (NEP 19),
-    so the few methods needed are made here.
+    numpy keeps the raw stream of a bit generator stable but may change the results of Generator's methods (NEP 19), so
+    this class has the few methods needed.
     """
 
     def __init__(self, *key: str | int) -> None:
@@ -33,7 +33,7 @@ class Dice:
         return low + (high - low) * (int(self._bits.random_raw()) >> 11) * 2.0**-53
 
     def integer(self, low: int, high: int) -> int:
-        """A whole number from low to high, both included."""
+        """A whole number from low to high, inclusive."""
         return low + int(self.between(0, high - low + 1))
 
     def chance(self, probability: float) -> bool:

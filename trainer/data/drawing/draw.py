@@ -1,11 +1,11 @@
 """One picture of the demo data set, a pure function of (label, seed, index, split).
 
-Cats and dogs differ in shape alone: ears, snout, eyes, nose, whiskers and tail. Colours, coats, poses, scenes, sizes,
-light and file properties come from the same distributions for both, so a classifier has to learn shapes and cannot get
-by on colour or position.
+Cats and dogs differ only in shape: ears, snout, eyes, nose, whiskers and tail. Colours, coats, poses, scenes, sizes,
+light and file properties come from the same distributions for both, so a classifier has to learn shapes and cannot rely
+on colour or position.
 
-Coordinates: an animal is drawn in its own units, where 1 is about half the width of its head, x to the right, y down
-and (0, 0) the middle of the head. Everything is painted at twice the final size and then reduced, which smooths edges.
+Coordinates: an animal is drawn in its own units, where 1 is about half the width of its head, x points right, y points
+down and (0, 0) is the middle of the head. Everything is painted at twice the final size and reduced, to smooth edges.
 """
 
 import math
@@ -26,10 +26,10 @@ SPLITS = ("train", "valid", "test")
 
 
 def draw(label: str, seed: int, index: int, split: str) -> Image.Image:
-    """Draws one picture, RGB, 120 to 260 pixels on a side; a function of its arguments alone.
+    """Draws one picture, RGB, 120 to 260 pixels on a side; a pure function of its arguments.
 
-    label is "cats" or "dogs", split "train", "valid" or "test". Raises ValueError for any other. Pixels are the same
-    wherever the same Pillow draws them; another version of Pillow may round edges differently.
+    label is "cats" or "dogs", split "train", "valid" or "test". Raises ValueError for any other. The same
+    version of Pillow always draws the same pixels; another version may round edges differently.
     """
     if label not in LABELS:
         raise ValueError(f"demo label {label!r} is unknown; use one of {', '.join(LABELS)}")

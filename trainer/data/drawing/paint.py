@@ -1,4 +1,4 @@
-"""Colours, and brushes that put shapes on an image."""
+"""Colours, and brushes that paint shapes on an image."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Brush:
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """Between two colours: the first at share 0, the second at 1."""
+    """A mix of two colours: the first at share 0, the second at 1."""
     r, g, b = (round(a + (z - a) * share) for a, z in zip(first, second, strict=True))
     return r, g, b
 
@@ -74,7 +74,7 @@ def any_colour(dice: Dice) -> Colour:
 
 
 def smooth(grid: Points, size: tuple[int, int]) -> Image.Image:
-    """The grid, (rows, columns) or (rows, columns, 3) in 0..255, blown up smoothly; in two steps, for speed."""
+    """The grid, (rows, columns) or (rows, columns, 3) in 0..255, enlarged smoothly; in two steps, for speed."""
     small = Image.fromarray(grid.astype(np.uint8)).resize((24, 24), Image.Resampling.BICUBIC)
     return small.resize(size, Image.Resampling.BILINEAR)
 

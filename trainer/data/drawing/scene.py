@@ -1,4 +1,4 @@
-"""What is behind an animal and before it, and what the camera makes of both."""
+"""The background, objects in front of the animal, and camera effects."""
 
 import math
 
@@ -11,7 +11,7 @@ from trainer.data.drawing.shapes import closed_curve, ellipse, open_curve, pts, 
 
 
 def background(dice: Dice, size: tuple[int, int]) -> Image.Image:
-    """A backdrop with things in it, some with the outlines of ears, tails and snouts."""
+    """A background with objects, some with the outlines of ears, tails and snouts."""
     width, height = size
     a, b, c = any_colour(dice), any_colour(dice), any_colour(dice)
     image = gradient(dice, size, (a, mix(a, b, 0.5), b))
@@ -92,7 +92,7 @@ def occlude(image: Image.Image, dice: Dice, head: tuple[float, float], radius: f
 
 
 def develop(image: Image.Image, dice: Dice) -> Image.Image:
-    """Light, tint, grain and blur, as from many cameras. Takes the finished size; (height, width, 3) uint8 inside."""
+    """Light, tint, grain and blur, as from many cameras. Takes the final size; (height, width, 3) uint8 inside."""
     width, height = image.size
     if dice.chance(0.3):
         image = image.filter(ImageFilter.GaussianBlur(dice.between(0.4, 1.0)))

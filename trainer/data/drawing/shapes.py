@@ -45,7 +45,7 @@ def ellipse(x: float, y: float, rx: float, ry: float, degrees: float = 0) -> Poi
 
 
 def tube(path: Points, start: float, end: float) -> Points:
-    """The outline of a smooth tube along the path, its radius going from start to end, with a rounded tip."""
+    """The outline of a smooth tube along the path, its radius changing from start to end, with a rounded tip."""
     line = open_curve(path)
     along = np.gradient(line, axis=0)
     along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
@@ -55,7 +55,7 @@ def tube(path: Points, start: float, end: float) -> Points:
 
 
 def mirrored(points: Points) -> Points:
-    """Right and left exchanged."""
+    """The shape with left and right swapped."""
     return points * np.array([-1.0, 1.0])
 
 

@@ -15,9 +15,9 @@ INK, QUIET, GRID = "#1f2328", "#59636e", "#d8dee4"
 
 
 def png(figure: Figure, margin: int | None = None) -> bytes:
-    """Return the figure as PNG with a palette: a quarter of the bytes, and no metadata that changes from day to day.
+    """Return the figure as PNG with a palette: a quarter of the size, and no metadata that changes over time.
 
-    With a margin, the white border is cut down to so many device pixels.
+    With a margin, the white border is trimmed to that many device pixels.
     """
     size = FigureCanvasAgg(figure).get_width_height()
     raw = io.BytesIO()

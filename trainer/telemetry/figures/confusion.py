@@ -23,15 +23,15 @@ Shares = npt.NDArray[np.float64]
 def confusion_png(matrix: Matrix, labels: Sequence[str]) -> bytes:
     """Draw a confusion matrix, coloured by the share of each true class.
 
-    Up to MOST_ANNOTATED_CLASSES classes every cell shows its count and its share of the row; up to MOST_CLASS_TICKS
-    every class is named on the axes, beyond that every k-th.
+    Up to MOST_ANNOTATED_CLASSES classes, every cell shows its count and its share of the row; up to MOST_CLASS_TICKS,
+    the axes name every class, beyond that every k-th.
 
     Args:
         matrix: int [C, C], counts; rows are the true classes, columns the predicted ones.
         labels: the C class names.
 
     Raises:
-        ValueError: the shapes do not fit each other, a count is negative, or there is no class.
+        ValueError: the shapes do not match, a count is negative, or there is no class.
     """
     classes = len(labels)
     if classes == 0 or matrix.shape != (classes, classes):
@@ -53,7 +53,7 @@ def confusion_png(matrix: Matrix, labels: Sequence[str]) -> bytes:
     ticks = range(0, classes, math.ceil(classes / MOST_CLASS_TICKS))
     names = [short(labels[tick]) for tick in ticks]
     upright = longest <= 6 and classes <= MOST_ANNOTATED_CLASSES
-    # parse_math: a class name may hold dollar signs and must never be read as a formula
+    # parse_math: a class name may contain dollar signs and must never be read as a formula
     axes.set_xticks(
         ticks,
         names,

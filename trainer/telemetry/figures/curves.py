@@ -1,6 +1,6 @@
 """The learning curves as a figure.
 
-The lines have colours of Okabe and Ito, which readers with a colour vision deficiency can tell apart
+The lines use colours by Okabe and Ito, which readers with a colour vision deficiency can tell apart
 (https://jfly.uni-koeln.de/color/).
 """
 
@@ -77,7 +77,7 @@ def _panel(
 
 
 def _label_ends(axes: Axes, lines: list[tuple[str, str, list[float]]], *, is_share: bool) -> None:
-    """Name each line at its right end with its last value, pushed apart where the ends meet."""
+    """Name each line at its right end with its last value, moved apart where the labels would overlap."""
     bottom, top = axes.get_ylim()
     ends = []
     for name, colour, values in lines:
@@ -105,7 +105,7 @@ def _label_ends(axes: Axes, lines: list[tuple[str, str, list[float]]], *, is_sha
 
 
 def _mark(axes: Axes, epoch: int, text: str, colour: str, height: float, dashes: tuple[int, tuple[float, ...]]) -> None:
-    """Draw a vertical line at an epoch, named above the panel; each kind of line has its own height for the name."""
+    """Draw a vertical line at an epoch, labelled above the panel; each kind of line has its own label height."""
     left, right = axes.get_xlim()
     across = (epoch - left) / (right - left)
     axes.plot(

@@ -1,4 +1,4 @@
-"""Sheets of pictures with captions as figures: augmented variants of one picture, and the surest mistakes."""
+"""Sheets of pictures with captions as figures: augmented variants of one picture, and the most confident mistakes."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ Pixels = npt.NDArray[np.uint8]
 
 MOST_MISTAKES = 12
 
-_ZOOM = 2  # device pixels per picture pixel: text stays crisp on a fine screen, and repeated pixels cost PNG little
+_ZOOM = 2  # device pixels per picture pixel: text stays sharp on a high-density screen, and PNG packs repeats well
 _PHOTO_COLOURS = 192
 
 
@@ -33,7 +33,7 @@ class Mistake:
 
 
 def augmentation_png(original: Pixels, variants: Pixels) -> bytes:
-    """Draw the original beside a 3 x 3 grid of augmented variants (the first nine).
+    """Draw the original next to a 3 x 3 grid of augmented variants (the first nine).
 
     Args:
         original: uint8 [H, W, 3].
@@ -60,7 +60,7 @@ def augmentation_png(original: Pixels, variants: Pixels) -> bytes:
 
 
 def mistakes_png(mistakes: Sequence[Mistake]) -> bytes:
-    """Draw up to MOST_MISTAKES wrong pictures, the surest first, with labels, probability and file name.
+    """Draw up to MOST_MISTAKES misclassified pictures, most confident first, with labels, probability and file name.
 
     Raises:
         ValueError: there is no mistake to draw, or one has pixels of the wrong dtype or shape.
@@ -75,7 +75,7 @@ def mistakes_png(mistakes: Sequence[Mistake]) -> bytes:
         row, column = divmod(at, columns)
         lines = (
             f"{short(mistake.predicted, 15)}, {percent(mistake.probability)}",
-            f"in truth {short(mistake.true, 17)}",
+            f"actually {short(mistake.true, 17)}",
             _short_path(mistake.path, 27),
         )
         corner = (column * (side + gap), caption + row * (side + gap + caption))
@@ -124,7 +124,7 @@ def _sheet(places: Sequence[_Place], width: int, height: int) -> bytes:
 
 
 def _fitted(pixels: Pixels, side: int) -> Pixels:
-    """Return uint8 [side, side, 3]: the whole picture, its shape kept, on light grey."""
+    """Return uint8 [side, side, 3]: the whole picture, its aspect ratio kept, on light grey."""
     picture = Image.fromarray(np.ascontiguousarray(pixels))
     scale = side / max(picture.size)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
@@ -152,6 +152,6 @@ def _check_picture(pixels: Pixels, name: str) -> None:
 
 
 def _short_path(path: str, most: int) -> str:
-    """Return the file name, cut in front with an ellipsis: the end tells files apart."""
+    """Return the file name, shortened at the start with an ellipsis: file names differ at the end."""
     name = " ".join(path.replace("\\", "/").rsplit("/", 1)[-1].split())
     return name if len(name) <= most else "…" + name[1 - most :]

@@ -34,10 +34,10 @@ def test_what_cannot_be_read_is_a_note(tmp_path: Path) -> None:
     (tmp_path / "state.json").write_text("{")
     assert "is not JSON" in folders.read(str(tmp_path), "state.json")[1]
     (tmp_path / "state.json").write_text("[]")
-    assert "is not an object" in folders.read(str(tmp_path), "state.json")[1]
+    assert "is not a JSON object" in folders.read(str(tmp_path), "state.json")[1]
 
 
-def test_a_data_set_that_is_not_there_is_a_missing_prerequisite(tmp_path: Path) -> None:
+def test_a_data_set_that_does_not_exist_is_a_missing_prerequisite(tmp_path: Path) -> None:
     with pytest.raises(CliError, match="nothing below") as caught:
         folders.check_data(str(tmp_path))
     assert caught.value.code == Cli.PREREQUISITE
@@ -46,7 +46,7 @@ def test_a_data_set_that_is_not_there_is_a_missing_prerequisite(tmp_path: Path) 
     assert folders.check_data(str(tmp_path)) == ""
 
 
-def test_an_impossible_uri_is_usage() -> None:
+def test_an_invalid_uri_is_usage() -> None:
     with pytest.raises(CliError, match="unknown kind of storage") as caught:
         folders.check_data("s3://bucket/x")
     assert caught.value.code == Cli.USAGE
@@ -69,7 +69,7 @@ def test_a_run_that_never_wrote_a_state_can_be_cancelled(tmp_path: Path) -> None
 
 def test_only_run_folders_are_deleted(tmp_path: Path) -> None:
     (tmp_path / "picture.jpg").write_bytes(b"x")
-    with pytest.raises(CliError, match="it is no run folder"):
+    with pytest.raises(CliError, match="it is not a run folder"):
         folders.delete_folder(str(tmp_path))
     write(tmp_path, config={}, state={})
     write(tmp_path / "best", MANIFEST={})

@@ -1,4 +1,4 @@
-"""The child is a stand-in module `trainer`: it tells what it was given, and ends as it is asked to."""
+"""The child is a stand-in module `trainer`: it prints its input and exits as requested."""
 
 import json
 import os

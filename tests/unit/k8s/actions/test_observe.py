@@ -1,4 +1,4 @@
-"""All runs at once: what is asked of the cluster and of storage, and what comes of it."""
+"""All runs at once: the requests to the cluster and to storage, and the results."""
 
 import json
 from pathlib import Path
@@ -83,7 +83,7 @@ def test_a_run_elsewhere_is_read_where_it_is(tmp_path: Path) -> None:
     assert trouble == ""
 
 
-def test_what_may_not_be_listed_ends_it(tmp_path: Path) -> None:
+def test_a_forbidden_listing_raises(tmp_path: Path) -> None:
     api = Api(fault=lambda method, path, query: (403, {"message": "no"}) if path == PODS else None)
     api.objects[f"{JOBS}/x"] = job("x", "", "2026-11-23T12:00:00Z")
     with serve(api) as cluster, pytest.raises(ApiError, match="list pods"):

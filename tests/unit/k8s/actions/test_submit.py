@@ -42,7 +42,7 @@ def test_the_configuration_says_what_the_plan_and_the_platform_say() -> None:
     assert (config.metrics_port, config.rendezvous_timeout) == (8080, 1200.0)
 
 
-def test_what_is_typed_wins() -> None:
+def test_flags_win() -> None:
     config = prepared(
         0, data="gs://mine/d", run="gs://mine/r", metrics_port=0, rendezvous_timeout=5.0, epochs=3, workers=2
     ).spec.config
@@ -56,7 +56,7 @@ def test_what_is_typed_wins() -> None:
     assert (config.workers, config.accelerator) == (2, "cpu")
 
 
-def test_an_empty_data_uri_is_the_demo_set_and_is_said() -> None:
+def test_an_empty_data_uri_is_the_demo_set_and_is_noted() -> None:
     made = prepared(0, data="")
     assert made.spec.config.data == ""
     assert any("drawn demo set" in note for note in made.notes)
@@ -79,7 +79,7 @@ def test_same_input_same_bytes() -> None:
     ("arguments", "code", "message"),
     [
         ({"platform": Platform(runs="gs://m/r")}, Cli.PREREQUISITE, "no container image"),
-        ({"platform": replace(PLATFORM, runs="")}, Cli.PREREQUISITE, "no place for the run folder"),
+        ({"platform": replace(PLATFORM, runs="")}, Cli.PREREQUISITE, "no location for the run folder"),
         ({"data": "./pictures"}, Cli.USAGE, r"--data ./pictures: pods cannot see that folder"),
         ({"data": "/pictures"}, Cli.USAGE, "--data /pictures: pods cannot see"),
         ({"run": "runs/first"}, Cli.USAGE, "--run runs/first: pods cannot see"),
@@ -94,7 +94,7 @@ def test_same_input_same_bytes() -> None:
         ({"name": "Big"}, Cli.USAGE, "--name is 'Big'"),
     ],
 )
-def test_what_cannot_be_a_run(arguments: dict[str, Any], code: Cli, message: str) -> None:
+def test_invalid_requests_are_refused(arguments: dict[str, Any], code: Cli, message: str) -> None:
     with pytest.raises(CliError, match=message) as caught:
         prepared(**arguments)
     assert caught.value.code == code
@@ -129,7 +129,7 @@ class TestAgain:
         template = {"metadata": {"annotations": {"catdog.dev/config": to_json(config)}}}
         return {"kind": "Job", "metadata": {"name": "r"}, "spec": {"template": template}}
 
-    def test_everything_stays_but_the_shape_is_planned_anew(self) -> None:
+    def test_everything_stays_but_the_shape_is_planned_again(self) -> None:
         asked = again("r", "", self.top(self.BEFORE), None, None, {})
         assert (asked.gpus, asked.workers, asked.name) == (4, None, "r")
         made = prepare(asked, replace(PLATFORM, gpus_per_node=4), JOBSET, unseen, NOW).spec.config
@@ -148,7 +148,7 @@ class TestAgain:
         ).spec.config
         assert made == replace(before, epochs=20)
 
-    def test_the_run_folder_tells_where_no_object_is_left(self, tmp_path: Any) -> None:
+    def test_the_run_folder_is_used_when_no_object_is_left(self, tmp_path: Any) -> None:
         (tmp_path / "config.json").write_text(
             json.dumps({"schema": 1, "config": asdict(self.BEFORE), "fingerprint": "x"})
         )
@@ -181,15 +181,15 @@ class TestCreate:
             create(cluster, prepared(2, served=NEITHER))
         assert server.objects == {}
 
-    def test_what_could_not_be_taken_back_is_said(self, server: Api, cluster: Cluster) -> None:
+    def test_what_could_not_be_undone_is_reported(self, server: Api, cluster: Cluster) -> None:
         server.fault = lambda method, path, query: (
             (403, {"message": "no"}) if path == SERVICES or method == "DELETE" else None
         )
         with pytest.raises(ApiError) as caught:
             create(cluster, prepared(2, served=NEITHER))
-        assert "Job r was made and could not be deleted" in caught.value.__notes__[0]
+        assert "Job r was created and could not be deleted" in caught.value.__notes__[0]
 
-    def test_a_lost_answer_is_looked_after(self, server: Api, cluster: Cluster) -> None:
+    def test_a_lost_response_is_recovered(self, server: Api, cluster: Cluster) -> None:
         server.lose_answer_of = "POST"
         assert create(cluster, prepared(1))["metadata"]["name"] == "r"
         assert len(server.asked("POST")) == 1
@@ -197,7 +197,7 @@ class TestCreate:
     def test_another_run_of_that_name_is_not_taken_for_ours(self, server: Api, cluster: Cluster) -> None:
         create(cluster, prepared(1, epochs=77))
         server.lose_answer_of = "POST"
-        with pytest.raises(ApiError, match="does not answer"):
+        with pytest.raises(ApiError, match="cannot be reached"):
             create(cluster, prepared(1))
 
     def test_every_object_is_checked_before_any_is_made(self, server: Api, cluster: Cluster) -> None:

@@ -1,7 +1,7 @@
-"""An API server of a few lines on loopback: keeps objects, lists them in pages, and fails where a test says so.
+"""A minimal API server on loopback: stores objects, lists them in pages, and fails where a test asks for it.
 
-It is for what is hard to see with a real one: answers that are lost, pages, refusals in the middle. What Kubernetes
-itself does with the objects is tested on a real cluster.
+It covers what is hard to produce with a real one: lost responses, pages, refusals midway. What Kubernetes itself does
+with the objects is tested on a real cluster.
 """
 
 import json
@@ -22,7 +22,7 @@ Fault = Callable[[str, str, dict[str, str]], tuple[int, dict[str, Any]] | None]
 
 @dataclass
 class Api:
-    """`objects` by path; `requests` is what was asked: (method, path, query, body)."""
+    """`objects` by path; `requests` are those received: (method, path, query, body)."""
 
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
     requests: list[tuple[str, str, dict[str, str], Any]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Api:
 
 @dataclass(frozen=True)
 class Configuration:
-    """What k8s.api.client reads of the client library's configuration."""
+    """The part of the client library's configuration that k8s.api.client reads."""
 
     host: str
 

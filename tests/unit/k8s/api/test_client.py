@@ -90,7 +90,7 @@ def test_an_api_server_that_is_gone(cluster: Cluster) -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
     gone = replace(cluster, configuration=Configuration(f"http://127.0.0.1:{port}"))
-    with pytest.raises(ApiError, match=f"http://127.0.0.1:{port} does not answer") as caught:
+    with pytest.raises(ApiError, match=f"http://127.0.0.1:{port} cannot be reached") as caught:
         api.get(gone, JOBS, "list jobs")
     assert caught.value.transient
 

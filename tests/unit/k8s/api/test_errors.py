@@ -41,13 +41,13 @@ CASES = {
         403,
         {"message": 'pods "x" is forbidden: violates PodSecurity "restricted"'},
         Cli.PREREQUISITE,
-        "Pod Security level refuses",
+        "Pod Security level rejects",
     ),
     "webhook": (
         400,
         {"message": 'admission webhook "v" denied the request: no team'},
         Cli.PREREQUISITE,
-        "a policy of the cluster refuses it",
+        "a cluster policy rejects it",
     ),
     "terminating": (
         403,
@@ -56,7 +56,7 @@ CASES = {
         "being deleted",
     ),
     "broken": (500, {"message": "etcdserver: no leader"}, Cli.PREREQUISITE, "500 etcdserver: no leader"),
-    "no words": (418, {}, Cli.PREREQUISITE, "says 418$"),
+    "no words": (418, {}, Cli.PREREQUISITE, "returned 418$"),
 }
 
 
@@ -80,7 +80,7 @@ def test_what_may_work_later(status: int, transient: bool) -> None:
     assert of_answer(status, {}, "x", "ml").transient is transient
 
 
-def test_no_answer_is_a_missing_prerequisite_that_may_come_back() -> None:
+def test_no_response_is_a_missing_prerequisite_that_may_come_back() -> None:
     error = unreachable("https://api:6443", "connection refused")
     assert (error.code, error.transient) == (Cli.PREREQUISITE, True)
-    assert "https://api:6443 does not answer (connection refused)" in error.message
+    assert "https://api:6443 cannot be reached (connection refused)" in error.message

@@ -1,4 +1,4 @@
-"""The commands as they are typed, as far as they need no cluster."""
+"""The commands as a user types them, as far as they need no cluster."""
 
 import json
 import os
@@ -70,18 +70,18 @@ def test_the_profile_is_over_the_platform_and_flags_are_over_both(platform: Path
     ("arguments", "code", "message"),
     [
         (["--gpus", "-1"], 2, "--gpus is -1"),
-        (["--gpus", "4", "--workers", "3"], 2, "shared equally"),
+        (["--gpus", "4", "--workers", "3"], 2, "divided equally"),
         (["--gpus", "1", "--name", "Ä"], 2, "--name is 'Ä'"),
         (["--gpus", "1", "--dropout", "7"], 2, "--dropout is 7.0"),
         (["--gpus", "1", "--recipe", "no-such"], 2, "--recipe is 'no-such'"),
         (["--gpus", "1", "--data", "./here"], 2, "pods cannot see"),
         (["--gpus", "many"], 2, "--gpus"),
         ([], 2, "--gpus"),
-        (["--gpus", "1", "--max-restarts", "-1"], 2, "maxRestarts is -1"),
+        (["--gpus", "1", "--max-restarts", "-1"], 2, "--max-restarts is -1"),
         (["--gpus", "1", "--queue", "q"], 0, ""),
     ],
 )
-def test_what_is_typed_wrong_is_usage(platform: Path, arguments: list[str], code: int, message: str) -> None:
+def test_invalid_arguments_are_usage(platform: Path, arguments: list[str], code: int, message: str) -> None:
     result = dry_run(platform, *arguments)
     assert result.exit_code == code
     assert message in result.stderr
@@ -94,7 +94,7 @@ def test_a_file_without_the_platform_is_a_missing_prerequisite(platform: Path) -
 
 def test_a_platform_file_is_for_dry_runs_only(platform: Path) -> None:
     result = catdog("submit", "--gpus", "1", "--platform", str(platform))
-    assert (result.exit_code, "goes with --dry-run" in result.stderr) == (2, True)
+    assert (result.exit_code, "requires --dry-run" in result.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -128,12 +128,12 @@ def test_without_a_cluster_every_command_says_so(platform: Path, arguments: list
         ["train", "--init-from", "first"],
     ],
 )
-def test_a_run_that_is_neither_a_folder_nor_to_be_asked_for_is_a_missing_input(
+def test_a_run_that_is_neither_a_folder_nor_in_a_cluster_is_a_missing_input(
     platform: Path, arguments: list[str]
 ) -> None:
     result = catdog(*arguments)
     assert result.exit_code == Exit.INPUT_MISSING
-    assert result.stderr.startswith("catdog: first: no run folder here; as the name of a run: no cluster: ")
+    assert result.stderr.startswith("catdog: first: not a run folder here; as the name of a run: no cluster: ")
 
 
 @pytest.mark.parametrize("verb", VERBS)

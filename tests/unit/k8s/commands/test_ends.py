@@ -1,4 +1,4 @@
-"""How commands end: the door, waiting for a run's result, answers for machines, completion, the version."""
+"""How commands end: usage errors, waiting for a run's result, output for machines, completion, the version."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_the_version_is_printed() -> None:
         (["evaluate", "runs/a"], "Missing option '--data'; see catdog evaluate --help"),
     ],
 )
-def test_what_is_typed_wrong_is_one_line_and_2(arguments: list[str], line: str) -> None:
+def test_invalid_arguments_give_one_line_and_2(arguments: list[str], line: str) -> None:
     result = catdog(*arguments)
     assert result.exit_code == 2
     assert result.stderr.startswith(f"catdog: {line}")

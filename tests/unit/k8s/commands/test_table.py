@@ -1,4 +1,4 @@
-"""The table of commands, and the modules that it names."""
+"""The table of commands, and the modules it names."""
 
 import importlib
 import inspect

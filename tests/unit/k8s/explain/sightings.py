@@ -1,4 +1,4 @@
-"""Small API objects, as `kubectl get -o json` prints them, for tests of what is read from them."""
+"""Small API objects, as `kubectl get -o json` prints them, for tests of the code that reads them."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

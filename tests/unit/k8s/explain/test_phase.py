@@ -11,13 +11,13 @@ CASES: dict[str, tuple[Observation, Phase | None]] = {
     "no pods yet": (seen(top()), Phase.PENDING),
     "a pod without a node": (seen(top(), running(0), pod(1, node=None)), Phase.PENDING),
     "a container being made": (seen(top(), waiting("ContainerCreating")), Phase.STARTING),
-    "containers run, nothing heard": (seen(top(), running()), Phase.STARTING),
+    "containers run, no heartbeat yet": (seen(top(), running()), Phase.STARTING),
     "containers run, state of the attempt before": (
         seen(top(), running(since=10), state=state(seconds_ago=60)),
         Phase.STARTING,
     ),
     "it trains": (seen(top(), running(0), running(1), state=state()), Phase.RUNNING),
-    "it has written its last words, and waits for a last scrape": (
+    "it has written its final state, and waits for a last scrape": (
         seen(top(), running(0), running(1), state=state("succeeded")),
         Phase.RUNNING,
     ),
@@ -27,7 +27,7 @@ CASES: dict[str, tuple[Observation, Phase | None]] = {
         ),
         Phase.RUNNING,
     ),
-    "all workers are done, the controller has not seen it": (
+    "all workers are done, the controller has not noticed": (
         seen(top(), ended(0), state=state("succeeded")),
         Phase.RUNNING,
     ),

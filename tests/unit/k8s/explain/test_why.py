@@ -48,7 +48,7 @@ def child_job(message: str) -> Object:
 OWN_QUOTA = "couldn't assign flavors to pod set w: insufficient unused quota for gpu in flavor l4, 2 more needed"
 QUEUED = top(suspend=True, queue="research")
 
-# what is seen → kind, and what cause, evidence and next command must say
+# observation → kind, and text in cause, evidence and next command
 CASES: dict[str, tuple[Observation, str, str, str, str]] = {
     "too few GPUs": (
         seen(
@@ -59,8 +59,8 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
             spaces=spaces([node("small", gpus="1"), node("none", gpus="0")], []),
         ),
         "unschedulable",
-        "1 of 1 pods cannot be placed: not enough nvidia.com/gpu",
-        "none: nvidia.com/gpu 0 free, 2 asked",
+        "1 of 1 pods cannot be scheduled: not enough nvidia.com/gpu",
+        "none: nvidia.com/gpu 0 free, 2 requested",
         "--gpus",
     ),
     "no node matches": (
@@ -106,21 +106,21 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
             position=[("queue research", 2), ("its cluster queue", 4)],
         ),
         "queue",
-        "waiting in queue research, place 3 in queue research, place 5 in its cluster queue",
+        "waiting in queue research, position 3 in queue research, position 5 in its cluster queue",
         "2 more needed",
         "localqueue research",
     ),
-    "more than the queue can ever hold": (
+    "more than the queue can ever admit": (
         seen(
             QUEUED,
             workload=workload(condition("QuotaReserved", "False", "ExceedsMaxQuota", "request > maximum capacity (4)")),
         ),
         "queue-never",
-        "can never hold",
+        "can never admit",
         "maximum capacity",
         "fewer --gpus",
     ),
-    "taken off by a queue": (
+    "evicted by a queue": (
         seen(
             QUEUED,
             workload=workload(
@@ -129,7 +129,7 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
             ),
         ),
         "queue",
-        "stopped by Kueue, and waiting",
+        "evicted by Kueue, waiting again",
         "higher priority",
         "",
     ),
@@ -141,10 +141,10 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
         "resume",
     ),
     "a queue that has not noticed": (seen(QUEUED), "queue", "waiting for Kueue", "", "research"),
-    "suspended by hand": (
+    "suspended manually": (
         seen(top(suspend=True)),
         "suspended",
-        "by hand",
+        "manually",
         "",
         'kubectl patch jobset run --type=merge -p \'{"spec":{"suspend":false}}\'',
     ),
@@ -186,7 +186,7 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
             ],
         ),
         "policy",
-        "a policy of the cluster",
+        "a cluster policy",
         "no label team",
         "administrators",
     ),
@@ -229,10 +229,10 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
         "manifest unknown",
         "--image",
     ),
-    "a registry that refuses": (
+    "a registry that denies access": (
         seen(top(), waiting("ErrImagePull", "pull access denied: 401 Unauthorized")),
         "image",
-        "the registry refuses the node",
+        "the registry denies access",
         "401",
         "imagePullSecrets",
     ),
@@ -270,7 +270,7 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
         "bridge",
         "describe node",
     ),
-    "an image under way": (
+    "an image being pulled": (
         seen(top(), waiting("ContainerCreating"), events=[event("Pulling", "Pulling image registry.example/catdog:1")]),
         "pulling",
         "is being pulled",
@@ -296,9 +296,9 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
             ),
         ),
         "evicted",
-        "a drain.* not counted",
+        "a node drain.* not count",
         "EvictionByEvictionAPI",
-        "goes on by itself",
+        "continues by itself",
     ),
     "a preemption": (
         seen(
@@ -338,17 +338,17 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
         "low on resource",
         "describe node",
     ),
-    "a dead node's pod that cannot go": (
+    "a dead node's pod that cannot terminate": (
         seen(top(), running(deleted=45), nodes=[node("node-1", "Unknown")]),
         "node-lost",
-        "cannot be replaced until it is known to be dead",
+        "cannot be replaced until the node is known to be down",
         "Terminating for 45 s",
         "out-of-service",
     ),
     "a node that just went silent": (
         seen(top(), running(), nodes=[node("node-1", "Unknown")], state=state()),
         "node-lost",
-        "node-1 does not answer",
+        "node-1 is not responding",
         "Kubelet stopped",
         "describe node",
     ),
@@ -390,10 +390,10 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
         "rank 1",
         "logs run",
     ),
-    "a crash without last words": (
+    "a crash without a message": (
         seen(top(), ended(139, "Fatal Python error: Segmentation fault\n  File x\n")),
         "exit",
-        r"exit code 139, it crashed \(SIGSEGV\): File x",
+        r"exit code 139, crashed \(SIGSEGV\): File x",
         "rank 0",
         "logs",
     ),
@@ -446,17 +446,17 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
     "a healthy run": (
         seen(top(), running(), running(1), state=state()),
         "running",
-        r"nothing is wrong: it trains \(epoch 2",
+        r"nothing is wrong: it is training \(epoch 2",
         "",
         "",
     ),
     "a run that succeeded": (seen(top(condition("Completed")), ended(0)), "succeeded", "has succeeded", "", ""),
-    "a run that nobody knows": (seen(), "unknown", "there is no run called run", "", ""),
+    "a run that nobody knows": (seen(), "unknown", "there is no run named run", "", ""),
     "a lost run": (seen(state=state(seconds_ago=1000)), "lost", "no heartbeat", "", "resume run"),
-    "a last failure is not told once it runs again": (
+    "an earlier failure is not reported once it runs again": (
         seen(top(), running(), state=state("failed", exit_code=76, reason="x")),
         "starting",
-        "wait for each other",
+        "waiting for each other",
         "",
         "",
     ),
@@ -473,7 +473,7 @@ def test_cause(snapshot: Observation, kind: str, cause: str, evidence: str, comm
 
 
 @pytest.mark.parametrize("code", [code for code in Exit if code not in (Exit.DONE, Exit.TERMINATED, Exit.INTERRUPTED)])
-def test_every_exit_code_of_the_trainer_has_words_and_a_next_command(code: Exit) -> None:
+def test_every_exit_code_of_the_trainer_has_a_meaning_and_a_next_command(code: Exit) -> None:
     [found] = explain(seen(top(condition("Failed")), ended(int(code), f"{int(code)} {MEANING[code]}: because")))[:1]
     assert found.cause.endswith(": because")
     assert MEANING[code] in found.cause

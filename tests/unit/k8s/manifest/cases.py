@@ -1,4 +1,4 @@
-"""The runs whose objects are kept as golden files. `python -m tests.unit.k8s.manifest.cases` renews the files."""
+"""The runs whose objects are stored as golden files. `python -m tests.unit.k8s.manifest.cases` updates the files."""
 
 from dataclasses import replace
 from pathlib import Path

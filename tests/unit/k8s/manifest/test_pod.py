@@ -51,7 +51,7 @@ def test_the_pod_gets_the_configuration_as_a_file(name: str) -> None:
     assert container["args"] == ["train", "--config", f"{mount['mountPath']}/{item['path']}"]
 
 
-def test_a_lone_worker_is_told_no_peers() -> None:
+def test_a_single_worker_has_no_peers() -> None:
     [container] = pod_of(render(spec("one", 1, 4), PLATFORM, JOBSET))["spec"]["containers"]
     environment = {one["name"]: one.get("value", "") for one in container["env"]}
     assert topology.from_environment({**environment, "JOB_COMPLETION_INDEX": "0"}) is topology.ALONE

@@ -36,8 +36,8 @@ def test_shape(workers: int, shape: str, served: Served, kinds: list[str]) -> No
     assert shape_note(run, platform, served).startswith({1: "one Job"}.get(workers, f"a {kinds[0]}"))
 
 
-def test_a_job_set_that_is_asked_for_but_not_served_is_refused() -> None:
-    with pytest.raises(CliError, match="JobSet is not served") as caught:
+def test_a_job_set_that_is_requested_but_not_served_is_refused() -> None:
+    with pytest.raises(CliError, match="JobSet is not installed") as caught:
         render(spec("r", 2, 1), replace(PLATFORM, shape="jobset"), NEITHER)
     assert caught.value.code == Cli.PREREQUISITE
 
@@ -57,6 +57,6 @@ class TestQueue:
             assert "suspend" not in text
 
     def test_a_queue_without_kueue_is_refused(self) -> None:
-        with pytest.raises(CliError, match="Kueue is not served") as caught:
+        with pytest.raises(CliError, match="Kueue is not installed") as caught:
             render(spec("q", 1, 0), replace(PLATFORM, queue="research"), JOBSET)
         assert caught.value.code == Cli.PREREQUISITE

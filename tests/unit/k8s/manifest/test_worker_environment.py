@@ -1,4 +1,4 @@
-"""What a pod's environment says of its peers, as trainer.topology reads it."""
+"""A pod's environment variables about its peers, as trainer.workers.topology reads them."""
 
 import pytest
 
@@ -8,13 +8,13 @@ from trainer.workers import topology
 TEMPLATE = {"CATDOG_HOST_TEMPLATE": "run-w-0-{index}.run:2222", "CATDOG_WORKERS": "2"}
 
 
-def test_the_template_gives_one_host_a_worker() -> None:
+def test_the_template_gives_one_host_per_worker() -> None:
     found = topology.from_environment({**TEMPLATE, "JOB_COMPLETION_INDEX": "1"})
     assert found == topology.Topology(1, ("run-w-0-0.run:2222", "run-w-0-1.run:2222"))
     assert topology.rendezvous_address(found) == ("run-w-0-0.run", 2223)
 
 
-def test_a_list_of_hosts_is_over_a_template() -> None:
+def test_a_list_of_hosts_overrides_a_template() -> None:
     found = topology.from_environment({**TEMPLATE, "CATDOG_HOSTS": "a:1,b:1", "CATDOG_RANK": "0"})
     assert found.hosts == ("a:1", "b:1")
 
@@ -25,7 +25,7 @@ def test_a_list_of_hosts_is_over_a_template() -> None:
         ({"CATDOG_WORKERS": ""}, "CATDOG_WORKERS is ''"),
         ({"CATDOG_WORKERS": "0"}, "CATDOG_WORKERS is '0'"),
         ({"CATDOG_WORKERS": "two"}, "CATDOG_WORKERS is 'two'"),
-        ({"CATDOG_HOST_TEMPLATE": "run.run:2222"}, r"it must hold \{index\}"),
+        ({"CATDOG_HOST_TEMPLATE": "run.run:2222"}, r"it must contain \{index\}"),
         ({"CATDOG_HOST_TEMPLATE": "run-{index}"}, "CATDOG_HOST_TEMPLATE has 'run-0'; each must be host:port"),
         ({"JOB_COMPLETION_INDEX": "2"}, "with 2 workers in CATDOG_HOST_TEMPLATE it must be 0 to 1"),
         ({"JOB_COMPLETION_INDEX": ""}, "CATDOG_RANK is ''"),

@@ -30,7 +30,7 @@ def pod(node_name: str | None, phase: str = "Running", **quantities: str) -> dic
     return {"metadata": {"name": "p"}, "spec": spec, "status": {"phase": phase}}
 
 
-def test_free_is_what_pods_that_have_not_ended_leave() -> None:
+def test_free_is_what_unfinished_pods_leave() -> None:
     pods = [
         pod("n", cpu="500m"),
         pod("n", memory="2Gi"),
@@ -46,7 +46,7 @@ def test_free_is_what_pods_that_have_not_ended_leave() -> None:
     assert space.allocatable["cpu"] == 4
 
 
-def test_free_is_unknown_where_pods_may_not_be_listed() -> None:
+def test_free_is_unknown_if_pods_cannot_be_listed() -> None:
     assert spaces([node()], None)[0].free is None
 
 

@@ -53,22 +53,24 @@ def test_without_nodes_the_platform_decides(
 ) -> None:
     chosen = plan(4, need, nodes, per_node)
     assert (chosen.workers, chosen.gpus, chosen.fits) == (*shape, "unknown")
-    assert f"gpusPerNode of the platform is {per_node}" in chosen.note
+    assert f"gpusPerNode in the platform is {per_node}" in chosen.note
 
 
 def test_what_would_fit_is_said() -> None:
     assert "--gpus 2 would fit" in plan(4, need, [node("a", 2, 2)], 1).note
     note = plan(4, need, [node("a", 0, 0), node("b", 0, 0, cpu=1)], 4).note
-    assert "one worker needs cpu 4, nvidia.com/gpu 4, the largest node has cpu 64, nvidia.com/gpu 0" in note
+    assert "one worker needs cpu 4, nvidia.com/gpu 4, the closest node has cpu 64, nvidia.com/gpu 0" in note
     assert "--workers 1 would fit" in plan(0, lambda _: {"cpu": Decimal(40)}, [node("a", 0, 0)], 1, workers=2).note
 
 
 def test_cpu_workers() -> None:
-    assert plan(0, need, [node("a", 0, 0)], 1) == Plan(1, 0, "now", "1 worker, on CPU: free on the 1 node")
+    assert plan(0, need, [node("a", 0, 0)], 1) == Plan(
+        1, 0, "now", "1 worker, on CPU: free now on the one matching node"
+    )
     assert (plan(0, need, None, 1, workers=3).workers, plan(0, need, None, 1, workers=3).gpus) == (3, 0)
 
 
-def test_a_shape_that_is_asked_for_is_kept() -> None:
+def test_a_requested_shape_is_kept() -> None:
     big = [node("a", 8, 8)]
     assert plan(4, need, big, 1, workers=2).gpus == 2
     assert plan(4, need, big, 1, gpus_per_worker=1).workers == 4
@@ -80,10 +82,10 @@ def test_a_shape_that_is_asked_for_is_kept() -> None:
     ("total", "workers", "each", "message"),
     [
         (-1, None, None, "--gpus is -1"),
-        (4, 3, None, "shared equally"),
-        (4, None, 3, "cannot be cut"),
+        (4, 3, None, "divided equally among"),
+        (4, None, 3, "divided equally into"),
         (4, 2, 4, "and --workers 2"),
-        (0, None, 2, "leave --gpus-per-node 2 out"),
+        (0, None, 2, "omit --gpus-per-node 2"),
         (4, 0, None, "--workers is 0"),
         (4, None, -2, "--gpus-per-node is -2"),
     ],

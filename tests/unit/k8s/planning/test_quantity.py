@@ -26,7 +26,7 @@ def test_parse(text: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "-1", "4GB", "1 Gi", "Gi", "1e", "0x4", "٤"])
-def test_what_is_no_quantity_is_named(text: str) -> None:
+def test_an_invalid_quantity_is_named(text: str) -> None:
     with pytest.raises(CliError, match=r"resources\.cpu is") as caught:
         quantity.parse(text, "resources.cpu")
     assert caught.value.code == Cli.USAGE

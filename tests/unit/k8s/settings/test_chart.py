@@ -1,4 +1,4 @@
-"""The chart and the code agree, as far as that can be seen without Helm."""
+"""The chart and the code agree, as far as can be checked without Helm."""
 
 import json
 import re

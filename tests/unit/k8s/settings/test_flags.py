@@ -31,7 +31,7 @@ def parsed(*arguments: str) -> dict[str, Any]:
     return seen[0]
 
 
-def test_what_is_not_typed_is_not_there() -> None:
+def test_flags_that_are_not_set_are_absent() -> None:
     assert parsed() == {}
 
 
@@ -48,14 +48,14 @@ def test_every_field_has_a_flag(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in TYPES if TYPES[name] in (int, float)])
-def test_a_number_that_is_none_is_usage(name: str) -> None:
+def test_an_invalid_number_is_usage(name: str) -> None:
     with pytest.raises(ExitError, match=flag(name)) as caught:
         parsed(flag(name), "many")
     assert caught.value.code == Exit.USAGE
 
 
 @pytest.mark.parametrize("name", [name for name, option in options(RunConfig).items() if option.choices])
-def test_a_choice_that_is_none_is_usage(name: str) -> None:
+def test_an_invalid_choice_is_usage(name: str) -> None:
     with pytest.raises(ExitError, match=flag(name)) as caught:
         parsed(flag(name), "nonsense")
     assert caught.value.code == Exit.USAGE
@@ -67,7 +67,7 @@ def test_an_unknown_flag_is_usage() -> None:
     assert caught.value.code == Exit.USAGE
 
 
-def test_help_tells_bounds_and_default() -> None:
+def test_help_shows_bounds_and_default() -> None:
     app = typer.Typer()
 
     def command(*, values: dict[str, Any]) -> None:
@@ -84,7 +84,7 @@ def test_help_tells_bounds_and_default() -> None:
         assert group in shown
 
 
-def test_a_commands_own_flag_takes_the_place_of_the_generated_one() -> None:
+def test_a_commands_own_flag_replaces_the_generated_one() -> None:
     seen: list[tuple[int, dict[str, Any]]] = []
 
     def command(workers: int = 7, *, values: dict[str, Any]) -> None:
@@ -107,7 +107,7 @@ def test_without_a_recipe_it_is_the_default_one() -> None:
     assert resolve({}) == RECIPES["baseline"]()
 
 
-def test_typed_values_go_over_the_recipes() -> None:
+def test_flags_override_the_recipe() -> None:
     config = resolve({"recipe": "augmented", "dropout": 0.25, "flip": False, "run": "gs://b/r"})
     expected = dataclasses.replace(RECIPES["augmented"](), dropout=0.25, flip=False, run="gs://b/r")
     assert config == expected

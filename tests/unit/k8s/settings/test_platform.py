@@ -73,8 +73,8 @@ def test_every_key_reads_back() -> None:
         ({"nodeSelector": {"a": 1}}, "nodeSelector.a is 1; it must be text: quote it"),
         ({"nodeSelector": "a=b"}, "nodeSelector must be a mapping"),
         ({"tolerations": ["a"]}, "tolerations must be a list of mappings"),
-        ({"imagePullSecrets": "s"}, "imagePullSecrets must be a list of texts"),
-        ({"schema": 2}, "schema 2, this catdog reads 1"),
+        ({"imagePullSecrets": "s"}, "imagePullSecrets must be a list of strings"),
+        ({"schema": 2}, "schema is 2, but this catdog reads 1"),
     ],
 )
 def test_bad_settings_are_named(values: dict[str, Any], message: str) -> None:

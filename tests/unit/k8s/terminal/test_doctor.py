@@ -9,7 +9,7 @@ import pytest
 from k8s.terminal.doctor import HIDDEN, Check, as_lines, hide, hide_in_text, write_bundle
 
 
-def test_values_called_like_secrets_are_hidden_wherever_they_are() -> None:
+def test_values_named_like_secrets_are_hidden_everywhere() -> None:
     shown = hide(
         {
             "env": [{"name": "API_TOKEN", "value": "abc"}, {"name": "HOME", "value": "/tmp"}],

@@ -32,7 +32,7 @@ class TestCursor:
         "2026-11-23T12:00:02Z d",
     )
 
-    def test_lines_are_given_once_however_often_the_log_is_opened(self) -> None:
+    def test_lines_are_given_once_even_if_the_log_is_reopened(self) -> None:
         for cut in range(len(self.LINES) + 1):
             cursor = Cursor()
             told = [cursor.take(line) for line in self.LINES[:cut]]
@@ -81,21 +81,21 @@ def watch(*snapshots: Observation | ApiError, **more: Any) -> list[str]:
     return said
 
 
-def test_phases_are_told_once_each_and_reasons_for_waiting_too() -> None:
+def test_phases_and_reasons_for_waiting_are_reported_once_each() -> None:
     pending = seen(top(), waiting("ImagePullBackOff", "not found"))
     said = watch(pending, pending, TRAINS, TRAINS, DONE)
     assert said[0] == "catdog: run is starting"
     assert sum("cannot be pulled: there is no such image" in line for line in said) == 1
     assert "catdog: run is running: epoch 2, step 120 of 1,890" in said
-    assert said[-1].startswith("catdog: run is running"), "the end is told by `ending`"
+    assert said[-1].startswith("catdog: run is running"), "`ending` reports the end"
 
 
 def test_an_api_server_that_goes_away_is_waited_for() -> None:
     gone = unreachable("https://api", "refused")
     said = watch(TRAINS, gone, gone, DONE)
     assert [line for line in said if "api" in line.lower()] == [
-        "catdog: the API server https://api does not answer (refused); is this the right --context?; trying again",
-        "catdog: the API server answers again",
+        "catdog: the API server https://api cannot be reached (refused); check --context; retrying",
+        "catdog: the API server can be reached again",
     ]
 
 
@@ -105,7 +105,7 @@ def test_a_refusal_ends_it() -> None:
 
 
 def test_timeout() -> None:
-    with pytest.raises(CliError, match=r"--timeout: 0\.2 s have passed; the run goes on") as caught:
+    with pytest.raises(CliError, match=r"--timeout: 0\.2 s have passed; the run continues") as caught:
         watch(TRAINS, timeout=0.2)
     assert caught.value.code == Cli.TIMED_OUT
 

@@ -7,7 +7,7 @@ from tests.unit.k8s.explain.sightings import NOW, condition, ended, running, see
 TRAINS = seen(top(restarts=2, restartsCountTowardsMax=1), running(1), running(0), state=state())
 
 
-def test_list_has_one_line_a_run() -> None:
+def test_list_has_one_line_per_run() -> None:
     rows = [
         show.row(TRAINS, "gs://m/runs/run"),
         show.row(of_folder("old", state("succeeded", 7200), NOW), "gs://m/runs/old"),

@@ -204,7 +204,7 @@ def test_a_reading_that_leaves_one_out_is_a_bug() -> None:
     def read(wanted: Sequence[Example]) -> Generator[tuple[int, bytes], None, None]:
         yield 0, CONTENT[wanted[0].name]
 
-    with pytest.raises(RuntimeError, match="not each came exactly once"):
+    with pytest.raises(RuntimeError, match="not each arrived exactly once"):
         fill(examples(CONTENT), read, SIZE, PLENTY, None, threads=2)
 
 

@@ -114,7 +114,7 @@ def test_a_file_that_changed_under_its_index_is_found(
     content[len(content) - 300] ^= 1
     path.write_bytes(bytes(content))
     capsys.readouterr()
-    with pytest.raises(ExitError, match="1 pictures are not what was listed or indexed"):
+    with pytest.raises(ExitError, match="1 pictures differ from the listing or the index"):
         check_data(DataCheckRequest(str(place), "json"))
     answer = json.loads(capsys.readouterr().out)
     assert answer["packed"] == packed

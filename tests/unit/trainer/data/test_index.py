@@ -47,7 +47,7 @@ GOOD = encode(Index("f", (Picture("train/a/1.jpg", 5, 6, 7, 8, Place("shards/x",
         (b'"size": 5', b'"size": -5', "outside"),
         (b'"shard": 0', b'"shard": 1', "IndexError"),
         (b'"width": 7, ', b"", "KeyError"),
-        (b"}\n", b"", "not an index"),
+        (b"}\n", b"", "not a catdog index"),
     ],
 )
 def test_a_damaged_index_is_refused(old: bytes, new: bytes, words: str) -> None:
@@ -88,7 +88,7 @@ def test_an_index_that_fits_spares_reading_the_files(tmp_path: Path, monkeypatch
         (lambda root: (root / "train/cats/0.jpg").unlink(), "names 'train/cats/0.jpg', which is not there"),
         (lambda root: (root / "train/cats/0.jpg").write_bytes(b"x"), "'train/cats/0.jpg' has 1 bytes, not"),
         (lambda root: (root / "train/cats/9.jpg").write_bytes(b"x"), "does not name 'train/cats/9.jpg'"),
-        (lambda root: (root / "index.json").write_bytes(b"{}"), "not an index of catdog's"),
+        (lambda root: (root / "index.json").write_bytes(b"{}"), "not a catdog index"),
     ],
 )
 def test_an_index_that_does_not_fit_is_told_in_one_line_and_the_files_are_read(

@@ -92,7 +92,7 @@ def test_a_changed_file_is_a_storage_failure_not_a_rejected_picture(loose: Path)
     storage, data = listed(loose)
     (loose / "train/dogs/3.jpg").write_bytes(b"x")
     events: list[RetryEvent] = []
-    with pytest.raises(Damaged, match=r"train/dogs/3\.jpg: damaged, or changed.*1 bytes of crc32c") as raised:
+    with pytest.raises(Damaged, match=r"train/dogs/3\.jpg: damaged, or changed.*1 bytes with crc32c") as raised:
         cache.fill(data.splits["train"], reader(storage, on_retry=events.append), 16, 1 << 30, None, 2)
     assert raised.value.code == Exit.STORAGE_FAILED
     assert {(event.reason, event.name) for event in events} == {("checksum", "train/dogs/3.jpg")}
@@ -188,7 +188,7 @@ def test_the_cache_is_the_same_whatever_the_order_of_arrival(loose: Path) -> Non
 def test_a_reader_that_loses_or_repeats_a_picture_is_a_bug_not_a_black_picture(loose: Path) -> None:
     storage, data = listed(loose)
     examples = data.splits["train"]
-    with pytest.raises(RuntimeError, match="not each came exactly once"):
+    with pytest.raises(RuntimeError, match="not each arrived exactly once"):
         cache.fill(examples, lambda e: ((i, storage.read(e[i].name)) for i in range(len(e) - 1)), 16, 1 << 30, None, 2)
 
 

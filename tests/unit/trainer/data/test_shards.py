@@ -101,11 +101,11 @@ def test_packing_packed_data_again_gives_the_same_shards(tmp_path: Path) -> None
 
 def test_a_target_with_other_data_is_refused(tmp_path: Path) -> None:
     write_split(tmp_path / "loose", 6)
-    with pytest.raises(ExitError, match="choose an empty place") as raised:
+    with pytest.raises(ExitError, match="choose an empty location") as raised:
         packed(tmp_path / "loose", tmp_path / "loose")
     assert raised.value.code == Exit.BAD_OPTION
     packed(tmp_path / "loose", tmp_path / "packed")
-    with pytest.raises(ExitError, match="not of this data set's shards"):
+    with pytest.raises(ExitError, match="not shards of this data set"):
         packed(tmp_path / "loose", tmp_path / "packed", 1 << 20)
 
 
@@ -117,14 +117,14 @@ def test_shards_that_are_not_those_of_the_index_are_told(tmp_path: Path) -> None
     content = shard.read_bytes()
     storage = open_storage(str(tmp_path / "packed"))
     shard.write_bytes(content[:-1])
-    with pytest.raises(ExitError, match=r"valid-00000-of-00001\.tfrecord: this shard is not the one of index\.json"):
+    with pytest.raises(ExitError, match=r"valid-00000-of-00001\.tfrecord: this shard does not match index\.json"):
         list_data_set(storage)
     shard.unlink()
-    with pytest.raises(ExitError, match="this shard is not there"):
+    with pytest.raises(ExitError, match="this shard is missing"):
         list_data_set(storage)
     shard.write_bytes(content)
     (tmp_path / "packed/index.json").write_bytes(index.replace(b"train/cats/0.jpg", b"train/cats/7.jpg"))
-    with pytest.raises(ExitError, match="do not give its fingerprint"):
+    with pytest.raises(ExitError, match="do not match its fingerprint"):
         list_data_set(storage)
     (tmp_path / "packed/index.json").write_bytes(index[:100])
     with pytest.raises(ExitError, match="pack the data set again") as raised:

@@ -130,7 +130,7 @@ def test_a_heartbeat_notices_that_another_attempt_has_taken_over(
             eventually(lambda: lost(attempt))
             attempt.check()
 
-    with pytest.raises(ExitError, match="taken this run folder over"):
+    with pytest.raises(ExitError, match="taken over this run folder"):
         train()
     assert state(storage).reason == "theirs"
     assert storage.stat(LEASE) is not None
@@ -143,7 +143,7 @@ def test_before_something_is_replaced_the_lease_is_looked_at(storage: Storage, l
             take_over(storage)
             attempt.confirm()
 
-    with pytest.raises(ExitError, match="taken this run folder over"):
+    with pytest.raises(ExitError, match="taken over this run folder"):
         train()
     assert state(storage).state == "running"
 

@@ -105,7 +105,7 @@ def test_each_difference_is_named_with_both_values() -> None:
         settle(asked(seed=4, learning_rate=0.5), RECORD)
     assert caught.value.code == Exit.RUN_REFUSED
     assert caught.value.message == (
-        "runs/a: this run folder is of another configuration (--learning-rate 0.001 there, 0.5 here, "
+        "runs/a: this run folder belongs to another configuration (--learning-rate 0.001 there, 0.5 here, "
         "--seed 3 there, 4 here); use another --run, or --force-resume"
     )
 

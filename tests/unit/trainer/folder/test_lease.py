@@ -213,7 +213,7 @@ def test_renewing_after_a_takeover_fails_and_changes_nothing(storage: Storage) -
     theirs = acquire(storage, elsewhere(renewed=0))
     me = myself({})
     mine = acquire(storage, me)
-    with pytest.raises(ExitError, match="another attempt has taken this run folder over") as caught:
+    with pytest.raises(ExitError, match="another attempt has taken over this run folder") as caught:
         renew(storage, theirs)
     assert caught.value.code == Exit.RUN_REFUSED
     assert held_by(storage) == me.uid
@@ -223,7 +223,7 @@ def test_renewing_after_a_takeover_fails_and_changes_nothing(storage: Storage) -
 def test_renewing_after_the_lease_was_deleted_fails(storage: Storage) -> None:
     lease = acquire(storage, myself({}))
     storage.delete(LEASE)
-    with pytest.raises(ExitError, match="taken this run folder over"):
+    with pytest.raises(ExitError, match="taken over this run folder"):
         renew(storage, lease)
 
 

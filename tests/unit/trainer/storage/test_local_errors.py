@@ -14,8 +14,8 @@ from trainer.storage.local_errors import explained
         (errno.ENOSPC, StorageFailed, "No space left on device; free space there"),
         (errno.EDQUOT, StorageFailed, "Disk quota exceeded; free space there"),
         (errno.EIO, StorageFailed, "Input/output error"),
-        (errno.EACCES, StorageDenied, "Permission denied; user id"),
-        (errno.EROFS, StorageDenied, "Read-only file system; user id"),
+        (errno.EACCES, StorageDenied, "Permission denied; give user id"),
+        (errno.EROFS, StorageDenied, "Read-only file system; give user id"),
     ],
 )
 def test_a_file_systems_error_becomes_one_line(number: int, kind: type[Exception], words: str) -> None:

@@ -1,4 +1,4 @@
-"""Scraped over HTTP, as Prometheus does."""
+"""Metrics, scraped over HTTP as Prometheus does."""
 
 import socket
 import threading

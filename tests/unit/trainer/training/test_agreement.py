@@ -1,4 +1,4 @@
-"""Real collectives: replicas of this process, and two processes."""
+"""Real collectives: replicas in this process, and two processes."""
 
 import socket
 import subprocess

@@ -1,4 +1,4 @@
-"""Real files; each fault is made in them."""
+"""Checkpoints as real files; each fault is made in the files."""
 
 import dataclasses
 import json
@@ -391,7 +391,7 @@ def test_a_folder_that_was_never_completed_is_passed_over(
     found = newest(storage).snapshot
     assert found is not None
     assert found.state.step == 6
-    assert "step-000000009 was never completed; passed over" in caplog.text
+    assert "step-000000009 was never completed; skipped" in caplog.text
 
 
 @pytest.mark.parametrize("fail_at", [0, 1])

@@ -1,5 +1,5 @@
 """--deterministic: the article's augmented recipe ends with the same bits on any number of replicas and workers, and
-through kills and resumes. Real processes, real strategies."""
+across kills and resumes. Real processes, real strategies."""
 
 import random
 from pathlib import Path

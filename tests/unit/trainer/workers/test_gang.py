@@ -1,4 +1,4 @@
-"""The workers are a stand-in module `trainer`: each tells what it was given, and ends as it is asked to."""
+"""The workers are a stand-in module `trainer`: each prints its input and exits as requested."""
 
 import json
 import os

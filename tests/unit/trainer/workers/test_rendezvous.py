@@ -96,7 +96,7 @@ def test_who_is_missing_is_named_within_the_deadline(pool: ThreadPoolExecutor) -
     assert 0.9 < time.monotonic() - began < 10
     assert error.code == Exit.RENDEZVOUS_FAILED
     assert error.message == (
-        "rendezvous: 2 of 4 workers came within 1 s; missing rank 1 (worker-1:2222), 3 (worker-3:2222)"
+        "rendezvous: 2 of 4 workers joined within 1 s; missing rank 1 (worker-1:2222), 3 (worker-3:2222)"
     )
     # The one that came is told at once, and does not blame itself.
     told = error_of(present)
@@ -128,7 +128,7 @@ def test_another_program_or_configuration_is_refused_on_both_sides(pool: ThreadP
     began = time.monotonic()
     error = error_of(pool.submit(meet, places[0], hello(0), LIMIT, SENT))
     assert error.code == Exit.RENDEZVOUS_FAILED
-    assert f"rank 1 runs {other.program} with configuration {other.config}, rank 0 0.1 with abc" in error.message
+    assert f"rank 1 runs {other.program} with configuration {other.config}, rank 0 runs 0.1 with abc" in error.message
     assert f"rank 1 runs {other.program}" in error_of(odd).message
     assert time.monotonic() - began < LIMIT / 2
 
@@ -188,7 +188,7 @@ def test_a_visitor_that_is_no_worker_is_ignored(
     visit(places[0], data).close()
     assert meet(places[1], hello(1), LIMIT, {}) == SENT
     assert first.result(LIMIT) == SENT
-    assert "ignored a visitor that did not introduce itself" in caplog.text
+    assert "ignored a connection that did not register" in caplog.text
 
 
 def test_a_line_without_end_is_cut_off(pool: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture) -> None:
@@ -214,7 +214,7 @@ def test_refusing_ends_though_nobody_comes(caplog: pytest.LogCaptureFixture) -> 
     began = time.monotonic()
     refuse(topologies(2)[0], hello(0), 0.5, ExitError(Exit.BAD_DATA, "bad"))
     assert time.monotonic() - began < 10
-    assert "could not tell every worker" in caplog.text
+    assert "could not notify every worker" in caplog.text
 
 
 def test_a_taken_port_is_named() -> None:

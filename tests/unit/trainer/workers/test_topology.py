@@ -68,7 +68,7 @@ def test_our_own_rank_goes_before_the_jobs_index() -> None:
         ({"CATDOG_HOSTS": "a:1,:2", "CATDOG_RANK": "0"}, "CATDOG_HOSTS has ':2'"),
         ({"CATDOG_HOST_TEMPLATE": "w-{index}:1", "CATDOG_RANK": "0"}, "CATDOG_WORKERS is ''"),
         ({"CATDOG_HOST_TEMPLATE": "w-{index}:1", "CATDOG_WORKERS": "0"}, "CATDOG_WORKERS is '0'"),
-        ({"CATDOG_HOST_TEMPLATE": "w-0:1", "CATDOG_WORKERS": "2"}, "CATDOG_HOST_TEMPLATE is 'w-0:1'; it must hold"),
+        ({"CATDOG_HOST_TEMPLATE": "w-0:1", "CATDOG_WORKERS": "2"}, "CATDOG_HOST_TEMPLATE is 'w-0:1'; it must contain"),
         ({"CATDOG_HOST_TEMPLATE": "w-{index}", "CATDOG_WORKERS": "2", "CATDOG_RANK": "0"}, "CATDOG_HOST_TEMPLATE has"),
         ({"CATDOG_HOST_TEMPLATE": "w-{index}:1", "CATDOG_WORKERS": "2", "CATDOG_RANK": "2"}, "in CATDOG_HOST_TEMPLATE"),
     ],

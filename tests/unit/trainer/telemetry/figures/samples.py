@@ -1,4 +1,4 @@
-"""What the tests of the figures draw."""
+"""Sample data for the tests of the figures."""
 
 import io
 

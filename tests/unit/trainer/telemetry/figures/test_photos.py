@@ -28,7 +28,7 @@ def test_pictures_of_another_kind_are_refused(original, variants):
         augmentation_png(original, variants)
 
 
-def test_the_twelve_surest_mistakes_are_shown_whatever_their_order():
+def test_the_twelve_most_confident_mistakes_are_shown_whatever_their_order():
     many = mistakes(20)
     assert mistakes_png(many[::-1]) == mistakes_png(many[:12])
     assert mistakes_png(many) != mistakes_png(many[1:])
