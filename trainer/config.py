@@ -23,6 +23,9 @@ SCHEDULES = ("constant", "cosine")
 NO_WEIGHTS, BALANCED = CLASS_WEIGHTS = ("none", "balanced")
 """What --class-weights may be besides a file."""
 NEWEST_PIXEL_PATH = 2  # trainer.data.decode says what the versions are
+LAYOUTS = ("auto", "splits", "classes", "names")
+SHARES = "0.8/0.1/0.1"
+LABEL_COLUMNS = "path=path,label=label"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,11 @@ class RunConfig:
     """All options of one run; immutable. Fields of type float accept what JSON writes as an integer."""
 
     recipe: str = declare("baseline", "Named set of defaults.", group="Run")
-    data: str = declare("", "Data set: a path, file://… or gs://… containing {train,valid,test}/CLASS/.", group="Run")
+    data: str = declare(
+        "",
+        "Data set: a path, file://… or gs://… containing CLASS/, {train,valid,test}/CLASS/ or --labels.",
+        group="Run",
+    )
     run: str = declare("", "Run folder: a path, file://… or gs://….", group="Run")
 
     model: str = declare("article", "Network, by name.", identity=True, choices=tuple(NETWORKS), group="Model")
@@ -157,6 +164,18 @@ class RunConfig:
         'Weight of each class in the training loss: balanced, none, or a file, JSON {"class": number} or CSV.',
         identity=True,
         group="Data",
+    )
+    layout: str = declare(
+        "auto", "How the pictures lie; auto: recognised by their names.", choices=LAYOUTS, group="Data"
+    )
+    labels: str = declare(
+        "", "Table of labels (CSV with a header): a path, gs://…, or a file of the data set.", group="Data"
+    )
+    labels_columns: str = declare(
+        LABEL_COLUMNS, "Columns of --labels, as path=id,label=breed,split=fold; split may be absent.", group="Data"
+    )
+    split: str = declare(
+        SHARES, "Shares of train, valid and test where the data set is not split; 0 for test: none.", group="Data"
     )
     max_rejected: float = declare(
         0.01, "Largest allowed share of unreadable pictures in a split.", low=0, high=1, unit="fraction", group="Data"

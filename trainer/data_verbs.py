@@ -16,6 +16,7 @@ from trainer.data import check as checking
 from trainer.data import import_report, importing, prepare
 from trainer.data.contents.opening import open_contents
 from trainer.data.reading import CONCURRENCY, reader
+from trainer.data.rules import rules_of
 from trainer.data.split import SPLITS, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.process import quiet
@@ -38,7 +39,7 @@ def import_data(request: DataImportRequest) -> int:
     target = open_storage(request.target, concurrency=CONCURRENCY)
     asked = {split: getattr(request, split) for split in SPLITS}
     with open_contents(request.source, CONCURRENCY) as contents:
-        found = prepare.recognise(contents.uri, contents.sizes)
+        found = prepare.recognise(contents.uri, contents.sizes, request.layout)
         wanted = prepare.plan_import(contents.uri, found, asked, request.order, request.seed, request.split)
         importing.require_apart(contents, target, wanted)  # before seconds go into importing TensorFlow
         odd = len(contents.sizes) - len(found)
@@ -78,7 +79,7 @@ def check_data(request: DataCheckRequest) -> int:
         ExitError: 65 when the data set cannot be used as it is, 66 when there is none; 74 and 77 from storage.
     """
     storage = open_storage(request.data, concurrency=CONCURRENCY)
-    data = list_data_set(storage)
+    data = list_data_set(storage, rules_of(request))
     quiet.import_tensorflow()
     from trainer.data.picture import check, is_turned
 
@@ -105,7 +106,7 @@ def pack_data(request: DataPackRequest) -> int:
     """
     storage = open_storage(request.data, concurrency=CONCURRENCY)
     target = open_storage(request.target)
-    data = list_data_set(storage)
+    data = list_data_set(storage, rules_of(request))
     quiet.import_tensorflow()
     from trainer.data import shards
 

@@ -3,6 +3,7 @@
 TensorFlow takes seconds to import, so it is imported only once the inputs are known to exist.
 """
 
+import dataclasses
 import json
 import sys
 from collections.abc import Iterable, Sequence
@@ -13,15 +14,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from trainer.contract import CONFIG
-from trainer.data.index import INDEX
+from trainer.data.evaluating import pictures_to_evaluate
 from trainer.data.reading import reader
-from trainer.data.split import SPLITS, Example, canonical, list_folder_per_class, list_split
+from trainer.data.rules import AS_IT_IS, rules_of
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.process import quiet
 from trainer.process.container import free_memory, processors
 from trainer.requests import EvaluateRequest, ReportRequest
-from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage
 
 if TYPE_CHECKING:
@@ -34,13 +34,22 @@ MOST_WORST = 10
 
 
 def evaluate(request: EvaluateRequest) -> int:
-    """Accuracy, loss and confusion of the exported model on a folder per class, or a split data set's test split.
+    """Accuracy, loss and confusion of the exported model on a split data set's test split, or on all of a folder.
 
     Raises:
         ExitError: 66 when run or data are missing, 65 when a class is unknown or no picture can be used.
     """
     run, storage = open_storage(request.run), open_storage(request.data)
-    examples = _examples(storage, files.read_labels(run))
+    record, labels = files.read_record(run), files.read_labels(run)
+    rules = rules_of(record.config) if record is not None else AS_IT_IS
+    asked = {
+        name: value for name in ("layout", "labels") if (value := getattr(request, name)) != getattr(AS_IT_IS, name)
+    }
+    if asked or request.data != (record.config.data if record is not None else ""):
+        rules = dataclasses.replace(rules, layout=request.layout, labels=request.labels)
+        rules = dataclasses.replace(rules, labels_columns=request.labels_columns)
+    trained_on = record.data_fingerprint if record is not None else ""
+    examples = pictures_to_evaluate(storage, labels, trained_on, rules, lambda line: print(line, file=sys.stderr))
     quiet.import_tensorflow()
     from trainer.data import cache
     from trainer.training.evaluation import evaluate as compare
@@ -67,17 +76,6 @@ def evaluate(request: EvaluateRequest) -> int:
     else:
         _show(result, exported.labels, len(filled.rejected))
     return Exit.DONE
-
-
-def _examples(storage: Storage, labels: tuple[str, ...]) -> tuple[Example, ...]:
-    """The test split, of which alone is listed, or all pictures of a folder per class."""
-    splits = {canonical(name) for name in storage.folders()} & set(SPLITS)
-    if "test" in labels or not (splits or storage.stat(INDEX)):
-        return list_folder_per_class(storage, labels)
-    examples, stale_index = list_split(storage, "test", labels)
-    if stale_index:
-        print(stale_index, file=sys.stderr)
-    return examples
 
 
 def _show(result: "Evaluation", labels: Sequence[str], rejected: int) -> None:

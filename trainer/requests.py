@@ -11,10 +11,19 @@ from typing import TypeVar
 from trainer import config
 from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
-from trainer.fields import declare
+from trainer.fields import declare, options
 
 SCHEMA = 1
 T = TypeVar("T")
+
+
+_DATA = "Data"
+# As of a run: default, help.
+_LAYOUT, _LABELS, _COLUMNS, _SPLIT = (
+    (getattr(RunConfig, name), options(RunConfig)[name].help)
+    for name in ("layout", "labels", "labels_columns", "split")
+)
+_SEED = (0, "Random seed for --split.")
 
 
 @dataclass(frozen=True)
@@ -24,6 +33,9 @@ class EvaluateRequest:
     run: str
     data: str
     output: str = "text"
+    layout: str = declare(*_LAYOUT, choices=config.LAYOUTS, group=_DATA)
+    labels: str = declare(*_LABELS, group=_DATA)
+    labels_columns: str = declare(*_COLUMNS, group=_DATA)
 
 
 @dataclass(frozen=True)
@@ -51,7 +63,6 @@ MAX_REJECTED = 0.01
 
 _PART = "Pictures per class for {}, or a share of them such as 0.2; overrides --split."
 _IMPORT = "Import"
-_DATA = "Data"
 
 
 @dataclass(frozen=True)
@@ -81,6 +92,7 @@ class DataImportRequest:
     max_rejected: float = declare(
         MAX_REJECTED, "Share of unusable pictures above which the import fails.", low=0, high=1, group=_IMPORT
     )
+    layout: str = declare(*_LAYOUT, choices=config.LAYOUTS, group=_IMPORT)
     output: str = "text"
 
 
@@ -90,6 +102,11 @@ class DataCheckRequest:
 
     data: str
     output: str = "text"
+    layout: str = declare(*_LAYOUT, choices=config.LAYOUTS, group=_DATA)
+    labels: str = declare(*_LABELS, group=_DATA)
+    labels_columns: str = declare(*_COLUMNS, group=_DATA)
+    split: str = declare(*_SPLIT, group=_DATA)
+    seed: int = declare(*_SEED, group=_DATA)
 
 
 @dataclass(frozen=True)
@@ -100,6 +117,11 @@ class DataPackRequest:
     target: str
     shard_size: int = declare(64, "Size of a shard.", unit="MiB", low=1, group=_DATA)
     output: str = "text"
+    layout: str = declare(*_LAYOUT, choices=config.LAYOUTS, group=_DATA)
+    labels: str = declare(*_LABELS, group=_DATA)
+    labels_columns: str = declare(*_COLUMNS, group=_DATA)
+    split: str = declare(*_SPLIT, group=_DATA)
+    seed: int = declare(*_SEED, group=_DATA)
 
 
 Request = (

@@ -36,10 +36,17 @@ log = logging.getLogger(__name__)
 PREVIEW_PICTURES = 9
 
 
-def model_card(record: Record, labels: Sequence[str], test: Evaluation, demo: bool) -> str:
+def model_card(record: Record, labels: Sequence[str], test: Evaluation | None, valid: float, demo: bool) -> str:
     """MODEL_CARD.md: what the model is, what it was trained on, how good it is, and how to use it."""
     config, side = record.config, record.config.image_size
     told = " from ".join(labels) if len(labels) == 2 else "its classes"
+    if test is None:
+        measured = f"| Validation accuracy | {valid:.1%} of the best epoch; there was no test split |"
+    else:
+        measured = (
+            f"| Test accuracy | {test.accuracy:.1%} on {test.examples} pictures not used for training |\n"
+            f"| Test loss | {test.loss:.4f} (cross-entropy) |"
+        )
     data = "catdog's drawn demo set (cartoons, not photographs)" if demo else config.data
     return f"""# Image classifier: {", ".join(labels)}
 
@@ -49,8 +56,7 @@ Trained by catdog {record.versions["catdog"]}, recipe `{config.recipe}`: network
 |---|---|
 | Training data | {data}, fingerprint {record.data_fingerprint} |
 | Configuration | fingerprint {fingerprint(config)}, all options in ../config.json |
-| Test accuracy | {test.accuracy:.1%} on {test.examples} pictures not used for training |
-| Test loss | {test.loss:.4f} (cross-entropy) |
+{measured}
 
 ## Use
 `saved_model/` has the signature `serve_bytes`: encoded JPEG or PNG pictures (string, [n]) give `probabilities`
@@ -73,7 +79,7 @@ def finish(
     state: LoopState,
     metrics: Metrics,
 ) -> None:
-    """Export the best weights, evaluate them on the test split, write summary, figures and report; set the metrics.
+    """Export the best weights, evaluate them on a test split, write summary, figures and report; set the metrics.
 
     Raises:
         ExitError: 74 when the best weights cannot be read back, or storage fails.
@@ -84,16 +90,22 @@ def finish(
     except Unusable as error:
         raise ExitError(Exit.STORAGE_FAILED, f"{run.uri}/{contract.BEST} cannot be read back: {error}") from error
     model = export.rebuild(config, labels, best.groups["weights"])
-    test = evaluate(
-        probabilities(export.Classifier(model, path_of(config), labels).serve_pixels, pixels["test"]), pixels["test"]
-    )
-    export.export(run, model, config, labels, model_card(record, labels, test, source.demo))
+    assert state.best is not None  # a finished run has validated at least once
+    test = None
+    if "test" in pixels:
+        serve = export.Classifier(model, path_of(config), labels).serve_pixels
+        test = evaluate(probabilities(serve, pixels["test"]), pixels["test"])
+    card = model_card(record, labels, test, state.best.accuracy, source.demo)
+    export.export(run, model, config, labels, card)
     files.write_json(run, contract.SUMMARY, summary(record, source, pixels, task, state, test))
     write_figures(run, pixels, [one.name for one in source.data.splits["test"]], labels, config, test)
     files.write_metrics(run, state.history)
     report = write_report(run, ended=contract.State.SUCCEEDED)
-    show_scores(metrics, test)
-    log.info("finished: test accuracy %s", scores.in_one_line(test.matrix, labels))
+    if test is None:
+        log.info("finished: validation accuracy %.1f %%; there is no test split", 100 * state.best.accuracy)
+    else:
+        show_scores(metrics, test)
+        log.info("finished: test accuracy %s", scores.in_one_line(test.matrix, labels))
     log.info("model: %s/%s  report: %s", run.uri, contract.MODEL, report)
 
 
@@ -108,7 +120,12 @@ def show_scores(metrics: Metrics, test: Evaluation) -> None:
 
 
 def summary(
-    record: Record, source: Source, pixels: Mapping[str, PixelCache], task: Task, state: LoopState, test: Evaluation
+    record: Record,
+    source: Source,
+    pixels: Mapping[str, PixelCache],
+    task: Task,
+    state: LoopState,
+    test: Evaluation | None,
 ) -> dict[str, Any]:
     """summary.json of a finished run."""
     config, best, now = record.config, state.best, time.time()
@@ -119,12 +136,13 @@ def summary(
         "best_epoch": best.epoch,
         "train": state.history[-1]["train"],
         "valid": {"accuracy": best.accuracy, "loss": best.loss},
-        "test": test.as_json(),
+        "test": None if test is None else test.as_json(),
         "labels": list(source.data.classes),
         "data": {
             "uri": source.data.uri,
             "demo": source.demo,
             "fingerprint": record.data_fingerprint,
+            "cut": list(source.data.cut),
             "examples": {name: len(cache) for name, cache in pixels.items()},
             "rejected": sum(len(cache.rejected) for cache in pixels.values()),
         },
@@ -149,12 +167,15 @@ def write_figures(
     names: Sequence[str],
     labels: Sequence[str],
     config: RunConfig,
-    result: Evaluation,
+    result: Evaluation | None,
 ) -> None:
-    """figures/: augmentation.png, confusion.png, mistakes.png; `names` are the test split's, by id."""
-    train, test = pixels["train"], pixels["test"]
+    """figures/: augmentation.png; of a test split confusion.png and mistakes.png. `names` are that split's, by id."""
+    train = pixels["train"]
     original = train.pixels[int(np.flatnonzero(train.usable)[0])]
     write_figure(run, "augmentation", augmentation_png(original, preview(original, config)))
+    if result is None:
+        return
+    test = pixels["test"]
     write_figure(run, "confusion", confusion_png(result.matrix, labels))
     mistakes = [
         Mistake(

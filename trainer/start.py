@@ -11,6 +11,7 @@ from typing import Any
 from trainer.class_weights import advice, inlined, resolve
 from trainer.config import RunConfig, fingerprint
 from trainer.contract import CHECKPOINTS, State
+from trainer.data.rules import rules_of
 from trainer.data.source import Source, open_source
 from trainer.data.split import describe
 from trainer.exits import Exit, ExitError
@@ -113,7 +114,7 @@ def claim(
     known = {} if record is None else {"known": record.config.class_weights}
     config = dataclasses.replace(config, class_weights=inlined(config.class_weights, **known))
     config = files.settle(config, record)
-    source = open_source(config.data, cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry)
+    source = _open(config, on_retry)
     _tell(source)
     weights = _weights(config, source, log.warning)
     files.check_data(config, record, source.data.fingerprint)
@@ -147,7 +148,7 @@ def follow(
     """
     decided = {name: message[name] for name in ("precision", "pixel_path", "class_weights")}
     config = dataclasses.replace(config, **decided)
-    source = open_source(config.data, cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry)
+    source = _open(config, on_retry)
     if message["data_fingerprint"] != source.data.fingerprint:
         raise ExitError(
             Exit.BAD_DATA,
@@ -159,6 +160,12 @@ def follow(
     weights = _weights(config, source)
     return Start(
         config, source, length, snapshot, message["finished"], message["restarts"], None, class_weights=weights
+    )
+
+
+def _open(config: RunConfig, on_retry: Callable[[RetryEvent], None] | None) -> Source:
+    return open_source(
+        config.data, rules=rules_of(config), cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry
     )
 
 

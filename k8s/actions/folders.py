@@ -95,8 +95,8 @@ def check_data(uri: str) -> str:
     """
     try:
         storage = open_storage(uri, concurrency=4, retry=_PATIENCE)
-        if next(iter(storage.list("train/")), None) is None:
-            raise missing(f"--data {uri}: nothing below {uri}/train/; a data set is URI/{{train,valid,test}}/CLASS/")
+        if next(iter(storage.list()), None) is None:
+            raise missing(f"--data {uri}: nothing below {uri}; a data set is CLASS/ or {{train,valid,test}}/CLASS/")
     except ExitError as error:
         return _warn_or_raise(error, f"--data {uri}")
     return ""

@@ -131,6 +131,8 @@ def ending(seen: Observation, summary: Any) -> tuple[Cli, str]:
 
 def _figures(summary: Any) -> str:
     try:
+        if not summary["test"]:
+            return f": validation accuracy {summary['valid']['accuracy']:.1%}, best epoch {summary['best_epoch']}"
         return (
             f": test accuracy {summary['test']['accuracy']:.1%}{_worst_class(summary)}, "
             f"best epoch {summary['best_epoch']}"

@@ -124,10 +124,10 @@ def status_text(uri: str, facts: Mapping[str, Any]) -> str:
         shown = pod["reason"] or pod["phase"]
         code = f", exit code {pod['exit_code']}" if pod["exit_code"] is not None else ""
         lines.append(f"  rank {pod['rank']}      {pod['name']} on {pod['node'] or 'no node yet'}: {shown}{code}")
-    if facts["result"] and facts["result"].get("test"):
-        test = facts["result"]["test"]
+    if facts["result"] and (measured := facts["result"].get("test") or facts["result"].get("valid")):
+        shown = "test" if facts["result"].get("test") else "validation"
         lines.append(
-            f"  result      test accuracy {test['accuracy']:.1%}, loss {test['loss']:.4f}, "
+            f"  result      {shown} accuracy {measured['accuracy']:.1%}, loss {measured['loss']:.4f}, "
             f"best epoch {facts['result']['best_epoch']}"
         )
     if facts["causes"] and facts["phase"] != Phase.RUNNING:

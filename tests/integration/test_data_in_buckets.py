@@ -312,5 +312,5 @@ def test_the_verbs_say_what_is_missing(gcs_server: FakeGcs, bucket: str) -> None
     with pytest.raises(ExitError, match="no such bucket") as raised:
         check_data(DataCheckRequest("gs://not-a-bucket/data"))
     assert raised.value.code == Exit.INPUT_MISSING
-    with pytest.raises(ExitError, match="no pictures here"):
+    with pytest.raises(ExitError, match="nothing is there"):
         pack_data(DataPackRequest(f"{bucket}/nothing", f"{bucket}/packed"))

@@ -1,20 +1,16 @@
 """predict on pictures in a bucket: by name, folder and pattern; evaluate on a bucket lists its test split alone."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.pictures import jpeg
 from trainer.config import RunConfig
-from trainer.data.split import list_split
 from trainer.models.registry import build_for_export
 from trainer.predict.pictures import pictures
 from trainer.predict.verb import predict
 from trainer.requests import PredictRequest
-from trainer.storage.base import Stat
-from trainer.storage.gcs import GcsStorage
 from trainer.storage.opening import open_storage
 from trainer.training import export
 
@@ -55,22 +51,3 @@ def test_rows_come_for_what_is_in_a_bucket(filled: str, tmp_path: Path, capsys: 
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["image"] for row in rows] == [f"{filled}/{name}" for name in (*IN, "pics/none.jpg")]
     assert [bool(row["error"]) for row in rows] == [False, False, False, True]
-
-
-def test_one_split_is_listed_and_nothing_read(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    storage = open_storage(bucket)
-    for split in ("train", "valid", "test"):
-        for name in ("cats", "dogs"):
-            storage.write(f"{split}/{name}/0.jpg", jpeg(1))
-    listed: list[str] = []
-    whole = GcsStorage.list
-
-    def spy(self: GcsStorage, prefix: str = "") -> Iterator[Stat]:
-        listed.append(prefix)
-        return whole(self, prefix)
-
-    monkeypatch.setattr(GcsStorage, "list", spy)
-    monkeypatch.setattr(GcsStorage, "read", lambda *_: pytest.fail("nothing has to be read"))
-    examples, stale_index = list_split(storage, "test", ("cats", "dogs"))
-    assert [one.name for one in examples] == ["test/cats/0.jpg", "test/dogs/0.jpg"]
-    assert (listed, stale_index) == (["test/"], "")

@@ -126,8 +126,49 @@ def test_another_configuration_or_data_set_is_refused_and_nothing_is_touched(
         catdog("train", *QUICK, "--data", data, "--run", run, "--epochs", 1, code=73)
     )
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
-    forced = catdog("train", *QUICK, "--data", data, "--run", run, "--epochs", 2, "--force-resume")
+    forced = catdog("train", *QUICK, "--data", data, "--run", run, "--epochs", 2, "--force-resume", code=73)
+    assert f"--init-from {run}" in complaint(forced)
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    forced = catdog(
+        "train", *QUICK, "--data", good, "--run", run, "--epochs", 2, "--learning-rate", "0.001", "--force-resume"
+    )
     assert "from step 3" in forced.stdout
+
+
+def test_class_folders_alone_are_cut_the_same_for_train_and_evaluate_and_a_test_split_may_be_absent(
+    good: Path, tmp_path: Path
+) -> None:
+    pets = tmp_path / "pets"
+    for name in ("cats", "dogs"):
+        shutil.copytree(good / "train" / name, pets / name)
+    (pets / ".ipynb_checkpoints").mkdir()
+    shutil.copy(pictures(good, "test/cats")[0], pets / ".ipynb_checkpoints")
+    (pets / "readme.txt").write_text("x")
+    cut = tmp_path / "cut"
+    told = catdog("train", *QUICK, "--data", pets, "--run", cut, "--epochs", 1, "--seed", 3).stdout
+    for line in (
+        "recognised CLASS/FILE: 24 pictures",
+        "left aside: 1 hidden or system file, such as .ipynb_checkpoints/",
+        "left aside: 1 .txt file, such as readme.txt",
+        "valid and test: not there, cut off train by --split 0.8/0.1/0.1 and --seed 3",
+        "train: Found 20 files belonging to 2 classes. (cats 10, dogs 10)",
+    ):
+        assert line in told
+    summary = json.loads((cut / "summary.json").read_text())
+    assert (summary["test"]["examples"], summary["data"]["cut"]) == (2, ["valid", "test"])
+    done = catdog("evaluate", cut, "--data", pets, "-o", "json")
+    assert "its test split is taken, as it was cut" in done.stderr
+    assert json.loads(done.stdout)["accuracy"] == summary["test"]["accuracy"]
+
+    without = tmp_path / "without"
+    told = catdog("train", *QUICK, "--data", pets, "--run", without, "--epochs", 1, "--split", "0.8/0.2/0").stdout
+    assert "test: none" in told
+    assert "there is no test split" in told
+    summary = json.loads((without / "summary.json").read_text())
+    assert summary["test"] is None
+    assert "there was no test split" in (without / "model" / "MODEL_CARD.md").read_text()
+    assert "the data set has no test split" in (without / "report.html").read_text()
+    assert not (without / "figures" / "confusion.png").exists()
 
 
 def test_init_from_starts_anew_from_the_best_weights_of_another_run(good: Path, tmp_path: Path) -> None:
@@ -204,18 +245,30 @@ def other_classes(data: Path) -> None:
     (data / "test/dogs").rename(data / "test/wolves")
 
 
-def no_valid(data: Path) -> None:
-    shutil.rmtree(data / "valid")
+def no_train(data: Path) -> None:
+    shutil.rmtree(data / "train")
+
+
+def both(data: Path) -> None:
+    for name in ("cats", "dogs"):
+        shutil.copytree(data / "train" / name, data / name)
+
+
+def web_pictures(data: Path) -> None:
+    for picture in [path for path in data.rglob("*") if path.is_file()]:
+        picture.rename(picture.with_suffix(".webp"))
 
 
 @pytest.mark.parametrize(
     ("spoil", "code", "words"),
     [
-        (spoil_nothing, 66, "no pictures here"),
+        (spoil_nothing, 66, "no such folder; is the path right?"),
         (one_class, 65, "only one class"),
         (empty_class, 65, "valid/dogs"),
         (other_classes, 65, "'dogs' is not in test"),
-        (no_valid, 66, "the valid split is missing"),
+        (no_train, 66, "the train split is missing"),
+        (both, 65, "say --layout splits or --layout classes"),
+        (web_pictures, 65, "convert them with `catdog data import"),
     ],
 )
 def test_a_data_set_that_is_none_is_refused_before_anything_is_written(

@@ -21,14 +21,15 @@ LOPSIDED = 1.5
 class Checked:
     """The result. `corrupt`: (path, reason) of pictures that training would reject; `damaged`: of pictures whose bytes
     differ from the listing, which stop training. `within` and `across`: paths of identical pictures, in one split and
-    in several. `odd`: names of objects that are not pictures of the data set. `turned`: number of pictures that are
-    rotated or mirrored by their Exif orientation."""
+            found.append(f"{len(self.across):,} pictures are in more than one split: validation would be misleading")
+    data set."""
 
     data: DataSet
     corrupt: tuple[tuple[str, str], ...]
     damaged: tuple[tuple[str, str], ...]
     within: tuple[tuple[str, ...], ...]
     across: tuple[tuple[str, ...], ...]
+    contradicting: tuple[tuple[str, ...], ...]
     odd: tuple[str, ...]
     turned: int = 0
 
@@ -44,6 +45,14 @@ class Checked:
         return max(counts) / min(counts)
 
     @property
+    def emptied(self) -> tuple[str, ...]:
+        """Classes all of whose pictures in some split are also in another class or split."""
+        elsewhere = {name for group in {*self.across, *self.contradicting} for name in group}
+        left = {(split, one.label) for split in SPLITS for one in self.data.splits[split] if one.name not in elsewhere}
+        there = {(split, one.label) for split in SPLITS for one in self.data.splits[split]}
+        return tuple(sorted({self.data.classes[label] for _, label in there - left}))
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """What makes the data set unusable, one line each; empty when nothing does."""
         found = []
@@ -55,6 +64,16 @@ class Checked:
             found.append(f"{len(self.damaged):,} pictures differ from the listing or the index")
         if self.across:
             found.append(f"{len(self.across):,} pictures are in more than one split: validation would be misleading")
+        if self.contradicting:
+            found.append(
+                f"{len(self.contradicting):,} pictures have more than one label, such as "
+                f"{' = '.join(self.contradicting[0])}"
+            )
+        emptied = self.emptied
+        if emptied:
+            found.append(
+                f"of class {emptied[0]!r} nothing is left without the pictures that other classes or splits have"
+            )
         return tuple(found)
 
     def as_json(self) -> dict[str, Any]:
@@ -69,6 +88,9 @@ class Checked:
             "corrupt": [{"path": path, "reason": why} for path, why in self.corrupt],
             "damaged": [{"path": path, "reason": why} for path, why in self.damaged],
             "duplicates": {"within": [list(one) for one in self.within], "across": [list(one) for one in self.across]},
+            "contradicting": [list(one) for one in self.contradicting],
+            "ignored": self.data.ignored,
+            "cut": list(self.data.cut),
             "odd": list(self.odd),
             "rotated": self.turned,
             "stale_index": self.data.stale_index,
@@ -135,7 +157,11 @@ def check_data_set(
     shards = {example.place.shard for example in examples if example.place is not None}
     within, across = _duplicates(names.values(), split_of)
     odd = sorted(one.name for one in listing if one.name not in split_of | dict.fromkeys(shards) and one.name != INDEX)
-    return Checked(data, tuple(sorted(corrupt)), tuple(sorted(damaged)), within, across, tuple(odd), turned)
+    label_of = {example.name: example.label for example in examples}
+    contradicting = tuple(group for group in sorted(within + across) if len({label_of[name] for name in group}) > 1)
+    return Checked(
+        data, tuple(sorted(corrupt)), tuple(sorted(damaged)), within, across, contradicting, tuple(odd), turned
+    )
 
 
 def _duplicates(
@@ -153,8 +179,11 @@ def _duplicates(
 
 def lines(checked: Checked, shown: int = 10) -> list[str]:
     """The result as lines of text."""
-    data, told = checked.data, []
+    data, told = checked.data, list(checked.data.told)
     for split in SPLITS:
+        if not data.splits[split]:
+            told.append(f"{split}: none")
+            continue
         counts = ", ".join(f"{name} {count}" for name, count in _counts(data, split).items())
         told.append(f"{split}: {len(data.splits[split])} pictures ({counts})")
     if checked.balance >= LOPSIDED:
@@ -166,6 +195,7 @@ def lines(checked: Checked, shown: int = 10) -> list[str]:
     told += _some("cannot be used", [f"{path}: {why}" for path, why in checked.corrupt], shown)
     told += _some("damaged", [f"{path}: {why}" for path, why in checked.damaged], shown)
     told += _some("in more than one split", [" = ".join(group) for group in checked.across], shown)
+    told += _some("under more than one label", [" = ".join(group) for group in checked.contradicting], shown)
     told += _some("twice in one split", [" = ".join(group) for group in checked.within], shown)
     told += _some("not a picture of the data set", list(checked.odd), shown)
     if data.stale_index:

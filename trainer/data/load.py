@@ -25,7 +25,7 @@ SHOWN = 5
 
 
 def load_splits(config: RunConfig, source: Source, run: Storage | None) -> dict[str, PixelCache]:
-    """Decode train and valid; with a `run` folder (rank 0) also test, and list rejected pictures in it.
+    """Decode train and valid; with a `run` folder (rank 0) test too, where there is one, and list rejected pictures.
 
     Raises:
         ExitError: 65 when more than --max-rejected of a split is unreadable.
@@ -36,6 +36,8 @@ def load_splits(config: RunConfig, source: Source, run: Storage | None) -> dict[
     loaded: dict[str, PixelCache] = {}
     for name in SPLITS if run is not None else ("train", "valid"):
         examples = source.data.splits[name]
+        if not examples:
+            continue  # a test split may be absent
         loaded[name] = cache.fill(examples, source.read, path_of(config), budget, folder, processors())
         budget -= 0 if loaded[name].on_disk else loaded[name].pixels.nbytes
     if run is not None:

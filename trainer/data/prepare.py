@@ -9,9 +9,13 @@ from itertools import accumulate, pairwise
 
 import google_crc32c
 
+from trainer.data import layout
 from trainer.data.formats import CONVERTED_SUFFIXES
+from trainer.data.index import INDEX
+from trainer.data.kinds import PICTURE, kind_of
+from trainer.data.readings import split_word
 from trainer.data.series import in_series
-from trainer.data.split import SPLITS, SUFFIXES, canonical
+from trainer.data.split import SPLITS
 from trainer.exits import Exit, ExitError
 from trainer.fields import flag
 from trainer.requests import MAX_REJECTED
@@ -26,11 +30,6 @@ ARTICLE = {"train": "1000", "valid": "500", "test": "500"}
 
 DEFAULT = {"train": "0.8", "valid": "0.1", "test": "0.1"}
 """Shares of each class, used by default."""
-
-IMPORTED = (*SUFFIXES, *CONVERTED_SUFFIXES)
-"""Suffixes of the files that an import reads; their content decides how they are stored."""
-
-_KAGGLE = re.compile(r"(cat|dog)\.\d+\.jpe?g", re.IGNORECASE)
 
 Dimensions = tuple[int, int]
 Check = Callable[[bytes], Dimensions]
@@ -68,44 +67,16 @@ class ImportPlan:
     left_over: int
 
 
-def recognise(uri: str, names: Iterable[str]) -> tuple[Found, ...]:
-    """Pictures with their classes, from an existing split, from Kaggle's names (cat.N.jpg), or from a folder per class.
+def recognise(uri: str, names: Iterable[str], asked: str = "auto") -> tuple[Found, ...]:
+    """Pictures with their classes, by the layout of their names; files that import converts are included.
 
     Raises:
-        ExitError: 66 when there is none, 65 for fewer than two classes.
+        ExitError: 66 when there is none, 65 for fewer than two classes or an ambiguous layout.
     """
-    pictures = [name for name in names if name.lower().endswith(IMPORTED) and not _is_litter(name)]
-    found = _split(pictures) or _kaggle(pictures) or _folder_per_class(pictures)
-    if not found:
-        raise ExitError(
-            Exit.INPUT_MISSING,
-            f"{uri}: no pictures recognised; expected cat.N.jpg and dog.N.jpg, CLASS/*.jpg, "
-            "or {train,valid,test}/CLASS/*.jpg",
-        )
-    labels = {one.label for one in found}
-    if len(labels) < 2:
-        raise ExitError(Exit.BAD_DATA, f"{uri}: only one class, {labels.pop()!r}; at least two are needed")
-    return tuple(found)
-
-
-def _is_litter(name: str) -> bool:
-    """Resource forks and similar files that are named like pictures."""
-    return name.startswith("__MACOSX/") or name.rpartition("/")[2].startswith("._")
-
-
-def _split(pictures: Sequence[str]) -> list[Found]:
-    parts = [(name, name.split("/", 2)) for name in pictures]
-    found = [Found(name, p[1], p[2], canonical(p[0])) for name, p in parts if len(p) == 3 and canonical(p[0]) in SPLITS]
-    return found if {one.split for one in found} == set(SPLITS) else []
-
-
-def _kaggle(pictures: Sequence[str]) -> list[Found]:
-    files = [(name, name.removeprefix("train/")) for name in pictures]
-    return [Found(name, file[:3].lower() + "s", file) for name, file in files if _KAGGLE.fullmatch(file)]
-
-
-def _folder_per_class(pictures: Sequence[str]) -> list[Found]:
-    return [Found(name, *name.split("/", 1)) for name in pictures if "/" in name]
+    every = [name for name in names if name != INDEX]
+    placed = {one.name: one for one in layout.recognise(uri, every, layout=asked, accepts=CONVERTED_SUFFIXES).placed}
+    found = (placed[name] for name in every if name in placed)
+    return tuple(Found(one.name, one.label, one.rest, one.split) for one in found)
 
 
 def plan_import(
@@ -302,9 +273,9 @@ def is_stored(target: Storage, stat: Stat | None, size: int, checksum: int) -> b
 def is_in_a_split(name: str) -> bool:
     """Whether a data set would treat the object of this name as a picture."""
     parts = name.split("/")
-    return len(parts) >= 3 and canonical(parts[0]) in SPLITS and is_named_as_picture(name)
+    return len(parts) >= 3 and bool(split_word(parts[0])) and is_named_as_picture(name)
 
 
 def is_named_as_picture(name: str) -> bool:
     """Whether training would treat the file of this name as a picture."""
-    return name.lower().endswith(SUFFIXES)
+    return kind_of(name) == PICTURE

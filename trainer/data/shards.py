@@ -8,7 +8,7 @@ Framing: https://www.tensorflow.org/tutorials/load_data/tfrecord#tfrecords_forma
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import google_crc32c
 import tensorflow as tf
@@ -17,7 +17,7 @@ from trainer.data.index import INDEX, SHARDS, Index, Picture, Place, Shard, enco
 from trainer.data.picture import measure
 from trainer.data.prepare import is_in_a_split, is_stored
 from trainer.data.reading import Read
-from trainer.data.split import SPLITS, DataSet, Example
+from trainer.data.split import SPLITS, DataSet, Example, stored_path
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Storage
 
@@ -45,7 +45,8 @@ def pack(data: DataSet, read: Read, target: Storage, shard_bytes: int, on_done: 
     Raises:
         ExitError: 64 when the target holds other shards, or pictures; 74 and 77 from storage.
     """
-    cuts = [cut for split in SPLITS for cut in cut_split(split, data.splits[split], shard_bytes)]
+    there_are = [split for split in SPLITS if data.splits[split]]
+    cuts = [cut for split in there_are for cut in cut_split(split, data.splits[split], shard_bytes)]
     there = {stat.name: stat for stat in target.list()}
     own = {cut.name for cut in cuts}
     other = sorted(name for name in there if name not in own and (name.startswith(SHARDS) or is_in_a_split(name)))
@@ -63,7 +64,10 @@ def pack(data: DataSet, read: Read, target: Storage, shard_bytes: int, on_done: 
         shard = Shard(cut.name, len(content), google_crc32c.value(content))
         if not is_stored(target, there.get(cut.name), shard.size, shard.crc32c):
             target.write(cut.name, content)
-        pictures += placed
+        pictures += [
+            replace(picture, path=stored_path(cut.split, example))
+            for picture, example in zip(placed, examples, strict=True)
+        ]
         shards.append(shard)
     index = Index(data.fingerprint, tuple(pictures), tuple(shards))
     target.write(INDEX, encode(index))

@@ -9,6 +9,7 @@ from trainer.data.demo import write_demo
 from trainer.data.downloads import open_downloads
 from trainer.data.drawing.draw import DEMO_VERSION
 from trainer.data.reading import CONCURRENCY, Read, reader
+from trainer.data.rules import AS_IT_IS, Rules
 from trainer.data.split import DataSet, list_data_set
 from trainer.storage.opening import open_storage
 from trainer.storage.retry import MIB, RetryEvent
@@ -32,11 +33,12 @@ def demo_folder() -> Path:
 def open_source(
     uri: str,
     *,
+    rules: Rules = AS_IT_IS,
     cache_dir: str = "",
     cache_disk: int = 0,
     on_retry: Callable[[RetryEvent], None] | None = None,
 ) -> Source:
-    """List the data set at `uri`, or draw the demo set when it is empty.
+    """List the data set at `uri` by the rules, or draw the demo set when it is empty.
 
     Pictures read from a bucket are kept in `cache_dir`, at most `cache_disk` MiB (0: see `open_downloads`). `on_retry`
     is called for each repeated request, and for each damaged picture that is fetched again.
@@ -45,7 +47,7 @@ def open_source(
         ExitError: 66 when it is not there, 65 when it is not a data set, 74 or 77 from storage.
     """
     storage = open_storage(uri or str(write_demo(demo_folder())), concurrency=CONCURRENCY, on_retry=on_retry)
-    data = list_data_set(storage)
+    data = list_data_set(storage, rules if uri else AS_IT_IS)
     downloads = None
     if storage.uri.startswith("gs://"):
         downloads = open_downloads(Path(cache_dir) if cache_dir else None, data.fingerprint, cache_disk * MIB)

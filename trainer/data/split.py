@@ -2,28 +2,33 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import google_crc32c
 
 from trainer.data.index import INDEX, SHARDS, BadIndex, Index, Place
 from trainer.data.index import decode as decode_index
+from trainer.data.labels import columns_of, parse, place, read_table
+from trainer.data.layout import EXPECTED, Layout, recognise, sentences, unconverted
+from trainer.data.readings import Placed
+from trainer.data.rules import AS_IT_IS, Rules
+from trainer.data.splitting import Shares, cut, shares_of
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
 from trainer.storage.errors import StorageMissing
 
 SPLITS = ("train", "valid", "test")
-SUFFIXES = (".jpg", ".jpeg", ".png")
-_ALIASES = {"validation": "valid"}
 
 
 @dataclass(frozen=True)
 class Example:
     """One picture: its name below the data set's URI, the index of its class, its size in bytes and its CRC-32C.
 
-    `place` says where a packed picture is; a loose one is the object `name`.
+    `place` says where a packed picture is; a loose one is the object `name`. `inner` is CLASS/NAME where the name is
+    not SPLIT/CLASS/NAME.
     """
 
     name: str
@@ -31,13 +36,20 @@ class Example:
     size: int
     crc32c: int
     place: Place | None = None
+    inner: str = ""
+
+    @property
+    def within(self) -> str:
+        """CLASS/NAME: what the picture is called in its split, wherever it lies."""
+        return self.inner or self.name.split("/", 1)[1]
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """Examples of each split ordered by name; an example's id is its position in that order.
+    """Examples of each split in order of `within`; an example's id is its place in that order. `test` may be empty.
 
-    `ignored` counts files that are not pictures. `stale_index` says in one line why index.json was not used.
+    `ignored` counts files that are no pictures. `stale_index` says in one line why index.json was not used; `told` what
+    was recognised, left aside and cut off, a line each. `cut`: splits that were cut off the pictures of train.
     """
 
     uri: str
@@ -45,6 +57,8 @@ class DataSet:
     splits: Mapping[str, tuple[Example, ...]]
     ignored: int = 0
     stale_index: str = ""
+    told: tuple[str, ...] = ()
+    cut: tuple[str, ...] = ()
 
     @property
     def fingerprint(self) -> str:
@@ -52,70 +66,119 @@ class DataSet:
         digest = hashlib.sha256("\n".join(self.classes).encode())
         for split in SPLITS:
             for example in self.splits[split]:
-                place = example.name.split("/", 1)[1]
-                digest.update(f"\n{split}/{place} {example.label} {example.size} {example.crc32c:08x}".encode())
+                digest.update(
+                    f"\n{split}/{example.within} {example.label} {example.size} {example.crc32c:08x}".encode()
+                )
         return digest.hexdigest()[:16]
 
 
-def canonical(split: str) -> str:
-    """The split that a folder's name stands for; other names unchanged."""
-    return _ALIASES.get(split, split)
+def stored_path(split: str, example: Example) -> str:
+    """SPLIT/CLASS/NAME: what a copy of the data set calls the picture."""
+    folder = example.name.partition("/")[0]
+    return example.name if not example.inner and _ALIASES.get(folder, folder) == split else f"{split}/{example.within}"
 
 
-def list_data_set(storage: Storage) -> DataSet:
-    """List `URI/{train,valid,test}/CLASS/*.{jpg,jpeg,png}`; `validation` stands for `valid`; other files are ignored.
+_ALIASES = {"validation": "valid"}
 
-    A packed data set is listed from its index.json, with the same names, ids and fingerprint. For loose pictures, an
-    index.json that matches the listing saves reading local files for their checksums; one that does not is not used.
+
+def list_data_set(storage: Storage, rules: Rules = AS_IT_IS) -> DataSet:
+    """List what is at the URI by its layout (`trainer.data.layout`); other files are ignored, and counted.
+
+    Splits that are missing are cut off train (`trainer.data.splitting`). A packed data set is listed by its index.json,
+    with the same names within splits, ids and fingerprint. For loose pictures an index.json that fits the listing
+    saves reading local files for their checksums; one that does not is not used.
 
     Raises:
-        ExitError: 66 when nothing is there or a split is missing; 65 for fewer than two classes, an empty class,
-            classes that differ between splits, or shards that do not match the index.
+        ExitError: 66 when nothing is there or there is no train split; 65 for a layout that cannot be recognised, fewer
+            than two classes, an empty class, classes that differ between splits, pictures that are mostly of kinds not
+            decoded, or shards that are not those of the index; 64 for rules that cannot be.
     """
+    shares = shares_of(rules.split)
     listing = tuple(storage.list())
-    index, fault = _index_of(storage, listing)
+    if not listing:
+        raise nothing_there(storage.uri)
+    index, fault = index_of(storage, listing)
     if index is not None and index.shards:
         return packed_data_set(storage.uri, index, listing)
     if index is None and fault and any(stat.name.startswith(SHARDS) for stat in listing):
         raise ExitError(Exit.BAD_DATA, f"{storage.uri}/{INDEX}: {fault}; pack the data set again")
-    found, ignored = _by_class(listing)
-    classes = _check(storage.uri, found)
+    if index is not None and rules.layout == "auto" and not rules.labels:
+        rules = replace(rules, layout="splits")  # import writes these, and the index last
+    layout = layout_of(storage, listing, rules)
+    stats = {stat.name: stat for stat in listing}
     if index is not None:
-        fault = _unfit(index, found)
+        fault = _unfit(index, [stats[one.name] for one in layout.placed])
         if not fault:
-            found = _with_checksums(index, found)
-    return DataSet(
-        uri=storage.uri,
-        classes=classes,
-        splits={split: _examples(storage, classes, found[split]) for split in SPLITS},
-        ignored=ignored,
-        stale_index=_stale(storage.uri, fault),
+            known = {picture.path: picture.crc32c for picture in index.pictures}
+            stats = {name: replace(stat, crc32c=known.get(name, stat.crc32c)) for name, stat in stats.items()}
+    classes = check_layout(storage.uri, layout)
+    examples = examples_of(storage, classes, layout.placed, stats)
+    made = _complete(storage.uri, classes, layout, examples, shares, rules)
+    return replace(
+        made, stale_index=fault and f"{storage.uri}/{INDEX} is not used: {fault}; `catdog data import` writes it again"
     )
 
 
-Found = dict[str, dict[str, list[Stat]]]
+def layout_of(storage: Storage, listing: Iterable[Stat], rules: Rules, known: Collection[str] = ()) -> Layout:
+    """The layout of what is listed, by the table of labels where there is one; `known` as for `recognise`."""
+    names = {stat.name for stat in listing} - {INDEX}
+    if rules.labels:
+        where, table = read_table(storage, rules.labels)
+        rows = parse(where, table, columns_of(rules.labels_columns))
+        layout = place(storage.uri, where, rows, names - {rules.labels})
+    else:
+        layout = recognise(storage.uri, names, layout=rules.layout, known=known)
+    left = layout.unconverted
+    if sum(one.count for one in left) > len(layout.placed):
+        raise unconverted(storage.uri, left, len(layout.placed))
+    return layout
 
 
-def _by_class(listing: Iterable[Stat]) -> tuple[Found, int]:
-    """Pictures by split and class, and how many other files there are."""
-    found: Found = {split: {} for split in SPLITS}
-    ignored = 0
-    for stat in listing:
-        parts = stat.name.split("/")
-        split = canonical(parts[0])
-        if stat.name == INDEX:
-            continue
-        if len(parts) < 3 or split not in found:
-            ignored += 1
-        elif parts[-1].lower().endswith(SUFFIXES):
-            found[split].setdefault(parts[1], []).append(stat)
-        else:
-            found[split].setdefault(parts[1], [])
-            ignored += 1
-    return found, ignored
+def nothing_there(uri: str) -> ExitError:
+    """66: there is no such place, it is a file, or it is an empty one."""
+    path = Path(uri)
+    if "://" in uri:
+        words = "nothing is there: no object's name begins with this; is the address right?"
+    elif path.is_file():
+        words = "a file, not a folder; `catdog data import` reads archives"
+    elif not path.exists():
+        words = "no such folder; is the path right?"
+    else:
+        words = f"no pictures here, the folder is empty; a data set is {EXPECTED}"
+    return ExitError(Exit.INPUT_MISSING, f"{uri}: {words}")
 
 
-def _index_of(storage: Storage, listing: Iterable[Stat]) -> tuple[Index | None, str]:
+def _complete(
+    uri: str,
+    classes: tuple[str, ...],
+    layout: Layout,
+    found: Mapping[str, tuple[Example, ...]],
+    shares: Shares,
+    rules: Rules,
+) -> DataSet:
+    """The data set, with the splits that it lacks cut off train."""
+    there = layout.splits or {"train"}
+    missing = [split for split in SPLITS if split not in there]
+    items = [(one, classes[one.label], (one.size, one.crc32c)) for one in found["train"]]
+    made = cut(items, shares, rules.seed, missing)
+    new = tuple(split for split in missing if made.splits.get(split))
+    told = sentences(layout)
+    if "valid" in missing and "valid" not in new:
+        raise ExitError(
+            Exit.BAD_DATA, f"{uri}: no valid split, and no class has enough different pictures to cut one off train"
+        )
+    if new:
+        told.append(
+            f"{' and '.join(new)}: not there, cut off train by --split {rules.split} and --seed {rules.seed}, "
+            "the same on every machine"
+        )
+        if made.whole:
+            told.append(f"too few different pictures to cut, all in train: {', '.join(made.whole)}")
+    splits = {split: tuple(made.splits.get(split, ())) or found[split] for split in SPLITS}
+    return DataSet(uri, classes, splits, layout.ignored, told=tuple(told), cut=new)
+
+
+def index_of(storage: Storage, listing: Iterable[Stat]) -> tuple[Index | None, str]:
     """The index, if there is a readable one; else why it cannot be read, or nothing."""
     if all(stat.name != INDEX for stat in listing):
         return None, ""
@@ -131,9 +194,9 @@ def _read_index(storage: Storage) -> tuple[Index | None, str]:
         return None, "it disappeared"
 
 
-def _unfit(index: Index, found: Found) -> str:
+def _unfit(index: Index, found: Iterable[Stat]) -> str:
     """How the index of loose pictures differs from the listing, in a few words; empty when it matches."""
-    listed = {stat.name: stat for classes in found.values() for stats in classes.values() for stat in stats}
+    listed = {stat.name: stat for stat in found}
     for picture in index.pictures:
         stat = listed.pop(picture.path, None)
         if stat is None:
@@ -143,14 +206,6 @@ def _unfit(index: Index, found: Found) -> str:
         if stat.crc32c not in (None, picture.crc32c):
             return f"{picture.path!r} has different content"
     return f"it does not name {next(iter(listed))!r}" if listed else ""
-
-
-def _with_checksums(index: Index, found: Found) -> Found:
-    known = {picture.path: picture.crc32c for picture in index.pictures}
-    return {
-        split: {name: [replace(stat, crc32c=known[stat.name]) for stat in stats] for name, stats in classes.items()}
-        for split, classes in found.items()
-    }
 
 
 def packed_data_set(uri: str, index: Index, listing: Iterable[Stat]) -> DataSet:
@@ -180,119 +235,81 @@ def packed_data_set(uri: str, index: Index, listing: Iterable[Stat]) -> DataSet:
 
 
 def data_set_of(uri: str, pictures: Iterable[Stat]) -> DataSet:
-    """The data set of these pictures, whose checksums are known; nothing is read.
+    """The data set of these pictures, whose names are SPLIT/CLASS/NAME and whose checksums are known; nothing is read.
 
     Raises:
-        ExitError: as `list_data_set`.
+        ExitError: 65 for fewer than two classes, or classes that differ between splits; 66 when train is missing.
     """
-    found, ignored = _by_class(pictures)
-    classes = _check(uri, found)
-    return DataSet(uri, classes, {split: _sorted(_labelled(classes, found[split])) for split in SPLITS}, ignored)
+    stats = {stat.name: stat for stat in pictures}
+    parts = {name: name.split("/", 2) for name in stats}
+    placed = tuple(
+        Placed(name, p[1], _ALIASES.get(p[0], p[0]), p[2])
+        for name, p in parts.items()
+        if len(p) == 3 and _ALIASES.get(p[0], p[0]) in SPLITS
+    )
+    layout = Layout("splits", "", placed, ())
+    classes = check_layout(uri, layout)
+    found = _labelled(classes, placed, stats)
+    return DataSet(uri, classes, found, len(stats) - len(placed))
 
 
-def list_folder_per_class(storage: Storage, classes: tuple[str, ...]) -> tuple[Example, ...]:
-    """Examples of `URI/CLASS/*`, for evaluating on pictures that are not a split data set.
+def check_layout(uri: str, layout: Layout) -> tuple[str, ...]:
+    """The classes of a data set whose splits have the same.
 
     Raises:
-        ExitError: 66 when nothing is there; 65 for a class that the model does not have.
+        ExitError: 66 when there is no train split; 65 for fewer than two classes, one without a picture, or one that is
+            not in every split.
     """
-    found: dict[str, list[Stat]] = {}
-    for stat in storage.list():
-        parts = stat.name.split("/")
-        if len(parts) >= 2 and parts[-1].lower().endswith(SUFFIXES):
-            found.setdefault(parts[0], []).append(stat)
-    if not found:
-        raise ExitError(
-            Exit.INPUT_MISSING,
-            f"{storage.uri}: no CLASS/*.jpg or .png here; give a folder per class, or a split data set",
-        )
-    _check_known(storage.uri, found, classes)
-    return _examples(storage, classes, found)
-
-
-def list_split(storage: Storage, split: str, classes: tuple[str, ...]) -> tuple[tuple[Example, ...], str]:
-    """Examples of one split for a model of these classes, and why index.json was not used; no other split is listed.
-
-    Raises:
-        ExitError: 66 when the split is missing; 65 for a class the model does not know, or shards that are not those of
-            the index.
-    """
-    index, fault = _read_index(storage) if storage.stat(INDEX) else (None, "")
-    if index is not None and index.shards:
-        data = list_data_set(storage)
-        if data.classes != classes:
-            raise ExitError(
-                Exit.BAD_DATA,
-                f"{storage.uri}: has classes {', '.join(data.classes)}; the model knows {', '.join(classes)}",
-            )
-        return data.splits[split], ""
-    folders = [name for name in storage.folders() if canonical(name) == split]
-    listed, _ = _by_class(stat for name in folders for stat in storage.list(f"{name}/"))
-    found = {name: stats for name, stats in listed[split].items() if stats}
-    if not found:
-        raise ExitError(
-            Exit.INPUT_MISSING, f"{storage.uri}: the {split} split is missing; expected {split}/CLASS/*.jpg"
-        )
-    _check_known(storage.uri, found, classes)
-    if index is not None:
-        here = tuple(one for one in index.pictures if canonical(one.path.split("/")[0]) == split)
-        fault = _unfit(replace(index, pictures=here), {split: found})
-        if not fault:
-            found = _with_checksums(index, {split: found})[split]
-    return _examples(storage, classes, found), _stale(storage.uri, fault)
-
-
-def _check_known(uri: str, found: Iterable[str], classes: Sequence[str]) -> None:
-    unknown = sorted(set(found) - set(classes))
-    if unknown:
-        raise ExitError(Exit.BAD_DATA, f"{uri}: class {unknown[0]!r} is not one of the model's: {', '.join(classes)}")
-
-
-def _stale(uri: str, fault: str) -> str:
-    return fault and f"{uri}/{INDEX} is not used: {fault}; `catdog data import` writes it again"
-
-
-def _check(uri: str, found: Mapping[str, Mapping[str, list[Stat]]]) -> tuple[str, ...]:
-    missing = [split for split in SPLITS if not found[split]]
-    if len(missing) == len(SPLITS):
-        raise ExitError(
-            Exit.INPUT_MISSING, f"{uri}: no pictures here; a data set is {{train,valid,test}}/CLASS/*.jpg below it"
-        )
-    if missing:
-        raise ExitError(
-            Exit.INPUT_MISSING, f"{uri}: the {missing[0]} split is missing; expected {missing[0]}/CLASS/*.jpg"
-        )
-    classes = tuple(sorted(found["train"]))
+    found: dict[str, set[str]] = {}
+    for one in layout.placed:
+        found.setdefault(one.split or "train", set()).add(one.label)
+    folders = {split: set(labels) for split, labels in found.items()}
+    for split, label in layout.empty:
+        if split in folders:
+            folders[split].add(label)
+    if "train" not in found:
+        raise ExitError(Exit.INPUT_MISSING, f"{uri}: the train split is missing; expected train/CLASS/*.jpg")
+    classes = tuple(sorted(folders["train"]))
     if len(classes) < 2:
         raise ExitError(Exit.BAD_DATA, f"{uri}/train: only one class, {classes[0]!r}; at least two are needed")
-    for split in SPLITS:
-        odd = sorted(set(found[split]) ^ set(classes))
+    for split in filter(folders.__contains__, SPLITS):
+        odd = sorted(folders[split] ^ set(classes))
         if odd:
-            where = "train" if odd[0] in found[split] else split
+            where = "train" if odd[0] in folders[split] else split
             raise ExitError(
                 Exit.BAD_DATA, f"{uri}: class {odd[0]!r} is not in {where}; every split must have the same classes"
             )
-        empty = [name for name in classes if not found[split][name]]
+        empty = [name for name in classes if name not in found[split]]
         if empty:
             raise ExitError(Exit.BAD_DATA, f"{uri}/{split}/{empty[0]}: no .jpg, .jpeg or .png in this class")
     return classes
 
 
-def _examples(storage: Storage, classes: tuple[str, ...], found: Mapping[str, Iterable[Stat]]) -> tuple[Example, ...]:
-    labelled = _labelled(classes, found)
+def examples_of(
+    storage: Storage, classes: tuple[str, ...], placed: Sequence[Placed], stats: Mapping[str, Stat]
+) -> dict[str, tuple[Example, ...]]:
+    """Examples of each split in order of `within`; local files are read for their checksums."""
     checksum = _checksum_of(storage)
     with ThreadPoolExecutor(max_workers=16) as pool:
-        crcs = list(pool.map(checksum, (stat for stat, _ in labelled)))
-    return _sorted((replace(stat, crc32c=crc), label) for (stat, label), crc in zip(labelled, crcs, strict=True))
+        crcs = list(pool.map(checksum, (stats[one.name] for one in placed)))
+    known = {one.name: replace(stats[one.name], crc32c=crc) for one, crc in zip(placed, crcs, strict=True)}
+    return _labelled(classes, placed, known)
 
 
-def _labelled(classes: Sequence[str], found: Mapping[str, Iterable[Stat]]) -> list[tuple[Stat, int]]:
-    return [(stat, label) for label, name in enumerate(classes) for stat in found.get(name, ())]
-
-
-def _sorted(labelled: Iterable[tuple[Stat, int]]) -> tuple[Example, ...]:
-    examples = (Example(stat.name, label, stat.size, stat.crc32c or 0) for stat, label in labelled)
-    return tuple(sorted(examples, key=lambda example: example.name.encode()))
+def _labelled(
+    classes: Sequence[str], placed: Iterable[Placed], stats: Mapping[str, Stat]
+) -> dict[str, tuple[Example, ...]]:
+    numbers = {name: number for number, name in enumerate(classes)}
+    found: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    for one in placed:
+        stat, within = stats[one.name], f"{one.label}/{one.rest}"
+        inner = "" if one.name.partition("/")[2] == within else within
+        example = Example(one.name, numbers[one.label], stat.size, stat.crc32c or 0, inner=inner)
+        found[one.split or "train"].append(example)
+    return {
+        split: tuple(sorted(examples, key=lambda one: (one.within.encode(), one.name)))
+        for split, examples in found.items()
+    }
 
 
 def _checksum_of(storage: Storage) -> Callable[[Stat], int]:
@@ -305,10 +322,12 @@ def _checksum_of(storage: Storage) -> Callable[[Stat], int]:
 def describe(data: DataSet) -> list[str]:
     """Lines of text, one per split, worded like image_dataset_from_directory."""
     lines = [data.stale_index] if data.stale_index else []
+    lines += data.told
     for split in SPLITS:
+        if not data.splits[split]:
+            lines.append(f"{split}: none")
+            continue
         counts = Counter(example.label for example in data.splits[split])
         classes = ", ".join(f"{name} {counts[label]}" for label, name in enumerate(data.classes))
-        lines.append(
-            f"{split}: Found {len(data.splits[split])} files belonging to {len(data.classes)} classes. ({classes})"
-        )
+        lines.append(f"{split}: Found {len(data.splits[split])} files belonging to {len(counts)} classes. ({classes})")
     return lines

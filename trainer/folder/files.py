@@ -143,13 +143,14 @@ def check_data(config: RunConfig, record: Record | None, data_fingerprint: str) 
     """Refuse to continue with different pictures.
 
     Raises:
-        ExitError: 73, unless --force-resume.
+        ExitError: 73; --force-resume is for another configuration, since the old epochs are of the old pictures.
     """
-    if record is not None and record.data_fingerprint != data_fingerprint and not config.force_resume:
+    if record is not None and record.data_fingerprint != data_fingerprint:
         raise ExitError(
             Exit.RUN_REFUSED,
             f"{config.run}: this run folder belongs to another data set (fingerprint {record.data_fingerprint}, "
-            f"{config.data or 'the demo set'} has {data_fingerprint}); use another --run, or --force-resume",
+            f"{config.data or 'the demo set'} has {data_fingerprint}): other pictures, or cut otherwise by --split, "
+            f"--seed or --layout; start a new run from its weights with --run ANOTHER --init-from {config.run}",
         )
 
 

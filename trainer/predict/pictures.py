@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from trainer.data.split import SUFFIXES
+from trainer.data.kinds import PICTURE, kind_of
 from trainer.exits import Exit, ExitError
 from trainer.predict.globs import is_pattern, literal_start, matching
 from trainer.storage.base import Storage
@@ -52,9 +52,8 @@ def pictures(given: Iterable[str]) -> Iterator[Picture]:
 
 
 def is_candidate(name: str) -> bool:
-    """Whether a file in a folder is taken for a picture, by its path: no hidden files, none of what systems leave."""
-    hidden = any(part.startswith(".") for part in name.split("/"))
-    return name.lower().endswith(SUFFIXES) and not hidden and not _is_left_over(name)
+    """Whether a file in a folder is taken for a picture, by its path: as in a data set."""
+    return kind_of(name) == PICTURE
 
 
 def _is_left_over(name: str, pattern: str = "") -> bool:

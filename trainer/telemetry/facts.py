@@ -69,6 +69,7 @@ def headline(config: Mapping[str, Any], summary: Mapping[str, Any], epochs: Sequ
     return [
         *_accuracy(mapping(summary.get("test"))),
         *_by_class(summary),
+        *_no_test(summary),
         *_best_epoch(summary, epochs),
         _epochs(config, summary, epochs),
         *time,
@@ -154,6 +155,14 @@ def _by_class(summary: Mapping[str, Any]) -> list[Fact]:
     told = f"worst class: {worst.label}, {percent(worst.recall)} of {worst.examples:,}"
     note = f"macro-F1 {percent(macro_f1(matrix))}; {told}"
     return [Fact("Balanced accuracy", percent(balanced_accuracy(matrix)), note)]
+
+
+def _no_test(summary: Mapping[str, Any]) -> list[Fact]:
+    """Of a finished run without a test split: how good it is on the pictures by which it was chosen."""
+    if "test" not in summary or summary["test"] is not None:
+        return []
+    accuracy = first_number(mapping(summary.get("valid")).get("accuracy"))
+    return _known("Validation accuracy", accuracy, percent, "there is no test split; the best epoch was chosen by it")
 
 
 def _certainty(accuracy: float, examples: float | None) -> str:

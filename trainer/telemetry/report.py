@@ -92,6 +92,7 @@ def render(report: ReportInput) -> str:
         is_augmented=any(report.config.get(name) for name in ("flip", "rotation", "zoom")),
         is_demo=bool(data.get("demo")),
         is_finished=report.summary is not None,
+        has_no_test="test" in summary and summary["test"] is None,
         headline=facts.headline(report.config, summary, epochs),
         pictures={key: _picture(png) for key, png in (report.figures or {}).items()},
         curves_text=curves_in_words(epochs, summary.get("best_epoch")),

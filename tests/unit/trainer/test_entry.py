@@ -71,7 +71,7 @@ def test_a_configuration_is_read_from_a_file_too(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(to_json(RunConfig(data=str(tmp_path / "nothing"), run=str(tmp_path / "run"))))
     done = trainer("train", "--config", str(tmp_path / "config.json"))
     assert done.returncode == 66
-    assert f"catdog: {tmp_path / 'nothing'}: no pictures here" in done.stderr
+    assert f"catdog: {tmp_path / 'nothing'}: no such folder" in done.stderr
     assert not (tmp_path / "run").exists()
 
 
@@ -82,8 +82,8 @@ def test_a_configuration_is_read_from_a_file_too(tmp_path: Path) -> None:
         ("predict", PredictRequest("{}/run", ("cat.jpg",)), "no exported model there"),
         ("report", ReportRequest("{}/run"), "not a run folder"),
         ("data-import", DataImportRequest("{}/kaggle.zip", "{}/target"), "kaggle.zip"),
-        ("data-check", DataCheckRequest("{}/data"), "no pictures here"),
-        ("data-pack", DataPackRequest("{}/data", "{}/target"), "no pictures here"),
+        ("data-check", DataCheckRequest("{}/data"), "no such folder"),
+        ("data-pack", DataPackRequest("{}/data", "{}/target"), "no such folder"),
     ],
     ids=lambda value: value if isinstance(value, str) and " " not in value else "",
 )

@@ -11,14 +11,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
+import zstandard
+
 from trainer.data.contents.base import AGAIN, allowed, require_allowed
 from trainer.exits import Exit, ExitError
 from trainer.storage.retry import MIB
-
-try:
-    import zstandard
-except ImportError:
-    zstandard = None
 
 PACKED_PIECE = 64 * 1024
 MOST_MEMORY = 256 * MIB
@@ -53,8 +50,7 @@ def unpacked(file: BinaryIO, kind: str, packed: int, uri: str) -> Iterator[Binar
     """What the stream of this kind ("gzip", "bzip2", "xz", "zstd") holds, as a file.
 
     Raises:
-        ExitError: 65 when it is damaged, or expands to more than `allowed`; 66 when zstandard is not installed; 74
-            when there is no room.
+        ExitError: 65 when it is damaged, or expands to more than `allowed`; 74 when there is no room.
     """
     pieces = _KINDS[kind]
     size = 0
@@ -130,8 +126,6 @@ class _Gzip:
 
 
 def _zstd(file: BinaryIO, uri: str) -> Iterator[bytes]:
-    if zstandard is None:
-        raise ExitError(Exit.INPUT_MISSING, f"{uri}: zstd archives need the package zstandard: pip install zstandard")
     try:
         reader = zstandard.ZstdDecompressor().stream_reader(file, read_size=PACKED_PIECE, read_across_frames=True)
         while piece := reader.read(MIB):

@@ -155,7 +155,12 @@ def test_logs_of_all_workers_and_of_a_restarted_one_come_with_their_ranks() -> N
             Cli.OK,
             "run has succeeded: test accuracy 94.5% (worst class: dogs 60.0% of 10), best epoch 7",
         ),
-        (DONE, {"test": None, "best_epoch": 7}, Cli.OK, "run has succeeded"),
+        (
+            DONE,
+            {"test": None, "valid": {"accuracy": 0.8}, "best_epoch": 7},
+            Cli.OK,
+            "run has succeeded: validation accuracy 80.0%, best epoch 7",
+        ),
         (DONE, None, Cli.OK, "run has succeeded"),
         (
             seen(top(condition("Failed")), ended(66, "66: no data")),

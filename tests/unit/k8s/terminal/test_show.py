@@ -46,6 +46,8 @@ def test_status_of_a_finished_run_has_its_result() -> None:
     facts = show.status(done, "u", summary)
     assert facts["causes"] == []
     assert "test accuracy 83.1%, loss 0.4000, best epoch 7" in show.status_text("u", facts)
+    facts = show.status(done, "u", {**summary, "test": None, "valid": {"accuracy": 0.8, "loss": 0.5}})
+    assert "validation accuracy 80.0%, loss 0.5000, best epoch 7" in show.status_text("u", facts)
 
 
 def test_a_run_without_objects_has_neither_workers_nor_pods() -> None:

@@ -59,11 +59,31 @@ def test_one_corrupt_picture_in_a_hundred_is_told_and_two_are_too_many(
 def test_a_picture_in_two_splits_makes_it_unusable_and_one_twice_in_a_split_does_not(
     folder: Path, checked: Callable[..., dict[str, object]]
 ) -> None:
-    (folder / "train/cats/copy.jpg").write_bytes((folder / "train/dogs/0.jpg").read_bytes())
-    assert checked()["duplicates"] == {"within": [["train/cats/copy.jpg", "train/dogs/0.jpg"]], "across": []}
-    (folder / "test/cats/leak.jpg").write_bytes((folder / "valid/dogs/0.jpg").read_bytes())
+    (folder / "train/cats/copy.jpg").write_bytes((folder / "train/cats/0.jpg").read_bytes())
+    answer = checked()
+    assert answer["duplicates"] == {"within": [["train/cats/0.jpg", "train/cats/copy.jpg"]], "across": []}
+    assert answer["contradicting"] == []
+    (folder / "test/cats/leak.jpg").write_bytes((folder / "valid/cats/0.jpg").read_bytes())
     answer = checked(Exit.BAD_DATA)
-    assert answer["duplicates"]["across"] == [["valid/dogs/0.jpg", "test/cats/leak.jpg"]]  # type: ignore[index]
+    assert answer["duplicates"]["across"] == [["valid/cats/0.jpg", "test/cats/leak.jpg"]]  # type: ignore[index]
+    assert answer["contradicting"] == []
+
+
+@pytest.mark.parametrize("other", ["train/cats/copy.jpg", "valid/cats/copy.jpg"])
+def test_a_picture_under_two_labels_makes_it_unusable(
+    folder: Path, checked: Callable[..., dict[str, object]], other: str
+) -> None:
+    (folder / other).write_bytes((folder / "train/dogs/0.jpg").read_bytes())
+    answer = checked(Exit.BAD_DATA)
+    assert answer["contradicting"] == [sorted(["train/dogs/0.jpg", other])]
+    assert any("have more than one label, such as " in str(one) for one in answer["problems"])  # type: ignore[attr-defined]
+
+
+def test_a_class_that_has_nothing_of_its_own_is_named(folder: Path, checked: Callable[..., dict[str, object]]) -> None:
+    for i, path in enumerate(sorted((folder / "test/dogs").iterdir())):
+        path.write_bytes((folder / f"train/dogs/{i}.jpg").read_bytes())
+    problems = checked(Exit.BAD_DATA)["problems"]
+    assert "of class 'dogs' nothing is left without the pictures that other classes or splits have" in problems  # type: ignore[operator]
 
 
 def test_rotated_pictures_are_counted(
@@ -123,13 +143,14 @@ def test_the_answer_for_people(folder: Path, capsys: pytest.CaptureFixture[str])
     assert check_data(DataCheckRequest(str(folder))) == Exit.DONE
     captured = capsys.readouterr()
     told = captured.out.splitlines()
-    assert told[:4] == [
+    assert told[:5] == [
+        "left aside: 15 .txt files, such as extra-00.txt",
         "train: 55 pictures (cats 35, dogs 20)",
         "valid: 40 pictures (cats 20, dogs 20)",
         "test: 40 pictures (cats 20, dogs 20)",
         "the largest class of train is 1.8 times the smallest",
     ]
-    assert told[4] == "not a picture of the data set: extra-00.txt"
+    assert told[5] == "not a picture of the data set: extra-00.txt"
     assert told[-2] == "… and 5 more, not a picture of the data set"
     assert told[-1].startswith("fingerprint ")
     assert captured.err.splitlines()[-1] == "checking: 135 of 135 pictures"

@@ -223,7 +223,7 @@ def test_forms_of_a_source_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("listed", "code", "words"),
     [
-        (["a.txt"], Exit.INPUT_MISSING, "no pictures recognised"),
+        (["a.txt"], Exit.INPUT_MISSING, "no pictures here"),
         (["cats/1.jpg", "cats/2.jpg"], Exit.BAD_DATA, "only one class, 'cats'"),
     ],
 )
@@ -346,7 +346,7 @@ def test_a_duplicate_is_dropped_from_the_later_split(tmp_path: Path) -> None:
     files = kaggle_pictures(5)
     files["train/cat.4.jpg"] = files["train/dog.0.jpg"]
     files["train/dog.3.jpg"] = files["train/dog.1.jpg"]
-    with pytest.raises(ExitError, match="class 'dogs' is not in valid"):
+    with pytest.raises(ExitError, match=r"class 'dogs' is empty in valid once .* = train/dogs/dog\.1\.jpg"):
         imported(write(tmp_path / "x.zip", archive(files)), tmp_path / "none")
     result = imported(tmp_path / "x.zip", tmp_path / "data", {"train": "1", "valid": "2", "test": "2"})
     assert result.left_out.dropped == (
@@ -441,3 +441,14 @@ def test_a_missing_source_is_told(tmp_path: Path) -> None:
     assert raised.value.code == Exit.INPUT_MISSING
     with pytest.raises(ExitError, match="download it first"):
         imported("gs://bucket/dogs-vs-cats.zip", tmp_path / "data")
+
+
+def test_a_split_without_test_is_kept_and_its_litter_is_not(tmp_path: Path) -> None:
+    write_split(tmp_path / "pets" / "data", 6, ("train", "val"))
+    (tmp_path / "pets/data/train/.ipynb_checkpoints").mkdir()
+    (tmp_path / "pets/data/train/.ipynb_checkpoints/a.jpg").write_bytes(jpeg(77))
+    made = imported(tmp_path / "pets", tmp_path / "target", {})
+    assert made.data.classes == ("cats", "dogs")
+    assert {split: len(those) for split, those in made.data.splits.items()} == {"train": 12, "valid": 12, "test": 0}
+    listed = list_data_set(open_storage(str(tmp_path / "target")))
+    assert (listed.cut, listed.stale_index) == (("test",), "")

@@ -5,9 +5,10 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.pictures import write_split
+from tests.pictures import jpeg, write_split
 from trainer.data.index import decode
 from trainer.data.reading import reader
+from trainer.data.rules import Rules
 from trainer.data.shards import cut_split, framed, pack
 from trainer.data.split import SPLITS, DataSet, Example, list_data_set
 from trainer.exits import Exit, ExitError
@@ -129,3 +130,29 @@ def test_shards_that_are_not_those_of_the_index_are_told(tmp_path: Path) -> None
     with pytest.raises(ExitError, match="pack the data set again") as raised:
         list_data_set(storage)
     assert raised.value.code == Exit.BAD_DATA
+
+
+def test_a_set_without_splits_is_packed_as_it_was_cut(tmp_path: Path) -> None:
+    for name in ("cats", "dogs"):
+        for i in range(6):
+            path = tmp_path / "loose" / name / f"{i}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(jpeg(i * 2 + (name == "dogs")))
+    loose, storage = list_data_set(open_storage(str(tmp_path / "loose"))), open_storage(str(tmp_path / "loose"))
+    pack(loose, reader(storage), open_storage(str(tmp_path / "packed")), 1 << 20, lambda: None)
+    data = list_data_set(open_storage(str(tmp_path / "packed")))
+    assert data.fingerprint == loose.fingerprint
+    for split in SPLITS:
+        assert [one.within for one in data.splits[split]] == [one.within for one in loose.splits[split]]
+        assert [one.crc32c for one in data.splits[split]] == [one.crc32c for one in loose.splits[split]]
+    assert [len(data.splits[split]) for split in SPLITS] == [8, 2, 2]
+
+
+def test_an_absent_test_split_makes_no_shard(tmp_path: Path) -> None:
+    write_split(tmp_path / "loose", 4, ("train", "valid"))
+    storage = open_storage(str(tmp_path / "loose"))
+    loose = list_data_set(storage, Rules(split="0.9/0.1/0"))
+    pack(loose, reader(storage), open_storage(str(tmp_path / "packed")), 1 << 20, lambda: None)
+    assert [path.name[:5] for path in sorted((tmp_path / "packed/shards").iterdir())] == ["train", "valid"]
+    data = list_data_set(open_storage(str(tmp_path / "packed")))
+    assert (data.splits["test"], data.fingerprint) == ((), loose.fingerprint)

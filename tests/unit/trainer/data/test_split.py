@@ -4,8 +4,8 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
-from trainer.data.index import Index, Picture, encode
-from trainer.data.split import SPLITS, DataSet, describe, list_data_set, list_folder_per_class, list_split
+from trainer.data.rules import Rules
+from trainer.data.split import DataSet, describe, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 
@@ -109,24 +109,96 @@ def test_more_than_two_classes(tree: Path) -> None:
 
 
 def test_a_missing_folder_is_66(tmp_path: Path) -> None:
-    assert refused(tmp_path / "nothing", Exit.INPUT_MISSING).startswith(": no pictures here; a data set is")
+    assert refused(tmp_path / "nothing", Exit.INPUT_MISSING) == ": no such folder; is the path right?"
+
+
+def test_a_file_in_place_of_a_folder_is_66(tmp_path: Path) -> None:
+    (tmp_path / "pets.zip").write_bytes(b"PK")
+    assert "a file, not a folder" in refused(tmp_path / "pets.zip", Exit.INPUT_MISSING)
+
+
+def test_a_folder_without_pictures_is_66(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_bytes(b"x")
+    assert refused(tmp_path, Exit.INPUT_MISSING).startswith(": no pictures here among 1 files; a data set is")
 
 
 def test_an_empty_folder_is_66(tmp_path: Path) -> None:
     assert "no pictures here" in refused(tmp_path, Exit.INPUT_MISSING)
 
 
-def test_pictures_without_splits_are_66(tree: Path) -> None:
-    shutil.rmtree(tree / "valid")
-    shutil.rmtree(tree / "test")
-    (tree / "train").rename(tree / "pictures")
-    assert "no pictures here" in refused(tree, Exit.INPUT_MISSING)
+def test_a_missing_train_split_is_66_and_named(tree: Path) -> None:
+    shutil.rmtree(tree / "train")
+    assert refused(tree, Exit.INPUT_MISSING) == ": the train split is missing; expected train/CLASS/*.jpg"
 
 
-@pytest.mark.parametrize("split", ["train", "valid", "test"])
-def test_a_missing_split_is_66_and_named(tree: Path, split: str) -> None:
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_a_missing_split_is_cut_off_train(tree: Path, split: str) -> None:
+    before = listed(tree)
     shutil.rmtree(tree / split)
-    assert refused(tree, Exit.INPUT_MISSING) == f": the {split} split is missing; expected {split}/CLASS/*.jpg"
+    data = listed(tree)
+    assert data.cut == (split,)
+    assert {name: len(those) for name, those in data.splits.items()} == {"train": 4, "valid": 6, "test": 6} | {split: 2}
+    assert sorted((*data.splits["train"], *data.splits[split]), key=lambda one: one.name) == list(
+        before.splits["train"]
+    )
+    assert [line for line in describe(data) if "cut off train" in line] == [
+        f"{split}: not there, cut off train by --split 0.8/0.1/0.1 and --seed 0, the same on every machine"
+    ]
+
+
+def test_pictures_without_splits_are_cut_and_the_seed_tells_how(tree: Path) -> None:
+    for split in ("valid", "test"):
+        shutil.rmtree(tree / split)
+    (tree / "train").rename(tree / "pictures")
+    storage = open_storage(str(tree))
+    made = [list_data_set(storage, Rules(seed=seed)) for seed in range(8)]
+    assert {len(one.splits[split]) for one in made for split in ("train", "valid", "test")} == {2}
+    assert len({one.fingerprint for one in made}) > 1
+    assert list_data_set(storage, Rules(seed=3)).splits == made[3].splits
+
+
+def test_a_test_split_of_share_0_is_absent(tree: Path) -> None:
+    shutil.rmtree(tree / "test")
+    data = list_data_set(open_storage(str(tree)), Rules(split="0.8/0.2/0"))
+    assert (data.splits["test"], data.cut) == ((), ())
+    assert describe(data)[-1] == "test: none"
+
+
+def test_the_layout_does_not_change_the_fingerprint(tree: Path, tmp_path: Path) -> None:
+    plain = listed(tree)
+    turned = tmp_path / "turned"
+    for split, word in (("train", "Training_Set"), ("valid", "dev"), ("test", "holdout")):
+        for name in ("cat", "dog"):
+            (turned / "all" / name).mkdir(parents=True, exist_ok=True)
+            shutil.copytree(tree / split / name, turned / "all" / name / word)
+    assert listed(turned).fingerprint == plain.fingerprint
+    assert "recognised CLASS/SPLIT/FILE in all/: 18 pictures" in describe(listed(turned))
+
+
+def test_pictures_that_are_mostly_of_other_kinds_name_the_command(tree: Path) -> None:
+    for path in tree.rglob("*.jpg"):
+        if path.stem != "0":
+            path.rename(path.with_suffix(".webp"))
+    assert refused(tree, Exit.BAD_DATA) == (
+        f": 12 of 18 pictures are .webp, which training does not read; convert them with `catdog data import {tree} "
+        "TARGET` and train on TARGET"
+    )
+
+
+# Of the revision before layouts were recognised.
+def test_fingerprints_of_split_data_sets_are_what_they_were(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        for name in ("Kätzchen & co", "dog"):
+            for file in ("1.jpg", "10.JPEG", "2.png", "deep/er/é.jpg"):
+                path = tmp_path / split / name / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(f"{split} {name} {file}".encode())
+    assert listed(tmp_path).fingerprint == "e91ce2c9e9b8b81a"
+    (tmp_path / "train/dog/.DS_Store").write_bytes(b"")
+    (tmp_path / "extra/x").mkdir(parents=True)
+    (tmp_path / "extra/x/a.jpg").write_bytes(b"1")
+    (tmp_path / "valid").rename(tmp_path / "validation")
+    assert listed(tmp_path).fingerprint == "e91ce2c9e9b8b81a"
 
 
 def test_one_class_is_65(tree: Path) -> None:
@@ -194,68 +266,3 @@ def test_what_changes_the_fingerprint(tree: Path, tmp_path: Path) -> None:
     change("class renamed", *((f"{split}/cat", f"{split}/ant") for split in ("train", "valid", "test")))
     change("moved to another class", ("train/cat/0.jpg", "train/dog/9.jpg"))
     change("moved to another split", ("train/cat/0.jpg", "valid/cat/9.jpg"))
-
-
-def test_a_folder_per_class_is_listed_with_the_models_labels(tree: Path) -> None:
-    found = list_folder_per_class(open_storage(str(tree / "test")), ("ant", "cat", "dog"))
-    assert [(one.name, one.label) for one in found] == [
-        *((f"cat/{i}.jpg", 1) for i in range(3)),
-        *((f"dog/{i}.jpg", 2) for i in range(3)),
-    ]
-
-
-def test_a_folder_per_class_may_lack_some(tree: Path) -> None:
-    shutil.rmtree(tree / "test/cat")
-    found = list_folder_per_class(open_storage(str(tree / "test")), ("cat", "dog"))
-    assert {one.label for one in found} == {1}
-
-
-def test_a_class_that_the_model_does_not_know_is_65(tree: Path) -> None:
-    with pytest.raises(ExitError, match="class 'dog' is not one of the model's: cat, horse") as caught:
-        list_folder_per_class(open_storage(str(tree / "test")), ("cat", "horse"))
-    assert caught.value.code == Exit.BAD_DATA
-
-
-def test_no_folder_per_class_is_66(tmp_path: Path) -> None:
-    (tmp_path / "a.jpg").write_bytes(b"x")
-    with pytest.raises(ExitError, match="give a folder per class") as caught:
-        list_folder_per_class(open_storage(str(tmp_path)), ("cat", "dog"))
-    assert caught.value.code == Exit.INPUT_MISSING
-
-
-def alone(root: Path, *classes: str) -> tuple[list[tuple[str, int, int]], str]:
-    examples, stale_index = list_split(open_storage(str(root)), "test", classes or ("cat", "dog"))
-    return [(one.name, one.label, one.crc32c) for one in examples], stale_index
-
-
-def test_one_split_is_listed_as_the_whole_is(tree: Path) -> None:
-    whole = [(one.name, one.label, one.crc32c) for one in listed(tree).splits["test"]]
-    assert alone(tree) == (whole, "")
-    shutil.rmtree(tree / "train")
-    assert alone(tree) == (whole, "")
-    assert [label for _, label, _ in alone(tree, "ant", "cat", "dog")[0]] == [1, 1, 1, 2, 2, 2]
-
-
-def test_checksums_of_one_split_are_those_of_an_index_that_fits_it(tree: Path) -> None:
-    data = listed(tree)
-    pictures = [Picture(one.name, one.size, 7, 0, 0) for split in SPLITS for one in data.splits[split]]
-    (tree / "index.json").write_bytes(encode(Index("0" * 16, tuple(pictures))))
-    (tree / "train/cat/9.jpg").write_bytes(b"other splits do not matter")
-    found, stale_index = alone(tree)
-    assert {crc for _, _, crc in found} == {7}
-    assert stale_index == ""
-    (tree / "test/cat/9.jpg").write_bytes(b"new")
-    found, stale_index = alone(tree)
-    assert len(found) == 7
-    assert 7 not in {crc for _, _, crc in found}
-    assert "index.json is not used: it does not name 'test/cat/9.jpg'" in stale_index
-
-
-def test_a_split_with_other_classes_is_65_and_one_that_is_missing_66(tree: Path) -> None:
-    with pytest.raises(ExitError, match="class 'dog' is not one of the model's: cat, horse") as caught:
-        alone(tree, "cat", "horse")
-    assert caught.value.code == Exit.BAD_DATA
-    shutil.rmtree(tree / "test")
-    with pytest.raises(ExitError, match="the test split is missing") as caught:
-        alone(tree)
-    assert caught.value.code == Exit.INPUT_MISSING

@@ -166,8 +166,10 @@ def test_other_pictures_are_refused(data: str, shown: str) -> None:
     assert caught.value.code == Exit.RUN_REFUSED
 
 
-def test_force_resume_takes_other_pictures() -> None:
-    check_data(asked(force_resume=True), RECORD, "ffff")
+def test_force_resume_does_not_take_other_pictures() -> None:
+    with pytest.raises(ExitError, match=r"--run ANOTHER --init-from runs/a") as caught:
+        check_data(asked(force_resume=True), RECORD, "ffff")
+    assert caught.value.code == Exit.RUN_REFUSED
 
 
 def test_a_state_is_read_as_it_was_written_with_the_time(storage: Storage) -> None:

@@ -139,6 +139,13 @@ def test_the_worst_class_stands_beside_accuracy():
     assert "worst class: dogs, 50.0 % of 40" in page.text
 
 
+def test_a_run_without_a_test_split_says_so_and_reports_validation():
+    page = render(ReportInput(CONFIG, history=history(60), summary={**summary(), "test": None}))
+    assert "the data set has no test split" in page
+    assert "Validation accuracy" in page
+    assert "Test accuracy" not in page
+
+
 def test_the_curves_are_put_in_words():
     text = Page(render(finished())).text
     assert re.search(r"highest at epoch 30 of 60", text)
