@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, ImageOps, features
+from PIL import Image, ImageOps, UnidentifiedImageError, features
 
 from trainer.data.limits import MAX_PIXELS
 
@@ -80,6 +80,8 @@ def _explained(kind: str) -> Iterator[None]:
         raise ValueError(f"not between 1 and {MAX_PIXELS:,} pixels (refused before decoding)") from error
     except _Unfit as error:
         raise ValueError(str(error)) from error
+    except UnidentifiedImageError as error:
+        raise ValueError(f"damaged {kind.upper()}: its header cannot be read") from error
     except _DAMAGED as error:
         words = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"damaged {kind.upper()}: {words[:120]}") from error
