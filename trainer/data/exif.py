@@ -56,8 +56,9 @@ def _padded(octets: Tensor, count: int) -> Tensor:
 def _number(octets: Tensor, little: Tensor) -> Integer:
     """The numbers that the last axis, of two or four bytes, writes: int64 [..., 2 or 4] → int64 [...]."""
     width = octets.shape[-1]
-    powers = tf.constant([256**i for i in range(width)], tf.int64)
-    return tf.reduce_sum(octets * tf.where(little, powers, powers[::-1]), axis=-1)
+    powers = [256**i for i in range(width)]
+    weights = tf.where(little, tf.constant(powers, tf.int64), tf.constant(powers[::-1], tf.int64))
+    return tf.reduce_sum(octets * weights, axis=-1)
 
 
 def turn(picture: Tensor, orientation: Integer) -> Tensor:

@@ -112,12 +112,12 @@ def read_header(encoded: Tensor, components: Integer) -> Header:
 
     def step(number: Tensor, at: Tensor, marker: Tensor, frame: Tensor, start: Tensor, length: Tensor) -> list[Tensor]:
         first, marker, upper, lower = tf.unstack(_octets(encoded, at, 4))
+        marker = tf.where(first == 0xFF, marker, 0)
         here = upper * 256 + lower
         is_exif = (marker == 0xE1) & (here >= 8) & (tf.strings.substr(encoded, at + 4, 6) == b"Exif\0\0") & (start == 0)
         after = tf.where(marker == 0xFF, at + 1, tf.where(_among(marker, _NO_LENGTH), at + 2, at + 2 + here))
         bare = (marker == 0xFF) | _among(marker, _NO_LENGTH)
-        sound = (first == 0xFF) & (bare | (here >= 2)) & (after + 4 <= size)
-        marker = tf.where(first == 0xFF, marker, 0)
+        sound = (marker != 0) & (bare | (here >= 2)) & (after + 4 <= size)
         return [
             number + 1,
             tf.where(marker == 0xDA, at, tf.where(sound, after, -1)),

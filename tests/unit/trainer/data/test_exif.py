@@ -97,6 +97,7 @@ def test_segments_are_followed_from_one_to_the_next() -> None:
     assert of_picture(PLAIN + exif(6)) == 1
     after_scan = PLAIN.index(b"\xff\xda")
     assert of_picture(PLAIN[:after_scan] + exif(6) + PLAIN[after_scan:]) == 6
+    assert of_picture(with_segments(PLAIN, b"\0" + exif(6)[1:])) == 1  # found by fuzzing
     for damaged in (b"\xff\xe1\0\0", b"\xff\xe1\0\1", b"\0\0\0\0", b"\xff\xe1\xff\xff"):
         assert of_picture(with_segments(PLAIN, damaged, exif(6))) == 1
 
