@@ -18,6 +18,7 @@ from trainer.data.index import INDEX, SHARDS, Index, Picture, encode
 from trainer.data.kinds import CONVERTIBLE, PICTURE, kind_of
 from trainer.data.readings import split_word
 from trainer.data.split import SPLITS, DataSet, data_set_of
+from trainer.data.unfinished import Unfinished
 from trainer.exits import Exit, ExitError
 from trainer.fields import flag
 from trainer.storage.base import Stat, Storage
@@ -202,7 +203,8 @@ def import_pictures(
     there = {stat.name: stat for stat in target.list()}
     _require_own(target, there, wanted)
     earlier: dict[bytes, str] = {}
-    worker = _Import(contents, target, there, check, earlier)
+    unfinished = Unfinished(target, there)
+    worker = _Import(contents, target, there, check, earlier, unfinished)
     stored: list[_Stored] = []
     dropped: list[tuple[str, str]] = []
     rejected: list[tuple[str, str]] = []
@@ -226,6 +228,7 @@ def import_pictures(
     document = encode(Index(data.fingerprint, pictures))
     if INDEX not in there or target.read(INDEX) != document:
         target.write(INDEX, document)
+    unfinished.end()
     new = sum(one.new for one in stored)
     return Imported(data, new, len(stored) - new, tuple(sorted(dropped)), tuple(sorted(rejected)))
 
@@ -251,6 +254,7 @@ class _Import:
     there: Mapping[str, Stat]
     check: Check
     earlier: Mapping[bytes, str]
+    unfinished: Unfinished
 
     def one(self, picture: Planned) -> "tuple[Planned, _Stored | _Duplicate | str]":
         """Stores one picture, unless it cannot be used (then returns why) or an earlier split has it."""
@@ -267,6 +271,7 @@ class _Import:
         checksum = google_crc32c.value(data)
         new = not is_stored(self.target, self.there.get(picture.path), len(data), checksum)
         if new:
+            self.unfinished.begin()
             self.target.write(picture.path, data)
         return picture, _Stored(Picture(picture.path, len(data), checksum, width, height), digest, new)
 
