@@ -28,6 +28,7 @@ from trainer.data.prepare import (
     is_stored,
 )
 from trainer.data.split import SPLITS, DataSet, data_set_of
+from trainer.data.unfinished import Unfinished
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
 from trainer.storage.fetch import in_parallel
@@ -137,7 +138,8 @@ def import_pictures(
     there = {stat.name: stat for stat in target.list()}
     _require_own(target, there, named)
     earlier: dict[bytes, str] = {}
-    worker = _Import(contents, target, there, check, None if in_place else convert, named, earlier)
+    unfinished = Unfinished(target, there)
+    worker = _Import(contents, target, there, check, None if in_place else convert, named, earlier, unfinished)
     stored: list[_Stored] = []
     dropped: list[tuple[str, str]] = []
     rejected: list[Rejected] = []
@@ -163,6 +165,7 @@ def import_pictures(
     document = encode(Index(data.fingerprint, pictures))
     if INDEX not in there or target.read(INDEX) != document:
         target.write(INDEX, document)
+    unfinished.end()
     new = sum(one.new for one in stored)
     converted = counted([one.kind for one in stored if one.kind in CONVERTED])
     return Imported(data, new, len(stored) - new, left_out, converted)
@@ -199,6 +202,7 @@ class _Import:
     convert: Convert | None
     named: Mapping[str, Names]
     earlier: Mapping[bytes, str]
+    unfinished: Unfinished
     large: threading.Lock = field(default_factory=threading.Lock)
 
     def one(self, picture: Planned) -> _Stored | Rejected | tuple[str, str]:
@@ -230,6 +234,7 @@ class _Import:
         checksum = google_crc32c.value(made.data)
         new = not is_stored(self.target, self.there.get(made.path), len(made.data), checksum)
         if new:
+            self.unfinished.begin()
             self.target.write(made.path, made.data)
         picture = Picture(made.path, len(made.data), checksum, made.width, made.height)
         return _Stored(picture, digest, made.kind, new)

@@ -9,13 +9,14 @@ _DECODED = re.compile(r"jpe?g|jpe|jfif|pjpe?g|pjp|mpo|a?png")
 # Anything else after a dot is no suffix: cat.12, "photo 1.2 (final)", a.jpg_large or a.jpg?w=300 as scrapers leave.
 # Such files are candidates, and content decides at decoding.
 _SUFFIX = re.compile(r"(?=.*[a-z])[a-z0-9]{1,10}")
+_HIDDEN = re.compile(r"\.(?!\.)")  # "..jpg" is odd, but nobody's litter
 _LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
 _DOCUMENTS = {"readme", "license", "licence", "notice", "copying", "authors", "changelog", "makefile", "dockerfile"}
 
 
 def is_litter(name: str) -> bool:
     """What systems and editors leave in folders: hidden files and folders, resource forks, caches of thumbnails."""
-    return any(part.startswith(".") or part.casefold() in _LITTER for part in name.split("/"))
+    return any(_HIDDEN.match(part) or part.casefold() in _LITTER for part in name.split("/"))
 
 
 def kind_of(name: str) -> str:

@@ -16,6 +16,7 @@ from trainer.data.layout import EXPECTED, Layout, recognise, sentences, unconver
 from trainer.data.readings import Placed
 from trainer.data.rules import AS_IT_IS, Rules
 from trainer.data.splitting import Shares, cut, shares_of
+from trainer.data.unfinished import require_finished
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
 from trainer.storage.errors import StorageMissing
@@ -97,6 +98,7 @@ def list_data_set(storage: Storage, rules: Rules = AS_IT_IS) -> DataSet:
     listing = tuple(storage.list())
     if not listing:
         raise nothing_there(storage.uri)
+    require_finished(storage.uri, {stat.name for stat in listing})
     index, fault = index_of(storage, listing)
     if index is not None and index.shards:
         return packed_data_set(storage.uri, index, listing)

@@ -220,6 +220,7 @@ def test_a_layout_that_is_said_and_does_not_fit_is_named() -> None:
         ("a.Png", PICTURE),
         ("a", PICTURE),
         ("cat.12", PICTURE),
+        ("..jpg", PICTURE),
         ("README", "no suffix"),
         ("a.webp", ".webp"),
         ("a.HEIC", ".heic"),

@@ -452,3 +452,22 @@ def test_a_split_without_test_is_kept_and_its_litter_is_not(tmp_path: Path) -> N
     assert {split: len(those) for split, those in made.data.splits.items()} == {"train": 12, "valid": 12, "test": 0}
     listed = list_data_set(open_storage(str(tmp_path / "target")))
     assert (listed.cut, listed.stale_index) == (("test",), "")
+
+
+def test_an_import_that_did_not_finish_is_no_data_set_until_it_is_repeated(tmp_path: Path) -> None:
+    write_split(tmp_path / "pets", 6)
+    done = 0
+
+    def interrupt() -> None:
+        nonlocal done
+        done += 1
+        if done == 13:  # all of train is stored, which alone would be a data set to be cut
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        imported(tmp_path / "pets", tmp_path / "target", {}, on_done=interrupt)
+    with pytest.raises(ExitError, match="interrupted or refused; repeat `catdog data import`") as raised:
+        list_data_set(open_storage(str(tmp_path / "target")))
+    assert raised.value.code == Exit.BAD_DATA
+    assert len(imported(tmp_path / "pets", tmp_path / "target", {}).data.splits["test"]) == 12
+    assert len(list_data_set(open_storage(str(tmp_path / "target"))).splits["train"]) == 12
