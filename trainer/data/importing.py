@@ -287,21 +287,24 @@ def _require_none_left(target: Storage, there: Iterable[str], pictures: Sequence
 
 
 def _data_set(uri: str, pictures: Sequence[Picture], wanted: ImportPlan, left_out: LeftOut) -> DataSet:
-    try:
-        return data_set_of(uri, (Stat(one.path, one.size, one.crc32c, "") for one in pictures))
-    except ExitError as error:
-        emptied = {_class_of(one.path) for one in wanted.pictures} - {_class_of(one.path) for one in pictures}
-        why = [
-            f"in {place} {_count(place, (path for path, _ in left_out.dropped))} pictures are also in an earlier split "
-            f"and {_count(place, (one.path for one in left_out.rejected))} cannot be used"
-            for place in sorted(emptied)
-        ]
-        raise NotImported(error.code, "; ".join([error.message, *why[:1]]), left_out) from error
+    lost = {_class_of(one.path) for one in wanted.pictures} - {_class_of(one.path) for one in pictures}
+    emptied = sorted(lost, key=lambda place: (SPLITS.index(place.partition("/")[0]), place))
+    if emptied:
+        raise NotImported(Exit.BAD_DATA, f"{uri}: {_emptied(emptied[0], left_out)}", left_out)
+    return data_set_of(uri, (Stat(one.path, one.size, one.crc32c, "") for one in pictures))
+
+
+def _emptied(place: str, left_out: LeftOut) -> str:
+    """Why a class has no picture in a split."""
+    split, label = place.split("/")
+    lost = [pair for pair in left_out.dropped if _class_of(pair[0]) == place]
+    unusable = sum(_class_of(one.path) == place for one in left_out.rejected)
+    such = f", such as {lost[0][0]} = {lost[0][1]}" if lost else ""
+    return (
+        f"class {label!r} is empty in {split} once pictures that an earlier split has ({len(lost):,}{such}) and those "
+        f"that cannot be used ({unusable:,}) are left out; give it other pictures"
+    )
 
 
 def _class_of(path: str) -> str:
     return "/".join(path.split("/", 2)[:2])
-
-
-def _count(place: str, paths: Iterable[str]) -> int:
-    return sum(_class_of(path) == place for path in paths)
