@@ -1,5 +1,4 @@
 import dataclasses
-import hashlib
 import json
 import math
 from typing import Any
@@ -106,9 +105,7 @@ def test_each_identity_field_changes_the_fingerprint(name: str) -> None:
 
 def test_pixel_path_1_leaves_the_fingerprint_as_it_was_before_there_was_another() -> None:
     old = RunConfig(pixel_path=1)
-    identity = {name: getattr(old, name) for name in IDENTITY if name != "pixel_path"}
-    expected = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
-    assert fingerprint(old) == expected != fingerprint(RunConfig())
+    assert fingerprint(old) == "6e025edc94fd12df" != fingerprint(RunConfig())  # as recorded before
 
 
 @pytest.mark.parametrize("name", OTHERS)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.pictures import jpeg
 from trainer.config import RunConfig
-from trainer.exits import Exit, ExitError
+from trainer.exits import Exit
 from trainer.inference import MOST_IN_A_MATRIX, evaluate
 from trainer.models.registry import build_for_export
 from trainer.requests import EvaluateRequest
@@ -61,7 +61,3 @@ def test_only_the_test_split_has_to_be_there(tmp_path: Path, capsys: pytest.Capt
     shutil.rmtree(tmp_path / "data/train" / FEW[0])  # no data set to train on
     assert evaluate(EvaluateRequest(run, str(tmp_path / "data"), "json")) == Exit.DONE
     assert json.loads(capsys.readouterr().out)["examples"] == 4
-    shutil.rmtree(tmp_path / "data/test")
-    with pytest.raises(ExitError, match="the test split is missing") as caught:
-        evaluate(EvaluateRequest(run, str(tmp_path / "data")))
-    assert caught.value.code == Exit.INPUT_MISSING

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.pictures import write_split
 from trainer.data import cache
+from trainer.data.decode import PixelPath
 from trainer.data.index import Place
 from trainer.data.reading import RANGE_BYTES, Damaged, ranges, reader
 from trainer.data.shards import pack
@@ -18,6 +19,8 @@ from trainer.exits import Exit
 from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
+
+PATH = PixelPath(2, 16)
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +96,7 @@ def test_a_changed_file_is_a_storage_failure_not_a_rejected_picture(loose: Path)
     (loose / "train/dogs/3.jpg").write_bytes(b"x")
     events: list[RetryEvent] = []
     with pytest.raises(Damaged, match=r"train/dogs/3\.jpg: damaged, or changed.*1 bytes with crc32c") as raised:
-        cache.fill(data.splits["train"], reader(storage, on_retry=events.append), 16, 1 << 30, None, 2)
+        cache.fill(data.splits["train"], reader(storage, on_retry=events.append), PATH, 1 << 30, None, 2)
     assert raised.value.code == Exit.STORAGE_FAILED
     assert {(event.reason, event.name) for event in events} == {("checksum", "train/dogs/3.jpg")}
 
@@ -173,10 +176,10 @@ def test_the_cache_is_the_same_whatever_the_order_of_arrival(loose: Path) -> Non
     storage, data = listed(loose)
     examples = data.splits["train"]
     forward = cache.fill(
-        examples, lambda e: ((i, storage.read(one.name)) for i, one in enumerate(e)), 16, 1 << 30, None, 2
+        examples, lambda e: ((i, storage.read(one.name)) for i, one in enumerate(e)), PATH, 1 << 30, None, 2
     )
     backward = cache.fill(
-        examples, lambda e: ((i, storage.read(e[i].name)) for i in reversed(range(len(e)))), 16, 1 << 30, None, 3
+        examples, lambda e: ((i, storage.read(e[i].name)) for i in reversed(range(len(e)))), PATH, 1 << 30, None, 3
     )
     assert (forward.pixels == backward.pixels).all()
     assert forward.pixels.any(axis=(1, 2, 3)).tolist() == forward.usable.tolist()
@@ -189,7 +192,9 @@ def test_a_reader_that_loses_or_repeats_a_picture_is_a_bug_not_a_black_picture(l
     storage, data = listed(loose)
     examples = data.splits["train"]
     with pytest.raises(RuntimeError, match="not each arrived exactly once"):
-        cache.fill(examples, lambda e: ((i, storage.read(e[i].name)) for i in range(len(e) - 1)), 16, 1 << 30, None, 2)
+        cache.fill(
+            examples, lambda e: ((i, storage.read(e[i].name)) for i in range(len(e) - 1)), PATH, 1 << 30, None, 2
+        )
 
 
 def test_few_pictures_wait_to_be_decoded(loose: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,7 +215,7 @@ def test_few_pictures_wait_to_be_decoded(loose: Path, monkeypatch: pytest.Monkey
         return result
 
     monkeypatch.setattr(cache, "pixels", counted)
-    cache.fill(examples, read, 16, 1 << 30, None, 1)
+    cache.fill(examples, read, PATH, 1 << 30, None, 1)
     assert len(decoded) == len(waiting) == 60
     assert max(waiting) <= 4
 

@@ -53,6 +53,7 @@ def test_class_weights_are_recorded_where_there_are_any(storage: Storage) -> Non
 
 
 def test_a_record_without_a_pixel_path_is_of_path_1(storage: Storage) -> None:
+    files.write_record(storage, RECORD)
     document = json.loads(storage.read("config.json"))
     assert document["config"].pop("pixel_path") == 2
     files.write_json(storage, "config.json", document)
