@@ -11,7 +11,6 @@ from typer.core import TyperGroup
 from k8s.commands.table import COMMANDS, SUBMIT, Entry, Group
 from k8s.exits import Cli, CliError
 from trainer.exits import Exit, ExitError
-from trainer.process.versions import catdog_version
 
 
 class Commands(TyperGroup):
@@ -70,7 +69,8 @@ def _of_table(commands: Mapping[str, Entry | Group]) -> type[Commands]:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        print(f"catdog {catdog_version()}")
+        versions = importlib.import_module("trainer.process.versions")  # as a command: it takes long to import
+        print(f"catdog {versions.catdog_version()}")
         raise typer.Exit
 
 
