@@ -20,8 +20,10 @@ import keras
 import tensorflow as tf
 
 from benchmarks.machine import describe
+from trainer.config import NEWEST_PIXEL_PATH
 from trainer.data import cache
 from trainer.data.augment import Augmentation
+from trainer.data.decode import PixelPath
 from trainer.data.demo import DemoSize, write_demo
 from trainer.data.order import Layout, Schedule
 from trainer.data.pipeline import prefetched, training_feeds
@@ -48,7 +50,9 @@ def _keras_rate(data: str, cached: bool) -> float:
 
 def _catdog_rate(data: str) -> float:
     source = open_source(data)
-    filled = cache.fill(source.data.splits["train"], source.read, SIZE, 1 << 34, None, processors())
+    filled = cache.fill(
+        source.data.splits["train"], source.read, PixelPath(NEWEST_PIXEL_PATH, SIZE), 1 << 34, None, processors()
+    )
     schedule, layout = Schedule(len(filled), BATCH), Layout(BATCH, 1, 1)
     per_epoch, rates = schedule.steps_per_epoch, []
     for epoch in range(1, REPEATS + 1):

@@ -14,6 +14,7 @@ from PIL import Image
 from tests.pictures import archive, jpeg, kaggle_archive, write_split
 from tests.servers import FakeGcs, FaultProxy, Faults
 from trainer.data import cache
+from trainer.data.decode import PixelPath
 from trainer.data.index import Place
 from trainer.data.reading import Damaged
 from trainer.data.source import Source, open_source
@@ -27,6 +28,7 @@ from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
 
 PER_CLASS = 20
+PATH = PixelPath(2, 24)
 
 
 def do_import(source: Path | str, target: str) -> int:
@@ -54,7 +56,7 @@ def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def decoded(source: Source) -> dict[str, cache.PixelCache]:
-    return {split: cache.fill(source.data.splits[split], source.read, 24, 1 << 30, None, 2) for split in SPLITS}
+    return {split: cache.fill(source.data.splits[split], source.read, PATH, 1 << 30, None, 2) for split in SPLITS}
 
 
 def objects(uri: str) -> dict[str, str]:
@@ -175,7 +177,7 @@ def test_a_damaged_record_and_a_replaced_object_stop_training_with_74(
     open_storage(f"{bucket}/packed").write(victim.place.shard, bytes(shard))
     for source, name in ((loose, "train/dogs/dog.3.jpg"), (packed, victim.name)):
         with pytest.raises(Damaged, match=name) as raised:
-            cache.fill(source.data.splits["train"], source.read, 24, 1 << 30, None, 2)
+            cache.fill(source.data.splits["train"], source.read, PATH, 1 << 30, None, 2)
         assert raised.value.code == Exit.STORAGE_FAILED
     assert "is not used: 'train/dogs/dog.3.jpg' has" in open_source(f"{bucket}/loose").data.stale_index
     with pytest.raises(ExitError, match=r"this shard does not match index\.json") as refused:
