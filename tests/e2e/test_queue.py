@@ -78,7 +78,7 @@ def test_a_run_over_quota_waits_its_turn_and_then_starts_whole(
     queued.submit(third, *words, "--epochs", 1)
     until("the second is queued", lambda: queued.status(second)["phase"] == "queued")
     why = until(
-        "its position is known", lambda: (said := queued.catdog("why", third).out) and "position" in said and said
+        "its position is known", lambda: (said := queued.catdog("why", third).out) and "position 2" in said and said
     )
     assert "team" in why, why
     assert "2" in why, why
