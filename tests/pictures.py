@@ -44,10 +44,11 @@ def real_split(folder: Path, train: int, valid: int, test: int) -> bool:
 
 
 def archive(files: dict[str, bytes]) -> bytes:
+    """The same bytes at any time, since test names may be made of them: a ZipInfo has no clock."""
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+    with zipfile.ZipFile(file, "w") as made:
         for name, data in files.items():
-            made.writestr(name, data)
+            made.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     return file.getvalue()
 
 
