@@ -83,14 +83,8 @@ def _train_from(
         steps = f"{start.length.total_steps} steps of {config.batch_size} pictures from step {start.step}"
         log.info("%s, %s", describe(distribution, devices, config), steps)
 
-        record = Record(
-            config,
-            start.source.data.fingerprint,
-            versions(),
-            revision(),
-            threads_of(config, environment),
-            start.class_weights,
-        )
+        threads, weights = threads_of(config, environment), start.class_weights
+        record = Record(config, start.source.data.fingerprint, versions(), revision(), threads, weights)
         if topology.rank == 0:
             files.write_record(run, record)
         pixels = load_splits(config, start.source, run if topology.rank == 0 else None)
@@ -98,16 +92,9 @@ def _train_from(
             metrics.rejected.labels(name).set(len(split.rejected))
 
         learner = build_learner(config, len(start.source.data.classes), distribution.strategy)
-        task = loop.Task(
-            config,
-            distribution,
-            learner,
-            pixels["train"],
-            pixels["valid"],
-            start.length,
-            layout,
-            None if start.class_weights is None else tuple(start.class_weights.values()),
-        )
+        by_class = None if weights is None else tuple(weights.values())
+        train, valid = pixels["train"], pixels["valid"]
+        task = loop.Task(config, distribution, learner, train, valid, start.length, layout, by_class)
         state = first_state(task, start.snapshot)
         with Observers(task, run, topology.rank, attempt, metrics, state) as observers:
             try:

@@ -51,6 +51,14 @@ class PredictRequest:
 
 
 @dataclass(frozen=True)
+class ExportRequest:
+    """A request to `python -m trainer export`: the network of `run` in `format`, a key of contract.CONVERTED."""
+
+    run: str
+    format: str
+
+
+@dataclass(frozen=True)
 class ReportRequest:
     """A request to `python -m trainer report`: write report.html of `run`."""
 
@@ -128,6 +136,7 @@ Request = (
     RunConfig
     | EvaluateRequest
     | PredictRequest
+    | ExportRequest
     | ReportRequest
     | DataImportRequest
     | DataCheckRequest

@@ -16,7 +16,6 @@ from trainer.data.augment import transforms
 from trainer.data.cache import PixelCache
 from trainer.data.decode import Pixels, path_of
 from trainer.data.source import Source
-from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder.files import Record
 from trainer.storage.base import Storage
@@ -24,8 +23,7 @@ from trainer.telemetry.figures.confusion import confusion_png
 from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.run_report import write_figure, write_report
-from trainer.training import checkpoint, export, scores
-from trainer.training.checkpoint import Unusable
+from trainer.training import export, scores
 from trainer.training.evaluation import Evaluation, evaluate, probabilities
 from trainer.training.loop import Task
 from trainer.training.state import LoopState, goodput
@@ -85,11 +83,7 @@ def finish(
         ExitError: 74 when the best weights cannot be read back, or storage fails.
     """
     labels, config = source.data.classes, record.config
-    try:
-        best = checkpoint.read(run, contract.BEST)
-    except Unusable as error:
-        raise ExitError(Exit.STORAGE_FAILED, f"{run.uri}/{contract.BEST} cannot be read back: {error}") from error
-    model = export.rebuild(config, labels, best.groups["weights"])
+    model = export.best_network(run, config, labels)
     assert state.best is not None  # a finished run has validated at least once
     test = None
     if "test" in pixels:

@@ -54,6 +54,7 @@ COMMANDS: Mapping[str, Entry | Group] = {
     ),
     "evaluate": Entry("k8s.commands.evaluate", "Compute accuracy, loss and confusion of a run's exported model."),
     "predict": Entry("k8s.commands.predict", "Predict class and probability of pictures with a run's exported model."),
+    "export": Entry("k8s.commands.export", "Write a run's network as LiteRT or ONNX, tried in its runtime first."),
     "report": Entry(
         "k8s.commands.report",
         "Write the HTML report of a run in any state, and open it if there is a browser.",

@@ -10,13 +10,15 @@ import keras
 import tensorflow as tf
 
 from trainer.config import RunConfig
-from trainer.contract import KERAS_MODEL, MODEL, MODEL_CARD, SAVED_MODEL, SERVED_VERSION
+from trainer.contract import BEST, KERAS_MODEL, MODEL, MODEL_CARD, SAVED_MODEL, SERVED_VERSION
 from trainer.data.decode import PixelPath, decode, path_of
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.models.registry import build_for_export
 from trainer.storage.base import Storage
 from trainer.tensors import Arrays, Model, Tensor, Tensors
+from trainer.training import checkpoint
+from trainer.training.checkpoint import Unusable
 
 _PARALLEL = 8  # pictures; AUTOTUNE takes longer to find that out than a batch takes
 
@@ -99,6 +101,19 @@ def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
     for name, variable in named.items():
         variable.assign(weights[name])
     return model
+
+
+def best_network(storage: Storage, config: RunConfig, labels: Sequence[str]) -> Model:
+    """The run's network with its best weights, as `rebuild` gives it.
+
+    Raises:
+        ExitError: 74 when the weights cannot be read back.
+    """
+    try:
+        best = checkpoint.read(storage, BEST)
+    except Unusable as error:
+        raise ExitError(Exit.STORAGE_FAILED, f"{storage.uri}/{BEST} cannot be read back: {error}") from error
+    return rebuild(config, labels, best.groups["weights"])
 
 
 def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[str], card: str) -> None:

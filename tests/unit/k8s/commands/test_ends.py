@@ -128,3 +128,13 @@ def test_names_of_runs_are_completed_and_silence_is_no_error(tmp_path: Path) -> 
     assert completed("catdog train --recipe b") == ["baseline"]
     assert completed("catdog train --model ") == ["article", "small"]
     assert "doctor" in completed("catdog d")
+
+
+@pytest.mark.parametrize("form", ["litert", "onnx"])
+def test_export_names_the_extra_that_is_not_installed(
+    form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("k8s.commands.export.find_spec", lambda package: None)
+    result = catdog("export", str(tmp_path), "--format", form)
+    assert result.exit_code == 3
+    assert result.stderr == f"catdog: --format {form} needs more packages: pip install 'catdog-trainer[cpu,{form}]'\n"

@@ -155,7 +155,6 @@ def test_without_what_reads_it_a_picture_is_refused_with_what_to_install(monkeyp
 
 
 def test_heic_is_converted_where_pillow_heif_is_installed() -> None:
-    pytest.importorskip("pillow_heif")
     data = encoded(Image.new("RGB", (64, 48), "red"), "HEIF")
     made = converted(data)
     assert kind_of(data) == "heic"
