@@ -10,7 +10,9 @@ _DECODED = re.compile(r"jpe?g|jpe|jfif|pjpe?g|pjp|mpo|a?png")
 # Such files are candidates, and content decides at decoding.
 _SUFFIX = re.compile(r"(?=.*[a-z])[a-z0-9]{1,10}")
 _HIDDEN = re.compile(r"\.(?!\.)")  # "..jpg" is odd, but nobody's litter
-_LITTER = {"__macosx", "thumbs.db", "desktop.ini", "@eadir", "$recycle.bin", "system volume information", "lost+found"}
+# Names without their dot too, as Kaggle stores .DS_Store.
+_LITTER = {"__macosx", "_ds_store", "thumbs.db", "desktop.ini", "@eadir"}
+_LITTER |= {"$recycle.bin", "system volume information", "lost+found"}
 _DOCUMENTS = {"readme", "license", "licence", "notice", "copying", "authors", "changelog", "makefile", "dockerfile"}
 
 

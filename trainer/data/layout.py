@@ -278,12 +278,22 @@ def _empty(reading: Reading, wrapper: str, others: Mapping[str, Parts]) -> tuple
     return tuple(sorted(found - placed))
 
 
+def _folders(layout: Layout) -> str:
+    """Which folders are the splits, where they have other names; "" otherwise."""
+    if layout.kind != "splits":
+        return ""
+    read = {(one.split, one.name.removeprefix(layout.wrapper).partition("/")[0]) for one in layout.placed}
+    told = [f"{folder}/ is {split}" for split, folder in sorted(read) if folder != split]
+    return f"; {', '.join(told)}" if told else ""
+
+
 def sentences(layout: Layout) -> list[str]:
     """What was recognised and what was left aside, for people; nothing for SPLIT/CLASS/FILE and no other file."""
     told = []
-    if layout.kind != "splits" or layout.wrapper:
+    as_written = {f"{one.split}/{one.label}/{one.rest}" for one in layout.placed} == {one.name for one in layout.placed}
+    if layout.kind != "splits" or not as_written:
         where = f" in {layout.wrapper}" if layout.wrapper else ""
-        told.append(f"recognised {_FORMS[layout.kind]}{where}: {len(layout.placed):,} pictures")
+        told.append(f"recognised {_FORMS[layout.kind]}{where}: {len(layout.placed):,} pictures{_folders(layout)}")
     for one in layout.aside:
         if one.kind == UNLABELLED:
             what = f"{one.count:,} pictures whose class nothing tells"

@@ -23,6 +23,9 @@ from trainer.storage.errors import StorageMissing
 
 SPLITS = ("train", "valid", "test")
 
+MOST_LISTED = 20
+"""Classes of which each is counted in a line for people."""
+
 
 @dataclass(frozen=True)
 class Example:
@@ -330,6 +333,18 @@ def describe(data: DataSet) -> list[str]:
             lines.append(f"{split}: none")
             continue
         counts = Counter(example.label for example in data.splits[split])
-        classes = ", ".join(f"{name} {counts[label]}" for label, name in enumerate(data.classes))
-        lines.append(f"{split}: Found {len(data.splits[split])} files belonging to {len(counts)} classes. ({classes})")
+        lines.append(
+            f"{split}: Found {len(data.splits[split])} files belonging to {len(counts)} classes. "
+            f"({_by_class(data.classes, counts)})"
+        )
     return lines
+
+
+def _by_class(classes: Sequence[str], counts: Mapping[int, int]) -> str:
+    """Every class and its number of pictures, or of many classes those with the fewest and the most."""
+    if len(classes) <= MOST_LISTED:
+        return ", ".join(f"{name} {counts[label]}" for label, name in enumerate(classes))
+    fewest, most = (chosen(range(len(classes)), key=lambda label: counts[label]) for chosen in (min, max))
+    if counts[fewest] == counts[most]:
+        return f"{counts[most]} each"
+    return f"{counts[fewest]} of {classes[fewest]} to {counts[most]} of {classes[most]}"

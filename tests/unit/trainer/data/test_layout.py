@@ -229,6 +229,7 @@ def test_a_layout_that_is_said_and_does_not_fit_is_named() -> None:
         ("a.jpg~", LITTER),
         ("._a.jpg", LITTER),
         (".DS_Store", LITTER),
+        ("train/_DS_Store", LITTER),
         ("x/.ipynb_checkpoints/a-checkpoint.jpg", LITTER),
         (".git/objects/a.jpg", LITTER),
         ("__MACOSX/a.jpg", LITTER),
@@ -282,6 +283,23 @@ def test_what_is_left_aside_is_counted_by_kind_with_an_example() -> None:
 
 def test_of_a_plain_split_data_set_there_is_nothing_to_say() -> None:
     assert sentences(recognise("u", files("train/a", "train/b", "test/a", "test/b"))) == []
+
+
+@pytest.mark.parametrize(
+    ("folders", "told"),
+    [
+        (("Training/a", "Training/b", "test/a", "test/b"), "; Training/ is train"),
+        (("train/a", "train/b", "validation/a", "validation/b"), "; validation/ is valid"),
+        (
+            tuple(f"{s}/{s}/{c}" for s in ("training_set", "test_set") for c in "ab"),
+            "; test_set/ is test, training_set/ is train",
+        ),
+        (("train/images/a", "train/images/b", "test/images/a", "test/images/b"), ""),
+    ],
+)
+def test_folders_that_are_read_as_splits_by_another_name_are_told(folders: tuple[str, ...], told: str) -> None:
+    names = files(*folders)
+    assert sentences(recognise("u", names)) == [f"recognised SPLIT/CLASS/FILE: {len(names)} pictures{told}"]
 
 
 def test_a_model_s_classes_make_one_of_them_enough() -> None:

@@ -5,7 +5,7 @@ import google_crc32c
 import pytest
 
 from trainer.data.rules import Rules
-from trainer.data.split import DataSet, describe, list_data_set
+from trainer.data.split import MOST_LISTED, DataSet, describe, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 
@@ -63,6 +63,19 @@ def test_files_are_counted_as_image_dataset_from_directory_does(tree: Path) -> N
         "train: Found 7 files belonging to 2 classes. (cat 3, dog 4)",
         "valid: Found 6 files belonging to 2 classes. (cat 3, dog 3)",
         "test: Found 6 files belonging to 2 classes. (cat 3, dog 3)",
+    ]
+
+
+def test_many_classes_are_counted_by_the_smallest_and_the_largest(tmp_path: Path) -> None:
+    for split in ("train", "valid", "test"):
+        for number in range(MOST_LISTED + 1):
+            for picture in range(3 if (split, number) == ("train", 7) else 2):
+                file = tmp_path / split / f"class {number:02}" / f"{picture}.jpg"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(f"{split} {number} {picture}".encode())
+    assert describe(listed(tmp_path))[-3:-1] == [
+        "train: Found 43 files belonging to 21 classes. (2 of class 00 to 3 of class 07)",
+        "valid: Found 42 files belonging to 21 classes. (2 each)",
     ]
 
 
