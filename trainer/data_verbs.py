@@ -14,7 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trainer.data import check as checking
 from trainer.data import import_report, importing, prepare
+from trainer.data.contents.base import Contents
 from trainer.data.contents.opening import open_contents
+from trainer.data.labels import Table, read_table
 from trainer.data.reading import CONCURRENCY, reader
 from trainer.data.rules import rules_of
 from trainer.data.split import SPLITS, list_data_set
@@ -39,7 +41,8 @@ def import_data(request: DataImportRequest) -> int:
     target = open_storage(request.target, concurrency=CONCURRENCY)
     asked = {split: getattr(request, split) for split in SPLITS}
     with open_contents(request.source, CONCURRENCY) as contents:
-        found = prepare.recognise(contents.uri, contents.sizes, request.layout)
+        table = _table_of(contents, request)
+        found = prepare.recognise(contents.uri, contents.sizes, request.layout, table)
         wanted = prepare.plan_import(contents.uri, found, asked, request.order, request.seed, request.split)
         importing.require_apart(contents, target, wanted)  # before seconds go into importing TensorFlow
         odd = len(contents.sizes) - len(found)
@@ -63,6 +66,12 @@ def import_data(request: DataImportRequest) -> int:
     else:
         print("\n".join(import_report.lines_of(done, wanted.left_over, odd)))
     return Exit.DONE
+
+
+def _table_of(contents: Contents, request: DataImportRequest) -> Table | None:
+    if not request.labels:
+        return None
+    return read_table(contents.uri, contents.sizes, contents.read, request.labels, request.labels_columns)
 
 
 def _tell_failure(error: importing.NotImported, target: str, request: DataImportRequest, warnings: list[str]) -> None:

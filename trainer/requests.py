@@ -101,6 +101,8 @@ class DataImportRequest:
         MAX_REJECTED, "Share of unusable pictures above which the import fails.", low=0, high=1, group=_IMPORT
     )
     layout: str = declare(*_LAYOUT, choices=config.LAYOUTS, group=_IMPORT)
+    labels: str = declare(*_LABELS, group=_IMPORT)
+    labels_columns: str = declare(*_COLUMNS, group=_IMPORT)
     output: str = "text"
 
 

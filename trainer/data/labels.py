@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +13,6 @@ from trainer.data.layout import UNLABELLED, UNMATCHED, Aside, Layout, aside_of
 from trainer.data.readings import Placed, split_word
 from trainer.exits import Exit, ExitError
 from trainer.fields import flag
-from trainer.storage.base import Storage
-from trainer.storage.errors import StorageMissing
 from trainer.storage.opening import open_storage
 
 COLUMNS = ("path", "label", "split")
@@ -27,6 +25,15 @@ class Row:
     path: str
     label: str
     split: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of labels: where it is, its rows, and what --labels calls it, which may be a file of the data set."""
+
+    where: str
+    rows: tuple[Row, ...]
+    name: str
 
 
 def columns_of(text: str) -> dict[str, str]:
@@ -47,22 +54,26 @@ def columns_of(text: str) -> dict[str, str]:
     return named
 
 
-def read_table(storage: Storage, labels: str) -> tuple[str, bytes]:
-    """Where the table is, and its bytes: an address, a file of this machine, or else one of the data set.
+def read_table(uri: str, names: Container[str], read: Callable[[str], bytes], labels: str, columns: str) -> Table:
+    """The table that --labels and --labels-columns name, of the data set at `uri` with files of these names.
 
     Raises:
-        ExitError: 66 when it is in none of these places.
+        ExitError: 66 when there is no such table; 64 and 65 as `columns_of` and `parse`.
     """
+    named = columns_of(columns)
+    where, data = _found(uri, names, read, labels)
+    return Table(where, parse(where, data, named), labels)
+
+
+def _found(uri: str, names: Container[str], read: Callable[[str], bytes], labels: str) -> tuple[str, bytes]:
+    """Where it is, and its bytes: an address, a file of this machine, or else one of the data set."""
     if "://" in labels or Path(labels).is_file():
         folder, _, file = labels.rpartition("/")
         place = open_storage(folder or ("/" if labels.startswith("/") else "."), concurrency=4)
         return labels, place.read(file)
-    try:
-        return f"{storage.uri}/{labels}", storage.read(labels)
-    except StorageMissing as error:
-        raise ExitError(
-            Exit.INPUT_MISSING, f"--labels {labels}: there is no such file, neither here nor in {storage.uri}"
-        ) from error
+    if labels not in names:
+        raise ExitError(Exit.INPUT_MISSING, f"--labels {labels}: there is no such file, neither here nor in {uri}")
+    return f"{uri}/{labels}", read(labels)
 
 
 def parse(where: str, data: bytes, columns: Mapping[str, str]) -> tuple[Row, ...]:

@@ -9,10 +9,11 @@ from itertools import accumulate, pairwise
 
 import google_crc32c
 
-from trainer.data import layout
+from trainer.data import labels, layout
 from trainer.data.formats import CONVERTED_SUFFIXES
 from trainer.data.index import INDEX
 from trainer.data.kinds import PICTURE, kind_of
+from trainer.data.labels import Table
 from trainer.data.readings import split_word
 from trainer.data.series import in_series
 from trainer.data.split import SPLITS
@@ -67,14 +68,19 @@ class ImportPlan:
     left_over: int
 
 
-def recognise(uri: str, names: Iterable[str], asked: str = "auto") -> tuple[Found, ...]:
-    """Pictures with their classes, by the layout of their names; files that import converts are included.
+def recognise(uri: str, names: Iterable[str], asked: str = "auto", table: Table | None = None) -> tuple[Found, ...]:
+    """Pictures with their classes, by the layout of their names or by a table; files that import converts are included.
 
     Raises:
-        ExitError: 66 when there is none, 65 for fewer than two classes or an ambiguous layout.
+        ExitError: 66 when there is none, 65 for fewer than two classes, an ambiguous layout, or a table that does not
+            fit.
     """
     every = [name for name in names if name != INDEX]
-    placed = {one.name: one for one in layout.recognise(uri, every, layout=asked, accepts=CONVERTED_SUFFIXES).placed}
+    if table is None:
+        recognised = layout.recognise(uri, every, layout=asked, accepts=CONVERTED_SUFFIXES)
+    else:
+        recognised = labels.place(uri, table.where, table.rows, set(every) - {table.name}, CONVERTED_SUFFIXES)
+    placed = {one.name: one for one in recognised.placed}
     found = (placed[name] for name in every if name in placed)
     return tuple(Found(one.name, one.label, one.rest, one.split) for one in found)
 

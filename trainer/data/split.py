@@ -11,7 +11,7 @@ import google_crc32c
 
 from trainer.data.index import INDEX, SHARDS, BadIndex, Index, Place
 from trainer.data.index import decode as decode_index
-from trainer.data.labels import columns_of, parse, place, read_table
+from trainer.data.labels import place, read_table
 from trainer.data.layout import EXPECTED, Layout, recognise, sentences, unconverted
 from trainer.data.readings import Placed
 from trainer.data.rules import AS_IT_IS, Rules
@@ -128,9 +128,8 @@ def layout_of(storage: Storage, listing: Iterable[Stat], rules: Rules, known: Co
     """The layout of what is listed, by the table of labels where there is one; `known` as for `recognise`."""
     names = {stat.name for stat in listing} - {INDEX}
     if rules.labels:
-        where, table = read_table(storage, rules.labels)
-        rows = parse(where, table, columns_of(rules.labels_columns))
-        layout = place(storage.uri, where, rows, names - {rules.labels})
+        table = read_table(storage.uri, names, storage.read, rules.labels, rules.labels_columns)
+        layout = place(storage.uri, table.where, table.rows, names - {table.name})
     else:
         layout = recognise(storage.uri, names, layout=rules.layout, known=known)
     left = layout.unconverted

@@ -50,6 +50,57 @@ def answer(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
     return ask
 
 
+# --- labels in a table ---------------------------------------------------------------------------------------------
+
+
+def labelled(count: int = 12) -> dict[str, bytes]:
+    """Pictures of two breeds in one folder, some of them WebP, and the table as Kaggle's contests have it."""
+    names = [f"images/{i:03}{'.webp' if i % 4 == 0 else '.jpg'}" for i in range(count)]
+    pictures = {name: as_kind(i, "WEBP") if i % 4 == 0 else jpeg(i) for i, name in enumerate(names)}
+    rows = [f"{Path(name).stem},{('pug', 'tabby')[i % 2]}" for i, name in enumerate(names)]
+    return pictures | {"labels.csv": "\n".join(["id,breed", *rows, "lost,pug"]).encode()}
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["folder", "archive"])
+def test_a_table_in_the_source_tells_the_classes(
+    packed: bool, tmp_path: Path, answer: Callable[..., dict[str, Any]]
+) -> None:
+    source = tmp_path / "set.zip"
+    if packed:
+        source.write_bytes(archive(labelled()))
+    else:
+        source = folder(tmp_path / "set", labelled())
+    told = answer(source, tmp_path / "to", labels="labels.csv", labels_columns="path=id,label=breed")
+    assert told["classes"] == ["pug", "tabby"]
+    assert told["converted"] == {"webp": 3}
+    assert sum(told["splits"].values()) == 12
+    stored = list_data_set(open_storage(str(tmp_path / "to")))
+    assert stored.classes == ("pug", "tabby")
+    assert all("tabby" in one.name for one in stored.splits["train"] if one.label == 1)
+
+
+def test_a_table_beside_the_source_does_too_and_the_next_command_repeats_it(
+    tmp_path: Path, answer: Callable[..., dict[str, Any]]
+) -> None:
+    files = labelled()
+    table = tmp_path / "table.csv"
+    table.write_bytes(files.pop("labels.csv").replace(b"id,breed", b"path,label"))
+    source = folder(tmp_path / "set", files | {"images/003.jpg": b"no picture"})
+    told = answer(source, tmp_path / "to", labels=str(table), max_rejected=0.1)
+    assert [one["name"] for one in told["rejected"]] == ["images/003.jpg"]
+    with pytest.raises(ExitError, match=f"--labels {table}") as caught:
+        import_data(DataImportRequest(str(source), str(tmp_path / "other"), labels=str(table)))
+    assert caught.value.code == Exit.BAD_DATA
+
+
+def test_a_table_that_is_not_there_is_named(tmp_path: Path) -> None:
+    source = folder(tmp_path / "set", labelled())
+    with pytest.raises(ExitError, match=r"--labels none\.csv: there is no such file") as caught:
+        import_data(DataImportRequest(str(source), str(tmp_path / "to"), labels="none.csv"))
+    assert caught.value.code == Exit.INPUT_MISSING
+    assert not (tmp_path / "to").exists()
+
+
 # --- conversion ------------------------------------------------------------------------------------------------------
 
 
