@@ -27,6 +27,9 @@ from trainer.requests import (
     ExportRequest,
     PredictRequest,
     ReportRequest,
+    WeightsCheckRequest,
+    WeightsFetchRequest,
+    WeightsListRequest,
     from_json,
 )
 from trainer.workers import gang
@@ -55,6 +58,9 @@ VERBS = {
     "data-import": Verb(DataImportRequest, "trainer.data_verbs", "import_data"),
     "data-check": Verb(DataCheckRequest, "trainer.data_verbs", "check_data"),
     "data-pack": Verb(DataPackRequest, "trainer.data_verbs", "pack_data"),
+    "weights-list": Verb(WeightsListRequest, "trainer.weights_verbs", "list_weights"),
+    "weights-fetch": Verb(WeightsFetchRequest, "trainer.weights_verbs", "fetch_weights"),
+    "weights-check": Verb(WeightsCheckRequest, "trainer.weights_verbs", "check_weights"),
 }
 
 

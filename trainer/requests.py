@@ -134,6 +134,28 @@ class DataPackRequest:
     seed: int = declare(*_SEED, group=_DATA)
 
 
+@dataclass(frozen=True)
+class WeightsListRequest:
+    """A request to `python -m trainer weights-list`."""
+
+    output: str = "text"
+
+
+@dataclass(frozen=True)
+class WeightsFetchRequest:
+    """A request to `python -m trainer weights-fetch`: the weights of backbone `name` in our form at `target`."""
+
+    name: str
+    target: str
+
+
+@dataclass(frozen=True)
+class WeightsCheckRequest:
+    """A request to `python -m trainer weights-check`: verify the weights at `weights`."""
+
+    weights: str
+
+
 Request = (
     RunConfig
     | EvaluateRequest
@@ -143,6 +165,9 @@ Request = (
     | DataImportRequest
     | DataCheckRequest
     | DataPackRequest
+    | WeightsListRequest
+    | WeightsFetchRequest
+    | WeightsCheckRequest
 )
 
 

@@ -45,6 +45,15 @@ DATA = Group(
     },
 )
 
+WEIGHTS = Group(
+    "Weights of pre-trained networks: list, fetch, check.",
+    {
+        "list": Entry("k8s.commands.weights_list", "List the pre-trained networks and where their weights come from."),
+        "fetch": Entry("k8s.commands.weights_fetch", "Store the weights of a network in a folder or bucket."),
+        "check": Entry("k8s.commands.weights_check", "Verify stored weights: hash, and every tensor's name and shape."),
+    },
+)
+
 SUBMIT = Entry("k8s.commands.submit", "Train on Kubernetes.", CLUSTER)
 
 COMMANDS: Mapping[str, Entry | Group] = {
@@ -60,6 +69,7 @@ COMMANDS: Mapping[str, Entry | Group] = {
         "Write the HTML report of a run in any state, and open it if there is a browser.",
     ),
     "data": DATA,
+    "weights": WEIGHTS,
     "submit": SUBMIT,
     "list": Entry("k8s.commands.list", "List runs in the cluster and below the platform's runs URI.", CLUSTER),
     "status": Entry("k8s.commands.status", "Show a run: phase, progress, workers, restarts, result.", CLUSTER),
