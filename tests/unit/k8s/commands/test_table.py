@@ -7,11 +7,12 @@ import pkgutil
 import pytest
 
 import k8s.commands
-from k8s.commands.table import COMMANDS, DATA, Entry, Group
+from k8s.commands.table import COMMANDS, Entry, Group
 
+GROUPS = {name: one for name, one in COMMANDS.items() if isinstance(one, Group)}
 ENTRIES = {
     **{name: one for name, one in COMMANDS.items() if isinstance(one, Entry)},
-    **{f"data {name}": one for name, one in DATA.commands.items() if isinstance(one, Entry)},
+    **{f"{group} {name}": one for group, found in GROUPS.items() for name, one in found.commands.items()},
 }
 SHARED = {"k8s.commands.arguments", "k8s.commands.table"}
 
@@ -28,6 +29,5 @@ def test_every_module_of_commands_is_in_the_table() -> None:
 
 
 def test_groups_hold_commands_only() -> None:
-    groups = [one for one in COMMANDS.values() if isinstance(one, Group)]
-    assert groups == [DATA]
-    assert all(isinstance(one, Entry) for one in DATA.commands.values())
+    assert set(GROUPS) == {"data", "weights"}
+    assert all(isinstance(one, Entry) for group in GROUPS.values() for one in group.commands.values())
