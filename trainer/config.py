@@ -5,7 +5,7 @@ The command line's flags, config.json, the fingerprint and the documentation are
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -16,10 +16,14 @@ from trainer.fields import Naming, Refused, declare, flag, options
 T = TypeVar("T")
 
 # Networks of trainer.models.registry, and the smallest picture that each accepts, in pixels.
-NETWORKS = {"article": 78, "small": 16}
+PRETRAINED = tuple(f"efficientnet-lite{number}" for number in range(3))
+"""Those that start from weights which others have trained: the backbones of trainer.backbones.registry."""
+NETWORKS = {"article": 78, "small": 16, **dict.fromkeys(PRETRAINED, 32)}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
-OPTIMIZERS = ("rmsprop", "adam", "sgd")
+OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine")
+ACCURACY, LOSS = BEST_BY = ("accuracy", "loss")
+"""Of validation: what --best may be."""
 NO_WEIGHTS, BALANCED = CLASS_WEIGHTS = ("none", "balanced")
 """What --class-weights may be besides a file."""
 NEWEST_PIXEL_PATH = 2  # trainer.data.decode says what the versions are
@@ -41,6 +45,14 @@ class RunConfig:
     run: str = declare("", "Run folder: a path, file://… or gs://….", group="Run")
 
     model: str = declare("article", "Network, by name.", identity=True, choices=tuple(NETWORKS), group="Model")
+    weights: str = declare(
+        "",
+        "Weights for a pre-trained --model: a path, file://… or gs://…; default: those installed with catdog.",
+        group="Model",
+    )
+    weights_sha256: str = declare(
+        "", "SHA-256 of the pre-trained weights that the run began with.", identity=True, group="Model", flag=False
+    )
     image_size: int = declare(
         180,
         "Side of the square to which pictures are resized.",
@@ -60,6 +72,31 @@ class RunConfig:
         flag=False,
     )
     dropout: float = declare(0.0, "Dropout before the output layer.", identity=True, low=0, below=1, group="Model")
+    unfreeze: str = declare(
+        "",
+        "Fine-tune a pre-trained --model from this block on, after --head-epochs: stem, block0, block1, …, head.",
+        identity=True,
+        group="Fine-tuning",
+    )
+    head_epochs: int = declare(
+        20,
+        "With --unfreeze: the first of --epochs, in which only the output layer is trained, on frozen features.",
+        identity=True,
+        low=0,
+        high=1_000_000,
+        group="Fine-tuning",
+    )
+    tune_learning_rate: float = declare(
+        1e-4, "Learning rate of the epochs that fine-tune.", identity=True, above=0, high=1e3, group="Fine-tuning"
+    )
+    tune_warmup_steps: int = declare(
+        100,
+        "Steps over which the learning rate rises from 0 when fine-tuning begins.",
+        identity=True,
+        low=0,
+        high=10**9,
+        group="Fine-tuning",
+    )
     flip: bool = declare(False, "Mirror half of the training pictures.", identity=True, group="Augmentation")
     rotation: float = declare(
         0.0,
@@ -88,7 +125,10 @@ class RunConfig:
     optimizer: str = declare("rmsprop", "Update rule.", identity=True, choices=OPTIMIZERS)
     momentum: float = declare(0.0, "Momentum of sgd and rmsprop.", identity=True, low=0, below=1)
     weight_decay: float = declare(
-        0.0, "Decoupled weight decay of kernels (with adam: AdamW).", identity=True, low=0, high=1
+        0.0, "Decoupled weight decay of kernels (adam with it is AdamW).", identity=True, low=0, high=1
+    )
+    label_smoothing: float = declare(
+        0.0, "Share of each training label that is spread evenly over all classes.", identity=True, low=0, below=1
     )
     schedule: str = declare("constant", "Learning rate after warm-up.", identity=True, choices=SCHEDULES)
     warmup_steps: int = declare(0, "Steps over which the learning rate rises from 0.", identity=True, low=0, high=10**9)
@@ -99,6 +139,12 @@ class RunConfig:
         identity=True,
         low=0,
         below=1,
+    )
+    best: str = declare(
+        ACCURACY,
+        "What decides in validation which epoch's weights are kept and exported.",
+        identity=True,
+        choices=BEST_BY,
     )
     early_stopping: int = declare(
         0, "Stop when validation has not improved for this many epochs; 0: off.", unit="epochs", low=0, high=1_000_000
@@ -213,6 +259,13 @@ class RunConfig:
 IDENTITY: tuple[str, ...] = tuple(name for name, option in options(RunConfig).items() if option.identity)
 """The fields that make up the fingerprint."""
 
+_LATER = (
+    "class_weights", "weights_sha256", "unfreeze", "head_epochs", "tune_learning_rate", "tune_warmup_steps",
+    "label_smoothing", "best",
+)  # fmt: skip
+_BEFORE: Mapping[str, Any] = {"pixel_path": 1, **{name: getattr(RunConfig, name) for name in _LATER}}
+"""Identity fields that were added later → what held before."""
+
 _NAMING = Naming(shown=flag, unknown=lambda path, known: f"unknown option {path!r} in the configuration")
 
 
@@ -227,13 +280,21 @@ def check(config: RunConfig) -> RunConfig:
             fields.check(option, getattr(config, name), flag(name))
     except Refused as error:
         raise ExitError(Exit.BAD_OPTION, str(error)) from error
+    if fault := next(_conflicts(config), ""):
+        raise ExitError(Exit.BAD_OPTION, fault)
+    return config
+
+
+def _conflicts(config: RunConfig) -> Iterator[str]:
+    """What two options say against each other, in a line each."""
     smallest = NETWORKS[config.model]
     if config.image_size < smallest:
-        raise ExitError(
-            Exit.BAD_OPTION,
-            f"--image-size is {config.image_size}; --model {config.model} needs at least {smallest} pixels",
-        )
-    return config
+        yield f"--image-size is {config.image_size}; --model {config.model} needs at least {smallest} pixels"
+    for name in ("weights", "unfreeze"):
+        if getattr(config, name) and config.model not in PRETRAINED:
+            yield f"{flag(name)} is for pre-trained networks ({', '.join(PRETRAINED)}); --model is {config.model}"
+    if config.optimizer == "adamw" and not config.weight_decay:
+        yield "--optimizer adamw is adam with --weight-decay, which is 0"
 
 
 def from_mapping(values: Mapping[str, Any]) -> RunConfig:
@@ -263,10 +324,9 @@ def fingerprint(config: RunConfig) -> str:
     """16 hex digits over the identity fields: equal for two configurations that train the same weights."""
     identity = {name: getattr(config, name) for name in IDENTITY}
     # What is as it was before there was such a field leaves no trace: runs from then keep their fingerprint.
-    if config.class_weights == NO_WEIGHTS:
-        del identity["class_weights"]
-    if config.pixel_path == 1:
-        del identity["pixel_path"]
+    for name, before in _BEFORE.items():
+        if identity[name] == before:
+            del identity[name]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -59,13 +59,21 @@ def _train_from(
     """The part that needs TensorFlow, which takes seconds to import: bad input is reported before that."""
     quiet.import_tensorflow()
     from trainer import results
-    from trainer.data.load import load_splits
     from trainer.observers import Observers
     from trainer.training import loop
     from trainer.training.agreement import agree
+    from trainer.training.inputs import Worker, load_inputs
     from trainer.training.learner import build_learner
     from trainer.training.resume import first_state
-    from trainer.training.strategy import configure, describe, distribute, resolve_precision, set_precision, threads_of
+    from trainer.training.strategy import (
+        configure,
+        describe,
+        distribute,
+        parts_per_replica,
+        resolve_precision,
+        set_precision,
+        threads_of,
+    )
 
     running = RunState(State.RUNNING, total_steps=start.length.total_steps, restarts=start.restarts)
     with (
@@ -77,7 +85,8 @@ def _train_from(
         config = resolve_precision(start.config, devices)
         distribution = distribute(topology, devices, environment)
         signals.take_back()
-        layout = loop.lay_out(config, distribution.replicas)
+        parts = parts_per_replica(config, devices, environment)
+        layout = loop.lay_out(config, distribution.replicas, parts)
         agree(distribution, "precision", config.precision)
         set_precision(config.precision)
         steps = f"{start.length.total_steps} steps of {config.batch_size} pictures from step {start.step}"
@@ -87,13 +96,15 @@ def _train_from(
         record = Record(config, start.source.data.fingerprint, versions(), revision(), threads, weights)
         if topology.rank == 0:
             files.write_record(run, record)
-        pixels = load_splits(config, start.source, run if topology.rank == 0 else None)
-        for name, split in pixels.items():
+        backbone = start.backbone.tensors if start.backbone is not None else None
+        worker = Worker(topology, distribution, devices, environment)
+        inputs = load_inputs(config, start.source, start.length, start.step, backbone, run, worker)
+        for name, split in inputs.splits.items():
             metrics.rejected.labels(name).set(len(split.rejected))
 
-        learner = build_learner(config, len(start.source.data.classes), distribution.strategy)
+        learner = build_learner(config, len(start.source.data.classes), distribution.strategy, backbone)
         by_class = None if weights is None else tuple(weights.values())
-        train, valid = pixels["train"], pixels["valid"]
+        train, valid = (inputs.by_phase(split, start.length) for split in ("train", "valid"))
         task = loop.Task(config, distribution, learner, train, valid, start.length, layout, by_class)
         state = first_state(task, start.snapshot)
         with Observers(task, run, topology.rank, attempt, metrics, state) as observers:
@@ -104,7 +115,7 @@ def _train_from(
             observers.flush()
 
         if code == Exit.DONE and topology.rank == 0:
-            results.finish(run, record, start.source, pixels, task, state, metrics)
+            results.finish(run, record, inputs, task, state, metrics)
         attempt.end(code, "" if code == Exit.DONE else f"stopped by a signal at step {state.step}, state saved")
         _leave(distribution, attempt)
         if code == Exit.DONE:

@@ -33,10 +33,11 @@ class Observers:
     ) -> None:
         self._task, self._run, self._attempt, self._metrics = task, run, attempt, metrics
         self._durable_step = state.step
+        self._fixed = checkpoint.write_fixed(run, task.learner.fixed) if rank == 0 else None
         self._uploads = Uploads(KINDS, task.config.storage_timeout, self._durable) if rank == 0 else None
         self._tensorboard = TensorBoard(run) if rank == 0 else None
         length, every = task.length, task.config.log_every
-        self._view = progress.view(length.total_steps, length.steps_per_epoch, state.step, every) if rank == 0 else None
+        self._view = progress.view(length, state.step, every) if rank == 0 else None
         self._watchdog = Watchdog(task.config.stall_timeout, self._stalled)
         metrics.total_steps.set(length.total_steps)
         metrics.step.set(state.step)
@@ -51,7 +52,7 @@ class Observers:
     def _step(self, state: LoopState, numbers: StepNumbers) -> None:
         self._watchdog.beat()
         self._attempt.check()
-        self._attempt.update(step=state.step, epoch=-(-state.step // self._task.length.steps_per_epoch))
+        self._attempt.update(step=state.step, epoch=self._task.length.epoch_after(state.step))
         if self._uploads is not None:
             self._uploads.check()
         if self._view is not None:
@@ -94,11 +95,11 @@ class Observers:
             self._uploads.submit("checkpoint", lambda: self._timed("checkpoint", lambda: self._save(snapshot)))
 
     def _save_best(self, best: Snapshot) -> None:
-        checkpoint.sweep(self._run, checkpoint.write(self._run, BEST, best))
+        checkpoint.sweep(self._run, checkpoint.write(self._run, BEST, best, self._fixed))
 
     def _save(self, snapshot: Snapshot) -> None:
         store = self._run.child(CHECKPOINTS)
-        left = checkpoint.write(store, checkpoint.step_name(snapshot.state.step), snapshot)
+        left = checkpoint.write(store, checkpoint.step_name(snapshot.state.step), snapshot, self._fixed)
         self._durable_step = snapshot.state.step  # even if the cleanup below fails
         self._metrics.checkpoint_step.set(self._durable_step)
         checkpoint.sweep(store, left)

@@ -25,6 +25,22 @@ def augmented() -> RunConfig:
     return RunConfig(recipe="augmented", epochs=100, flip=True, rotation=0.1, zoom=0.2, dropout=0.5)
 
 
+def transfer() -> RunConfig:
+    """A new output layer on the features of EfficientNet-Lite0, which was trained on ImageNet; 20 epochs.
+
+    catdog train --recipe transfer --data DIR
+    """
+    return RunConfig(
+        recipe="transfer",
+        model="efficientnet-lite0",
+        image_size=224,
+        epochs=20,
+        optimizer="adam",
+        schedule="cosine",
+        best="loss",
+    )
+
+
 def demo() -> RunConfig:
     """A small convnet on small pictures: done in minutes on two cores; meant for the drawn demo set.
 
@@ -46,4 +62,4 @@ def demo() -> RunConfig:
     )
 
 
-RECIPES: dict[str, Callable[[], RunConfig]] = {make.__name__: make for make in (baseline, augmented, demo)}
+RECIPES: dict[str, Callable[[], RunConfig]] = {make.__name__: make for make in (transfer, baseline, augmented, demo)}

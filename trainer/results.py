@@ -3,7 +3,8 @@
 import logging
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -13,18 +14,20 @@ from trainer import contract
 from trainer.config import RunConfig, fingerprint
 from trainer.data import augment
 from trainer.data.augment import transforms
-from trainer.data.cache import PixelCache
 from trainer.data.decode import Pixels, path_of
-from trainer.data.source import Source
+from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder.files import Record
+from trainer.models.pretrained import head_of
 from trainer.storage.base import Storage
 from trainer.telemetry.figures.confusion import confusion_png
 from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.run_report import write_figure, write_report
+from trainer.tensors import Model
 from trainer.training import export, scores
-from trainer.training.evaluation import Evaluation, evaluate, probabilities
+from trainer.training.evaluation import Evaluation, Probabilities, evaluate, probabilities
+from trainer.training.inputs import Inputs, forget_features
 from trainer.training.loop import Task
 from trainer.training.state import LoopState, goodput
 from trainer.training.step import augmentation_of
@@ -32,6 +35,9 @@ from trainer.training.step import augmentation_of
 log = logging.getLogger(__name__)
 
 PREVIEW_PICTURES = 9
+PREDICTED = 1024
+COMPARED, LARGEST_DIFFERENCE = 64, 1e-5
+"""Pictures of which the saved model's answers are compared, and by how much its probabilities may differ."""
 
 
 def model_card(record: Record, labels: Sequence[str], test: Evaluation | None, valid: float, demo: bool) -> str:
@@ -68,31 +74,27 @@ other picture too.
 """
 
 
-def finish(
-    run: Storage,
-    record: Record,
-    source: Source,
-    pixels: Mapping[str, PixelCache],
-    task: Task,
-    state: LoopState,
-    metrics: Metrics,
-) -> None:
+def finish(run: Storage, record: Record, inputs: Inputs, task: Task, state: LoopState, metrics: Metrics) -> None:
     """Export the best weights, evaluate them on a test split, write summary, figures and report; set the metrics.
 
     Raises:
-        ExitError: 74 when the best weights cannot be read back, or storage fails.
+        ExitError: 74 when the best weights cannot be read back, or storage fails; 70 when the exported model answers
+            otherwise than the network.
     """
-    labels, config = source.data.classes, record.config
+    source, config = inputs.source, record.config
+    labels = source.data.classes
     model = export.best_network(run, config, labels)
     assert state.best is not None  # a finished run has validated at least once
     test = None
-    if "test" in pixels:
-        serve = export.Classifier(model, path_of(config), labels).serve_pixels
-        test = evaluate(probabilities(serve, pixels["test"]), pixels["test"])
+    if "test" in inputs.splits:
+        test = evaluate(predictions(model, inputs, "test", config, labels), inputs.splits["test"])
     card = model_card(record, labels, test, state.best.accuracy, source.demo)
     export.export(run, model, config, labels, card)
-    files.write_json(run, contract.SUMMARY, summary(record, source, pixels, task, state, test))
-    write_figures(run, pixels, [one.name for one in source.data.splits["test"]], labels, config, test)
+    if inputs.features:
+        compare_served(run, model, inputs, config, labels)
+        forget_features(run)
+    files.write_json(run, contract.SUMMARY, summary(record, inputs, task, state, test))
+    write_figures(run, inputs, labels, config, test)
     files.write_metrics(run, state.history)
     report = write_report(run, ended=contract.State.SUCCEEDED)
     if test is None:
@@ -101,6 +103,40 @@ def finish(
         show_scores(metrics, test)
         log.info("finished: test accuracy %s", scores.in_one_line(test.matrix, labels))
     log.info("model: %s/%s  report: %s", run.uri, contract.MODEL, report)
+
+
+def predictions(model: Model, inputs: Inputs, split: str, config: RunConfig, labels: Sequence[str]) -> Probabilities:
+    """Probabilities of every picture of a split by the network that is exported, float64 [n, classes]: of its pixels,
+    or, where only the head was trained, of the features that the run computed of them."""
+    if split in inputs.pixels:
+        serve = export.Classifier(model, path_of(config), labels).serve_pixels
+        return probabilities(serve, inputs.pixels[split])
+    rows = inputs.features[split].features
+    return np.asarray(head_of(model).predict(rows, batch_size=PREDICTED, verbose=0), np.float64)
+
+
+def compare_served(run: Storage, model: Model, inputs: Inputs, config: RunConfig, labels: Sequence[str]) -> None:
+    """That the saved model gives, from a picture's bytes, the probabilities that figures and loss are of.
+
+    Raises:
+        ExitError: 70 naming a picture of which it does not.
+    """
+    split = "test" if "test" in inputs.splits else "valid"
+    usable = np.flatnonzero(inputs.splits[split].usable)[:COMPARED]
+    examples = [inputs.source.data.splits[split][int(i)] for i in usable]
+    with closing(inputs.source.read(examples)) as contents:
+        encoded = dict(contents)
+    serve = export.load_exported(run).serve_bytes
+    served = serve(images=tf.constant([encoded[at] for at in range(len(examples))]))["probabilities"].numpy()
+    ours = predictions(model, inputs, split, config, labels)[usable]
+    difference = np.abs(served - ours).max(axis=1)
+    if difference.max() > LARGEST_DIFFERENCE:
+        worst = int(difference.argmax())
+        raise ExitError(
+            Exit.BUG,
+            f"{run.uri}/{contract.SAVED_MODEL}: of {examples[worst].name} it gives probabilities that differ by "
+            f"{difference[worst]:.1e} from those that training computed; do not use this model, and report it",
+        )
 
 
 def show_scores(metrics: Metrics, test: Evaluation) -> None:
@@ -113,20 +149,15 @@ def show_scores(metrics: Metrics, test: Evaluation) -> None:
             gauge.labels("test").set(score)
 
 
-def summary(
-    record: Record,
-    source: Source,
-    pixels: Mapping[str, PixelCache],
-    task: Task,
-    state: LoopState,
-    test: Evaluation | None,
-) -> dict[str, Any]:
+def summary(record: Record, inputs: Inputs, task: Task, state: LoopState, test: Evaluation | None) -> dict[str, Any]:
     """summary.json of a finished run."""
     config, best, now = record.config, state.best, time.time()
+    source, splits = inputs.source, inputs.splits
     assert best is not None  # a finished run has validated at least once
     return {
         "recipe": config.recipe,
         "parameters": task.learner.parameters,
+        "trained_parameters": task.learner.trained_parameters,
         "best_epoch": best.epoch,
         "train": state.history[-1]["train"],
         "valid": {"accuracy": best.accuracy, "loss": best.loss},
@@ -137,9 +168,10 @@ def summary(
             "demo": source.demo,
             "fingerprint": record.data_fingerprint,
             "cut": list(source.data.cut),
-            "examples": {name: len(cache) for name, cache in pixels.items()},
-            "rejected": sum(len(cache.rejected) for cache in pixels.values()),
+            "examples": {name: split.pictures for name, split in splits.items()},
+            "rejected": sum(len(split.rejected) for split in splits.values()),
         },
+        **({"features": dict(inputs.told)} if inputs.told else {}),
         "examples_per_second": statistics.median(row["examples_per_second"] for row in state.history),
         "goodput": goodput(state, now),
         "wall_seconds": now - state.first_start,
@@ -156,30 +188,25 @@ def summary(
 
 
 def write_figures(
-    run: Storage,
-    pixels: Mapping[str, PixelCache],
-    names: Sequence[str],
-    labels: Sequence[str],
-    config: RunConfig,
-    result: Evaluation | None,
+    run: Storage, inputs: Inputs, labels: Sequence[str], config: RunConfig, result: Evaluation | None
 ) -> None:
-    """figures/: augmentation.png; of a test split confusion.png and mistakes.png. `names` are that split's, by id."""
-    train = pixels["train"]
-    original = train.pixels[int(np.flatnonzero(train.usable)[0])]
+    """figures/: augmentation.png; of a test split confusion.png and mistakes.png."""
+    [original] = inputs.pictures(config, "train", [int(np.flatnonzero(inputs.splits["train"].usable)[0])])
     write_figure(run, "augmentation", augmentation_png(original, preview(original, config)))
     if result is None:
         return
-    test = pixels["test"]
+    test, examples = inputs.splits["test"], inputs.source.data.splits["test"]
     write_figure(run, "confusion", confusion_png(result.matrix, labels))
+    worst = list(result.most_wrong[:MOST_MISTAKES])
     mistakes = [
         Mistake(
-            pixels=test.pixels[i],
-            path=names[i],
+            pixels=pixels,
+            path=examples[i].name,
             true=labels[int(test.labels[i])],
             predicted=labels[int(result.predicted[i])],
             probability=float(result.probability[i]),
         )
-        for i in result.most_wrong[:MOST_MISTAKES]
+        for i, pixels in zip(worst, inputs.pictures(config, "test", worst), strict=True)
     ]
     if mistakes:
         write_figure(run, "mistakes", mistakes_png(mistakes))

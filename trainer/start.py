@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.backbones.stored import Weights
 from trainer.class_weights import advice, inlined, resolve
 from trainer.config import RunConfig, fingerprint
 from trainer.contract import CHECKPOINTS, State
@@ -23,8 +24,10 @@ from trainer.process.versions import catdog_version
 from trainer.storage.base import Storage
 from trainer.storage.retry import RetryEvent
 from trainer.training import checkpoint
+from trainer.training.backbone import backbone_for
 from trainer.training.checkpoint import Snapshot, Unusable
-from trainer.training.state import Length, finished, length_of
+from trainer.training.phases import Length, length_of
+from trainer.training.state import finished
 from trainer.workers.rendezvous import Hello, Message, meet, refuse
 from trainer.workers.topology import Topology
 
@@ -36,7 +39,7 @@ REFUSAL_SECONDS = 15.0
 @dataclass(frozen=True)
 class Start:
     """What an attempt starts with. `snapshot` is None for a fresh run; only rank 0 has a `lease` and the names of the
-    `refused` checkpoints. `class_weights` is by class, None without weights."""
+    `refused` checkpoints. `class_weights` is by class, None without weights; `backbone` None unless pre-trained."""
 
     config: RunConfig
     source: Source
@@ -47,6 +50,7 @@ class Start:
     lease: Lease | None
     refused: tuple[str, ...] = ()
     class_weights: Mapping[str, float] | None = None
+    backbone: Weights | None = None
 
     @property
     def step(self) -> int:
@@ -90,6 +94,7 @@ def _message(start: Start) -> dict[str, Any]:
         "precision": start.config.precision,
         "class_weights": start.config.class_weights,
         "pixel_path": start.config.pixel_path,
+        "weights_sha256": start.config.weights_sha256,
         "data_fingerprint": start.source.data.fingerprint,
         "step": None if start.snapshot is None else start.snapshot.state.step,
         "finished": start.finished,
@@ -113,6 +118,8 @@ def claim(
     record = files.read_record(run)
     known = {} if record is None else {"known": record.config.class_weights}
     config = dataclasses.replace(config, class_weights=inlined(config.class_weights, **known))
+    backbone = backbone_for(config)
+    config = dataclasses.replace(config, weights_sha256=backbone.card.sha256 if backbone else "")
     config = files.settle(config, record)
     source = _open(config, on_retry)
     _tell(source)
@@ -122,7 +129,7 @@ def claim(
     lease = leases.acquire(run, leases.myself(environment))
     try:
         previous = files.read_state(run)
-        found = checkpoint.newest(run.child(CHECKPOINTS))
+        found = checkpoint.newest(run.child(CHECKPOINTS), run)
         snapshot = found.snapshot
         if found.refused:
             log.warning("%d checkpoints were refused: %s", len(found.refused), ", ".join(found.refused))
@@ -132,7 +139,7 @@ def claim(
         if done and succeeded:
             leases.release(run, lease)
             return Start(config, source, length, snapshot, True, restarts, None)
-        return Start(config, source, length, snapshot, False, restarts, lease, found.refused, weights)
+        return Start(config, source, length, snapshot, False, restarts, lease, found.refused, weights, backbone)
     except BaseException:
         leases.release(run, lease)
         raise
@@ -146,8 +153,15 @@ def follow(
     Raises:
         ExitError: 65 when this rank sees different pictures from rank 0; 74 when it cannot read the checkpoint.
     """
-    decided = {name: message[name] for name in ("precision", "pixel_path", "class_weights")}
+    decided = {name: message[name] for name in ("precision", "pixel_path", "weights_sha256", "class_weights")}
     config = dataclasses.replace(config, **decided)
+    backbone = backbone_for(config)
+    if backbone is not None and backbone.card.sha256 != config.weights_sha256:
+        raise ExitError(
+            Exit.BAD_DATA,
+            f"the weights of {config.model} here (SHA-256 {backbone.card.sha256}) differ from those that rank 0 has "
+            f"({config.weights_sha256})",
+        )
     source = _open(config, on_retry)
     if message["data_fingerprint"] != source.data.fingerprint:
         raise ExitError(
@@ -158,9 +172,8 @@ def follow(
     snapshot = None if message["step"] is None else _read(run, message["step"])
     length = length_of(config, len(source.data.splits["train"]))
     weights = _weights(config, source)
-    return Start(
-        config, source, length, snapshot, message["finished"], message["restarts"], None, class_weights=weights
-    )
+    done, restarts = message["finished"], message["restarts"]
+    return Start(config, source, length, snapshot, done, restarts, None, (), weights, backbone)
 
 
 def _open(config: RunConfig, on_retry: Callable[[RetryEvent], None] | None) -> Source:
@@ -188,7 +201,7 @@ def _weights(config: RunConfig, source: Source, say: Callable[[str], None] = lam
 
 def _read(run: Storage, step: int) -> Snapshot:
     try:
-        return checkpoint.read(run.child(CHECKPOINTS), checkpoint.step_name(step))
+        return checkpoint.read(run.child(CHECKPOINTS), checkpoint.step_name(step), run)
     except Unusable as error:
         raise ExitError(
             Exit.STORAGE_FAILED, f"{run.uri}: rank 0 resumes from step {step}, which cannot be read here: {error}"

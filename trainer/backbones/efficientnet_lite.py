@@ -71,6 +71,11 @@ def blocks(variant: Variant) -> Iterator[Block]:
             yield Block(first.kernel, 1, first.expansion, filters, filters)
 
 
+def parts(variant: Variant) -> tuple[str, ...]:
+    """The names of a network's parts, from the stem to the head; a layer's name begins with that of its part."""
+    return ("stem", *(f"block{number}" for number, _ in enumerate(blocks(variant))), "head")
+
+
 def _rounded(filters: float) -> int:
     """To a multiple of 8 that is not more than a tenth smaller, as the paper's code does."""
     near = max(8, int(filters + 4) // 8 * 8)

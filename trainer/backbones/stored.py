@@ -85,9 +85,12 @@ def packaged(name: str) -> Weights:
     """
     tensors = efficientnet_lite.renamed(published(name))
     one = BACKBONES[name]
-    return Weights(
-        Card(name, _sha256(encoded(tensors)), one.origin, one.licence, one.trained_on, one.source.sha256), tensors
-    )
+    return Weights(Card(name, sha256_of(tensors), one.origin, one.licence, one.trained_on, one.source.sha256), tensors)
+
+
+def sha256_of(tensors: Arrays) -> str:
+    """Of the file that the tensors are stored as: what identifies weights."""
+    return _sha256(encoded(tensors))
 
 
 def encoded(tensors: Arrays) -> bytes:

@@ -8,6 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,11 @@ class PixelCache:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def pictures(self) -> int:
+        """How many the split has."""
+        return len(self.labels)
+
     def rows(self, ids: Ids) -> tuple[Pixels, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Pixels, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0."""
         here = ids != PADDING
@@ -68,7 +74,7 @@ def fill(
     """
     shape = (len(examples), path.size, path.size, 3)
     on_disk = int(np.prod(shape)) > budget
-    store = _spill(shape, folder) if on_disk else np.zeros(shape, np.uint8)
+    store = reserve(shape, np.uint8, budget, folder)
     usable = np.zeros(len(examples), np.bool_)
     faults = {i: too_large(example.size) for i, example in enumerate(examples)}
     rejected = {i: Rejected(examples[i].name, fault) for i, fault in faults.items() if fault}
@@ -103,16 +109,24 @@ def _raise_first(futures: set["Future[None]"]) -> None:
         future.result()
 
 
-def _spill(shape: tuple[int, ...], folder: Path | None) -> Pixels:
-    """A file-backed array whose file is already unlinked: it disappears with the process, however that exits."""
-    size = int(np.prod(shape))
+def reserve(shape: tuple[int, ...], dtype: npt.DTypeLike, budget: int, folder: Path | None) -> npt.NDArray[Any]:
+    """An array of zeros in memory if it fits the budget in bytes, else in a file in `folder`.
+
+    The file is already unlinked: it disappears with the process, however that exits.
+
+    Raises:
+        ExitError: 74 when the disk is full.
+    """
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    if size <= budget:
+        return np.zeros(shape, dtype)
     where = folder if folder is not None else Path(tempfile.gettempdir())
     try:
         where.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=where, prefix="catdog-pixels-") as file:
             # Reserve the blocks now: on a full disk, writing to a hole through a memory map raises SIGBUS.
             os.posix_fallocate(file.fileno(), 0, size)
-            return np.memmap(file, np.uint8, "r+", shape=shape)
+            return np.memmap(file, dtype, "r+", shape=shape)
     except OSError as error:
         raise ExitError(
             Exit.STORAGE_FAILED,

@@ -1,4 +1,4 @@
-"""Turns a split's pixels into the feeds of each step, ahead of time on a separate thread.
+"""Turns a split's pixels, or their features, into the feeds of each step, ahead of time on a separate thread.
 
 Batches are gathered with numpy rather than tf.data: the cache is one array, a batch is one indexed copy (3 MB at the
 article's size), and its position is the step number, which a DistributedIterator could not save (tensorflow#56372).
@@ -8,28 +8,37 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from trainer.data.augment import Augmentation, transforms
-from trainer.data.cache import PixelCache
 from trainer.data.order import Ids, Layout, Schedule, batch_ids, epoch_order
 
 T = TypeVar("T")
+
+
+class Rows(Protocol):
+    """What is trained or evaluated on: a PixelCache, or a FeatureCache."""
+
+    def __len__(self) -> int: ...
+
+    def rows(self, ids: Ids) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Inputs, labels int32 [n] and weights float32 [n] for ids; those that do not count are zeros."""
+        ...
 
 
 @dataclass(frozen=True)
 class Feed:
     """What one replica gets of one global batch, padded to a fixed number of rows n.
 
-    pixels uint8 [n, size, size, 3]; transforms float32 [n, 8] or None; labels int32 [n]; weights float32 [n], 0 for
-    rows that do not count; ids int64 [n]; first_row: the position of row 0 in the global batch; loss_weights float32
-    [n], of each row's class in the loss, or None.
+    inputs: pixels, uint8 [n, size, size, 3], or features, float32 [n, width]; transforms float32 [n, 8] or None; labels
+    int32 [n]; weights float32 [n], 0 for rows that do not count; ids int64 [n]; first_row: the position of row 0 in the
+    global batch; loss_weights float32 [n], of each row's class in the loss, or None.
     """
 
-    pixels: npt.NDArray[np.uint8]
+    inputs: npt.NDArray[Any]
     transforms: npt.NDArray[np.float32] | None
     labels: npt.NDArray[np.int32]
     weights: npt.NDArray[np.float32]
@@ -39,7 +48,7 @@ class Feed:
 
 
 def training_feeds(
-    cache: PixelCache,
+    cache: Rows,
     schedule: Schedule,
     layout: Layout,
     replicas: range,
@@ -48,43 +57,47 @@ def training_feeds(
     first_step: int,
     last_step: int,
     class_weights: Sequence[float] | None = None,
+    first_epoch: int = 0,
 ) -> Iterator[tuple[Feed, ...]]:
-    """Feeds of the local replicas for steps first_step … last_step-1; `class_weights`, by label, are of the loss."""
+    """Feeds of the local replicas for steps first_step … last_step-1; `class_weights`, by label, are of the loss.
+
+    Steps count from the phase's first, which begins with epoch `first_epoch` of the run.
+    """
     by_label = None if class_weights is None else np.array(class_weights, np.float32)
     order, ordered = epoch_order(seed, 0, 0), -1
     for step in range(first_step, last_step):
-        epoch = schedule.epoch_of(step)
+        epoch = first_epoch + schedule.epoch_of(step)
         if epoch != ordered:
             order, ordered = epoch_order(seed, epoch, schedule.examples), epoch
         ids = layout.pad(batch_ids(order, step % schedule.steps_per_epoch, schedule.batch_size))
 
-        def drawn(part: Ids, epoch: int = epoch) -> npt.NDArray[np.float32] | None:
-            return transforms(augmentation, seed, epoch, part, cache.pixels.shape[1]) if augmentation.any else None
+        def drawn(part: Ids, size: int, epoch: int = epoch) -> npt.NDArray[np.float32] | None:
+            return transforms(augmentation, seed, epoch, part, size) if augmentation.any else None
 
         yield tuple(_feed(cache, layout, replica, ids, drawn, by_label) for replica in replicas)
 
 
-def evaluation_feeds(cache: PixelCache, layout: Layout, replicas: range) -> Iterator[tuple[Feed, ...]]:
+def evaluation_feeds(cache: Rows, layout: Layout, replicas: range) -> Iterator[tuple[Feed, ...]]:
     """Feeds of the local replicas over the whole split, in order of id."""
     every = np.arange(len(cache), dtype=np.int64)
     for batch in range(-(-len(cache) // layout.batch_size)):
         ids = layout.pad(batch_ids(every, batch, layout.batch_size))
-        yield tuple(_feed(cache, layout, replica, ids, lambda _: None) for replica in replicas)
+        yield tuple(_feed(cache, layout, replica, ids, lambda _ids, _size: None) for replica in replicas)
 
 
 def _feed(
-    cache: PixelCache,
+    cache: Rows,
     layout: Layout,
     replica: int,
     ids: Ids,
-    drawn: Callable[[Ids], npt.NDArray[np.float32] | None],
+    drawn: Callable[[Ids, int], npt.NDArray[np.float32] | None],
     by_label: npt.NDArray[np.float32] | None = None,
 ) -> Feed:
     rows = layout.rows_of(replica)
     part = ids[rows]
-    pixels, labels, weights = cache.rows(part)
+    inputs, labels, weights = cache.rows(part)
     loss_weights = None if by_label is None else by_label[labels]
-    return Feed(pixels, drawn(part), labels, weights, part, rows.start, loss_weights)
+    return Feed(inputs, drawn(part, inputs.shape[1]), labels, weights, part, rows.start, loss_weights)
 
 
 def prefetched(items: Iterator[T], ahead: int = 2) -> Generator[T, None, None]:

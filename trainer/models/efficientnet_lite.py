@@ -16,7 +16,7 @@ def efficientnet_lite(pixels: Tensor, variant: Variant) -> Tensor:
     for number, block in enumerate(blocks(variant)):
         x = _block(x, block, f"block{number}")
     x = _convolved(x, HEAD, 1, 1, "head")
-    return layers.GlobalAveragePooling2D(name="pool")(x)
+    return layers.GlobalAveragePooling2D(dtype="float32", name="pool")(x)
 
 
 def _block(inputs: Tensor, block: Block, name: str) -> Tensor:

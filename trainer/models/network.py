@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from trainer.tensors import Layer, Tensor
 
-DropoutLayer = Callable[[float, str], Layer]
+DropoutLayer = Callable[..., Layer]
+"""Takes the rate, a name, and optionally a dtype."""
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,8 @@ class RowDropout(keras.layers.Layer):
     keras.layers.Dropout in its place.
     """
 
-    def __init__(self, rate: float, name: str) -> None:
-        super().__init__(name=name)
+    def __init__(self, rate: float, name: str, dtype: str | None = None) -> None:
+        super().__init__(name=name, dtype=dtype)
         self.rate = rate
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:

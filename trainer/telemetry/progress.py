@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from trainer.training.phases import Length
 from trainer.training.state import LoopState
 from trainer.words import clock
 
@@ -29,12 +30,12 @@ class ProgressView(Protocol):
         """At the end, whatever the outcome."""
 
 
-def view(total_steps: int, steps_per_epoch: int, first_step: int, every: int) -> ProgressView:
+def view(length: Length, first_step: int, every: int) -> ProgressView:
     """A live view when standard output is a terminal, else lines every `every` steps."""
     console = Console(highlight=False)
     if console.is_terminal:
-        return _Live(console, total_steps, steps_per_epoch, first_step)
-    return _Lines(total_steps, steps_per_epoch, first_step, every)
+        return _Live(console, length, first_step)
+    return _Lines(length, first_step, every)
 
 
 class _Pace:
@@ -67,15 +68,18 @@ def epoch_line(state: LoopState) -> str:
 
 
 class _Lines:
-    def __init__(self, total_steps: int, steps_per_epoch: int, first_step: int, every: int) -> None:
-        self._total, self._per_epoch, self._every = total_steps, steps_per_epoch, every
-        self._pace = _Pace(total_steps, first_step)
+    def __init__(self, length: Length, first_step: int, every: int) -> None:
+        self._length, self._every = length, every
+        self._pace = _Pace(length.total_steps, first_step)
 
     def step(self, state: LoopState) -> None:
         if state.step % self._every == 0:
-            epoch = (state.step - 1) // self._per_epoch + 1
+            epoch = self._length.epoch_after(state.step)
             left = self._pace.left(state.step)
-            print(f"step {state.step}/{self._total}  epoch {epoch}  {_numbers(state)}  ETA {left}", flush=True)
+            print(
+                f"step {state.step}/{self._length.total_steps}  epoch {epoch}  {_numbers(state)}  ETA {left}",
+                flush=True,
+            )
 
     def validating(self, done: int, total: int) -> None:
         return
@@ -88,16 +92,17 @@ class _Lines:
 
 
 class _Live:
-    def __init__(self, console: Console, total_steps: int, steps_per_epoch: int, first_step: int) -> None:
-        self._total, self._per_epoch = total_steps, steps_per_epoch
-        self._pace = _Pace(total_steps, first_step)
+    def __init__(self, console: Console, length: Length, first_step: int) -> None:
+        self._length = length
+        self._pace = _Pace(length.total_steps, first_step)
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TextColumn("{task.fields[numbers]}"),
         )
-        self._task = self._bar.add_task("epoch", total=steps_per_epoch, numbers="compiling the step …")
+        first = length.phase_at(first_step).steps_per_epoch
+        self._task = self._bar.add_task("epoch", total=first, numbers="compiling the step …")
         self._console = console
         self._live = Live(self._table(), console=console, refresh_per_second=4, transient=True)
         self._live.start()
@@ -108,12 +113,12 @@ class _Live:
         return table
 
     def step(self, state: LoopState) -> None:
-        epoch, within = divmod(state.step - 1, self._per_epoch)
+        phase, length = self._length.phase_after(state.step), self._length
         self._bar.update(
             self._task,
-            description=f"epoch {epoch + 1}/{-(-self._total // self._per_epoch)}",
-            total=self._per_epoch,
-            completed=within + 1,
+            description=f"epoch {length.epoch_after(state.step)}/{length.epoch_after(length.total_steps)}",
+            total=phase.steps_per_epoch,
+            completed=phase.batch_of(state.step - 1) + 1,
             numbers=f"{_numbers(state)}  ETA {self._pace.left(state.step)}",
         )
 

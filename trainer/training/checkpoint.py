@@ -3,8 +3,13 @@
 The file is written first; the manifest, with size and CRC-32C of the file and all loop state, last. A folder without a
 valid manifest is not a checkpoint. The file is named by step and content, so a second save at one step never touches
 the one that the manifest still points to. safetensors contains no code, and many tools read it.
+
+What a run never changes, the frozen part of a pre-trained network, is one more file of the run folder: named by its
+content, written once, and named by every manifest, which makes it part of each checkpoint.
 """
 
+import dataclasses
+import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
@@ -17,7 +22,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from trainer.contract import MANIFEST
+from trainer.contract import FROZEN, MANIFEST
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
 from trainer.storage.content import Pieces
@@ -27,7 +32,8 @@ from trainer.training.state import LoopState, from_json, to_json
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 2
+SCHEMA, SCHEMA_FIXED = 2, 3
+"""Without and with a file of fixed tensors, which an older catdog would not miss."""
 _CRC_BYTES = 1 << 20
 
 # numpy's dtype names → safetensors' names, for the tensors of networks and optimizers.
@@ -56,6 +62,16 @@ class Found:
     refused: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Fixed:
+    """The file of what a run never changes, by path in the run folder, and the groups of tensors in it."""
+
+    name: str
+    size: int
+    crc32c: int
+    groups: tuple[str, ...]
+
+
 class Unusable(Exception):
     """A checkpoint cannot be loaded; the message says why."""
 
@@ -65,10 +81,26 @@ def step_name(step: int) -> str:
     return f"step-{step:09d}"
 
 
-def write(storage: Storage, prefix: str, snapshot: Snapshot) -> tuple[Stat, ...]:
+def write_fixed(run: Storage, groups: Mapping[str, Arrays]) -> Fixed | None:
+    """Write what a run never changes, unless it is there; None when there is no such group."""
+    if not groups:
+        return None
+    pieces = encode(_joined(groups))
+    digest = hashlib.sha256()
+    for piece in pieces:
+        digest.update(piece.data)
+    name, size, crc = f"{FROZEN}/{digest.hexdigest()}.safetensors", sum(map(len, pieces)), crc32c(pieces)
+    there = run.stat(name)
+    if there is None or there.size != size:
+        run.write(name, pieces)
+    return Fixed(name, size, crc, tuple(sorted(groups)))
+
+
+def write(storage: Storage, prefix: str, snapshot: Snapshot, fixed: Fixed | None = None) -> tuple[Stat, ...]:
     """Save below `prefix` of a storage: tensors, then the manifest. On return it is durable.
 
-    The manifest replaces only the generation that was there at the start, so one of two concurrent writers fails.
+    Groups of `fixed` are not written again; the manifest names their file. The manifest replaces only the generation
+    that was there at the start, so one of two concurrent writers fails.
 
     Returns the objects that were there at the start and are now obsolete, for `sweep`.
 
@@ -77,12 +109,15 @@ def write(storage: Storage, prefix: str, snapshot: Snapshot) -> tuple[Stat, ...]
         StorageFailed, StorageDenied: the previous checkpoint is still complete.
     """
     before = {stat.name: stat for stat in storage.list(f"{prefix}/")}
-    pieces = encode(_joined(snapshot.groups))
+    left_out = () if fixed is None else fixed.groups
+    pieces = encode(_joined({group: tensors for group, tensors in snapshot.groups.items() if group not in left_out}))
     crc = crc32c(pieces)
     name = f"tensors-{snapshot.state.step:09d}-{crc:08x}.safetensors"
     size = storage.write(f"{prefix}/{name}", pieces).size
     files = [{"name": name, "size": size, "crc32c": crc}]
     manifest = {"schema": SCHEMA, "step": snapshot.state.step, "files": files, "state": to_json(snapshot.state)}
+    if fixed is not None:
+        manifest |= {"schema": SCHEMA_FIXED, "fixed": dataclasses.asdict(fixed)}
     replaced = before.pop(f"{prefix}/{MANIFEST}", None)
     storage.write(f"{prefix}/{MANIFEST}", sealed(manifest), if_generation=replaced.generation if replaced else "")
     before.pop(f"{prefix}/{name}", None)
@@ -122,8 +157,8 @@ def _checksum(manifest: Mapping[str, Any]) -> int:
     return google_crc32c.value(json.dumps(content, sort_keys=True).encode())
 
 
-def read(storage: Storage, prefix: str) -> Snapshot:
-    """Load and verify the checkpoint below `prefix`.
+def read(storage: Storage, prefix: str, run: Storage | None = None) -> Snapshot:
+    """Load and verify the checkpoint below `prefix`; `run` is the run folder, where it is not `storage` itself.
 
     Raises:
         Unusable: no manifest, or it or a file is missing, truncated, changed or from another checkpoint.
@@ -134,15 +169,20 @@ def read(storage: Storage, prefix: str) -> Snapshot:
         raise Unusable("no manifest") from error
     try:
         manifest = json.loads(text)
-        if manifest["schema"] != SCHEMA:
-            raise Unusable(f"manifest schema {manifest['schema']}, this catdog reads {SCHEMA}")
+        if manifest["schema"] not in (SCHEMA, SCHEMA_FIXED):
+            raise Unusable(f"manifest schema {manifest['schema']}, this catdog reads {SCHEMA} and {SCHEMA_FIXED}")
         if manifest["crc32c"] != _checksum(manifest):
             raise Unusable("the manifest is not what was written (CRC-32C differs)")
         state = from_json(manifest["state"])
         if state.step != manifest["step"]:
             raise Unusable("the manifest contradicts itself")
         [file] = manifest["files"]
-        groups = _grouped(_read_file(storage, prefix, file))
+        groups = _grouped(_read_file(storage, f"{prefix}/{file['name']}", file))
+        if manifest["schema"] == SCHEMA_FIXED:
+            fixed = manifest["fixed"]
+            groups = {**groups, **_grouped(_read_file(run or storage, fixed["name"], fixed))}
+            if missing := set(fixed["groups"]) - set(groups):
+                raise Unusable(f"{fixed['name']} has no {min(missing)}")
     except (StorageMissing, BadName) as error:
         raise Unusable(error.message) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -150,8 +190,8 @@ def read(storage: Storage, prefix: str) -> Snapshot:
     return Snapshot(state, groups)
 
 
-def _read_file(storage: Storage, prefix: str, file: Mapping[str, Any]) -> Arrays:
-    data = storage.read(f"{prefix}/{file['name']}")
+def _read_file(storage: Storage, path: str, file: Mapping[str, Any]) -> Arrays:
+    data = storage.read(path)
     if len(data) != file["size"]:
         raise Unusable(f"{file['name']} has {len(data)} bytes, the manifest says {file['size']}")
     if google_crc32c.value(data) != file["crc32c"]:
@@ -205,8 +245,9 @@ def step_names(storage: Storage) -> list[str]:
     return sorted(names, reverse=True)
 
 
-def newest(storage: Storage) -> Found:
-    """The newest checkpoint that verifies. Each refused one is named in the log, with the reason.
+def newest(storage: Storage, run: Storage | None = None) -> Found:
+    """The newest checkpoint that verifies, below a storage in the folder `run`. Each refused one is named in the log,
+    with the reason.
 
     Raises:
         ExitError: 74 when there are checkpoints with a manifest but none is usable: starting from scratch would
@@ -215,7 +256,7 @@ def newest(storage: Storage) -> Found:
     refused: list[str] = []
     for name in step_names(storage):
         try:
-            found = read(storage, name)
+            found = read(storage, name, run)
             if step_name(found.state.step) != name:
                 raise Unusable(f"its manifest is of step {found.state.step}")
             return Found(found, tuple(refused))

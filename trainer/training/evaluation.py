@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,22 @@ from trainer.training import scores
 
 BATCH = 64
 _SMALLEST = 1e-7  # probabilities are clipped here before the logarithm, as Keras does
+
+
+Probabilities = npt.NDArray[np.float64]
+"""[n, classes], by example id."""
+
+
+class Judged(Protocol):
+    """A split with its labels: a PixelCache or a FeatureCache."""
+
+    @property
+    def labels(self) -> npt.NDArray[np.int32]:
+        """[n], by example id."""
+
+    @property
+    def usable(self) -> npt.NDArray[np.bool_]:
+        """[n]: which pictures count."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +62,7 @@ class Evaluation:
         return np.array(self.confusion, np.int64)
 
 
-def probabilities(serve_pixels: Callable[..., Tensors], cache: PixelCache) -> npt.NDArray[np.float64]:
+def probabilities(serve_pixels: Callable[..., Tensors], cache: PixelCache) -> Probabilities:
     """Probabilities of every picture of a split, float64 [n, classes], by example id."""
     parts = [
         serve_pixels(pixels=tf.constant(cache.pixels[start : start + BATCH]))["probabilities"].numpy()
@@ -55,7 +71,7 @@ def probabilities(serve_pixels: Callable[..., Tensors], cache: PixelCache) -> np
     return np.concatenate(parts).astype(np.float64)
 
 
-def evaluate(predictions: npt.NDArray[np.float64], cache: PixelCache) -> Evaluation:
+def evaluate(predictions: Probabilities, cache: Judged) -> Evaluation:
     """Compare probabilities, float64 [n, classes], with the labels of the usable pictures."""
     count, classes = predictions.shape
     predicted = predictions.argmax(axis=1)

@@ -2,7 +2,7 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,11 +81,12 @@ def decode_each(images: Tensor, path: PixelPath) -> tuple[Tensor, Tensor]:
     return tf.gather(tf.concat([tf.zeros([1, *shape], tf.uint8), pixels], axis=0), rows), rows > 0
 
 
-def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
-    """The network with these weights (by layer/variable), outside any strategy: float32 pixels → probabilities.
+def rebuild(config: RunConfig, labels: Sequence[str], groups: Mapping[str, Arrays]) -> Model:
+    """The network with these tensors (by group and layer/variable), outside any strategy: float32 pixels →
+    probabilities.
 
     Raises:
-        ValueError: the weights belong to another network.
+        ValueError: they belong to another network; every variable of this one gets a value, or none does.
     """
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_global_policy("float32")
@@ -93,13 +94,18 @@ def rebuild(config: RunConfig, labels: Sequence[str], weights: Arrays) -> Model:
         model = build_for_export(config.model, config.image_size, len(labels), config.dropout)
     finally:
         keras.mixed_precision.set_global_policy(before)
-    named = {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.trainable_variables}
-    if set(named) != set(weights):
+    tensors = {name: array for group in groups.values() for name, array in group.items()}
+    if len(tensors) < sum(map(len, groups.values())):
+        raise ValueError("a tensor is in two groups")
+    named = {f"{layer.name}/{v.name}": v for layer in model.layers for v in layer.weights}
+    if len(named) < len(model.weights):
+        raise ValueError(f"two variables of {model.name} have the same name: layers need names of their own")
+    if set(named) != set(tensors):
         raise ValueError(
-            f"weights belong to another network: {sorted(set(named) ^ set(weights))[0]!r} is on one side only"
+            f"weights belong to another network: {sorted(set(named) ^ set(tensors))[0]!r} is on one side only"
         )
     for name, variable in named.items():
-        variable.assign(weights[name])
+        variable.assign(tensors[name])
     return model
 
 
@@ -113,7 +119,7 @@ def best_network(storage: Storage, config: RunConfig, labels: Sequence[str]) -> 
         best = checkpoint.read(storage, BEST)
     except Unusable as error:
         raise ExitError(Exit.STORAGE_FAILED, f"{storage.uri}/{BEST} cannot be read back: {error}") from error
-    return rebuild(config, labels, best.groups["weights"])
+    return rebuild(config, labels, best.groups)
 
 
 def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[str], card: str) -> None:

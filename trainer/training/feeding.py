@@ -13,7 +13,7 @@ from trainer.training.strategy import Distribution
 class Rows(TypedDict):
     """Some rows of a global batch, on one replica."""
 
-    pixels: Tensor  # uint8 [n, size, size, 3]
+    inputs: Tensor  # pixels, uint8 [n, size, size, 3], or features, float32 [n, width]
     transforms: NotRequired[Tensor]  # float32 [n, 8], from augment.transforms; absent without augmentation
     labels: Labels
     weights: Vector  # [n], 0 for rows that do not count
@@ -35,7 +35,7 @@ def to_devices(distribution: Distribution, feeds: tuple[Feed, ...], stop: float)
 
 def _rows(feed: Feed, stop: float) -> Rows:
     rows: Rows = {
-        "pixels": tf.constant(feed.pixels),
+        "inputs": tf.constant(feed.inputs),
         "labels": tf.constant(feed.labels),
         "weights": tf.constant(feed.weights),
         "first_row": tf.constant(feed.first_row, tf.int64),

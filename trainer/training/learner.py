@@ -11,8 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.config import RunConfig
-from trainer.models.registry import build_for_training
+from trainer.config import PRETRAINED, RunConfig
+from trainer.models.pretrained import head_of, unfreeze
+from trainer.models.registry import build_for_training, build_head
 from trainer.tensors import Arrays, Model, Optimizer, Strategy, Tensors, Variable, Variables
 
 INITIAL_LOSS_SCALE = 2.0**15
@@ -20,29 +21,53 @@ INITIAL_LOSS_SCALE = 2.0**15
 
 @dataclass(frozen=True)
 class Learner:
-    """Variables by name. `ema` and `loss_scale` are empty unless the configuration uses them."""
+    """Networks by phase, and variables by name. `ema` and `loss_scale` are empty unless the configuration uses them.
 
-    model: Model
+    `weights` are those that some phase trains. `fixed` are the others of a pre-trained network, by group: "frozen"
+    weights, and the "state" of its normalisations.
+    """
+
+    networks: Mapping[str, Model]
     optimizer: Optimizer
     weights: Variables
     slots: Variables
     ema: Variables
     loss_scale: Variables
+    fixed: Mapping[str, Arrays]
 
     @property
-    def parameters(self) -> int:
+    def trained_parameters(self) -> int:
         """Number of trainable parameters."""
         return sum(int(np.prod(variable.shape)) for variable in self.weights.values())
 
+    @property
+    def parameters(self) -> int:
+        """Number of parameters of the whole network."""
+        return self.trained_parameters + sum(array.size for group in self.fixed.values() for array in group.values())
 
-def build_learner(config: RunConfig, classes: int, strategy: Strategy) -> Learner:
-    """Build model and optimizer under the strategy, with weights that depend only on the seed."""
+
+STATISTICS = ("moving_mean", "moving_variance")
+"""Of batch normalisation: variables that no gradient changes."""
+
+
+def build_learner(config: RunConfig, classes: int, strategy: Strategy, backbone: Arrays | None = None) -> Learner:
+    """Build networks and optimizer under the strategy, with weights that depend only on the seed and the backbone's.
+
+    Args:
+        config: the run.
+        classes: how many there are.
+        strategy: where the variables are.
+        backbone: tensors of a pre-trained network by layer/variable; None for the others.
+    """
     keras.utils.set_random_seed(config.seed)
     with strategy.scope():
-        model = build_for_training(config.model, config.image_size, classes, config.dropout)
+        networks = _networks(config, classes)
+        largest = list(networks.values())[-1]
+        if backbone is not None and config.unfreeze:
+            restore(_backbone_variables(largest), backbone)
         optimizer = _optimizer(config)
-        optimizer.build(model.trainable_variables)
-        weights = {_weight_name(model, variable): variable.value for variable in model.trainable_variables}
+        optimizer.build(largest.trainable_variables)
+        weights = weights_of(largest)
         ema = (
             {name: tf.Variable(tf.convert_to_tensor(v), trainable=False, name="ema") for name, v in weights.items()}
             if config.ema
@@ -54,7 +79,43 @@ def build_learner(config: RunConfig, classes: int, strategy: Strategy) -> Learne
             if scaled
             else {}
         )
-    return Learner(model, optimizer, weights, _slots(model, optimizer), ema, loss_scale)
+    fixed = _fixed(backbone or {}, weights)
+    return Learner(networks, optimizer, weights, _slots(largest, optimizer), ema, loss_scale, fixed)
+
+
+def _networks(config: RunConfig, classes: int) -> dict[str, Model]:
+    """The networks by phase; the last trains every weight that any of them does."""
+    if config.model not in PRETRAINED:
+        return {"train": build_for_training(config.model, config.image_size, classes, config.dropout)}
+    if not config.unfreeze:
+        return {"head": build_head(classes, config.dropout)}
+    whole = build_for_training(config.model, config.image_size, classes, config.dropout)
+    unfreeze(whole, config.model, config.unfreeze)
+    return {"head": head_of(whole), "tune": whole}
+
+
+def _backbone_variables(network: Model) -> Variables:
+    every = {f"{layer.name}/{v.name}": v.value for layer in network.layers for v in layer.weights}
+    return {name: variable for name, variable in every.items() if not name.startswith("logits/")}
+
+
+def _fixed(backbone: Arrays, weights: Variables) -> dict[str, Arrays]:
+    kept = {name: array for name, array in backbone.items() if name not in weights}
+    state = {name: array for name, array in kept.items() if name.endswith(STATISTICS)}
+    frozen = {name: array for name, array in kept.items() if name not in state}
+    return {group: arrays for group, arrays in (("frozen", frozen), ("state", state)) if arrays}
+
+
+def weights_of(network: Model) -> Variables:
+    """A network's trainable variables by name, in its order.
+
+    Raises:
+        ValueError: two have the same name.
+    """
+    named = {_weight_name(network, variable): variable.value for variable in network.trainable_variables}
+    if len(named) < len(network.trainable_variables):
+        raise ValueError(f"two weights of {network.name} have the same name: layers need names of their own")
+    return named
 
 
 def _optimizer(config: RunConfig) -> Optimizer:
@@ -137,6 +198,29 @@ def restore(variables: Variables, tensors: Tensors) -> None:
     for name, variable in variables.items():
         for copy in _copies(variable):
             copy.assign(tensors[name])
+
+
+def require_same(ours: Arrays, theirs: Tensors) -> None:
+    """That two groups of tensors have the same names and bits.
+
+    Raises:
+        ValueError: one that differs.
+    """
+    if odd := sorted(set(ours) ^ set(theirs)):
+        raise ValueError(f"tensor {odd[0]!r} is on only one side")
+    for name, array in ours.items():
+        if np.asarray(theirs[name]).tobytes() != array.tobytes():
+            raise ValueError(f"tensor {name!r}, which is not trained, has other values")
+
+
+def begin_phase(learner: Learner) -> None:
+    """What a phase after the first starts with: the weights that the last one would have exported, and an optimizer
+    that has seen no gradient, since its moments are of other weights. Repeated before a step, it changes nothing."""
+    if learner.ema:
+        restore(learner.weights, copy_to_host(learner.ema))
+    for variable in learner.slots.values():
+        for copy in _copies(variable):
+            copy.assign(tf.zeros_like(copy))
 
 
 def evaluated(learner: Learner) -> Variables:

@@ -8,24 +8,25 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
 
 import tensorflow as tf
 
 from trainer.config import RunConfig
-from trainer.data.cache import PixelCache
+from trainer.data.augment import Augmentation
 from trainer.data.order import Layout, Schedule
-from trainer.data.pipeline import Feed, evaluation_feeds, prefetched, training_feeds
+from trainer.data.pipeline import Feed, Rows, evaluation_feeds, prefetched, training_feeds
 from trainer.exits import Exit, ExitError
 from trainer.process.signals import StopRequest, stop_code
 from trainer.tensors import Array, Vector
 from trainer.training.agreement import blamed
 from trainer.training.checkpoint import Snapshot
 from trainer.training.feeding import to_devices
-from trainer.training.learner import Learner, copy_to_host, evaluated, groups, hold, restore
+from trainer.training.learner import Learner, begin_phase, copy_to_host, evaluated, groups, hold, require_same, restore
+from trainer.training.phases import Length, Phase
 from trainer.training.schedule import learning_rate
-from trainer.training.state import Length, LoopState, Sums, after_step, after_validation, finished, validation_due
+from trainer.training.state import LoopState, Sums, after_step, after_validation, finished, validation_due
 from trainer.training.step import (
     CORRECT,
     LOSS,
@@ -91,13 +92,13 @@ class Hooks:
 
 @dataclass(frozen=True)
 class Task:
-    """What to train, on what, on which pictures, and until when."""
+    """What to train, on what, on which pictures, and until when. `train` and `valid` are by name of phase."""
 
     config: RunConfig
     distribution: Distribution
     learner: Learner
-    train: PixelCache
-    valid: PixelCache
+    train: Mapping[str, Rows]
+    valid: Mapping[str, Rows]
     length: Length
     layout: Layout
     class_weights: tuple[float, ...] | None = None  # in the training loss, by label; None: all the same
@@ -105,13 +106,16 @@ class Task:
 
 @dataclass(frozen=True)
 class _Compiled:
+    """The steps of a phase."""
+
+    phase: Phase
     train_step: TrainStep
     evaluation_step: EvaluationStep
     first_step: int  # compiles, so its time is not meaningful
 
 
-def lay_out(config: RunConfig, replicas: int) -> Layout:
-    """How a global batch is divided into parts and over replicas.
+def lay_out(config: RunConfig, replicas: int, parts_per_replica: int = 1) -> Layout:
+    """How a global batch is divided into parts and over replicas; fast mode has `parts_per_replica`.
 
     Raises:
         ExitError: 64 when the slices cannot be divided equally among the replicas.
@@ -121,7 +125,7 @@ def lay_out(config: RunConfig, replicas: int) -> Layout:
             Exit.BAD_OPTION,
             f"--slices is {config.slices}; --deterministic on {replicas} replicas needs a multiple of {replicas}",
         )
-    return Layout(config.batch_size, config.slices if config.deterministic else replicas, replicas)
+    return Layout(config.batch_size, config.slices if config.deterministic else replicas * parts_per_replica, replicas)
 
 
 def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> LoopState:
@@ -132,11 +136,7 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
         ExitError: 80 when a step is not finite again after one rollback to the last checkpoint; 75 when a peer is lost;
             70 when TensorFlow fails otherwise.
     """
-    compiled = _Compiled(
-        build_train_step(task.distribution.strategy, task.learner, task.config, task.layout),
-        build_evaluation_step(task.distribution.strategy, task.learner.model, task.layout, task.config.deterministic),
-        state.step,
-    )
+    compiled = _compile(task, state)
     good = take(task, state)
     feeds = _feeds_from(task, state.step)
     try:
@@ -144,6 +144,9 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
             try:
                 if validation_due(state, task.length):
                     state = _validate(compiled, task, state, stop, hooks)
+                elif task.length.phase_at(state.step) != compiled.phase:
+                    feeds.close()
+                    compiled, feeds = _compile(task, state), _feeds_from(task, state.step)
                 else:
                     state = _steps(compiled, task, state, _next_pause(task, state.step), feeds, stop, hooks)
                     if validation_due(state, task.length):
@@ -168,9 +171,26 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
     return state
 
 
+def _compile(task: Task, state: LoopState) -> _Compiled:
+    """The steps of the phase that the state is in: the one that is still to be validated, or the one to go on with,
+    which may begin here."""
+    due = validation_due(state, task.length)
+    phase = task.length.phase_after(state.step) if due else task.length.phase_at(state.step)
+    if phase.first_step == state.step > 0:
+        begin_phase(task.learner)
+    strategy, config = task.distribution.strategy, task.config
+    return _Compiled(
+        phase,
+        build_train_step(strategy, task.learner, phase.name, config, task.layout),
+        build_evaluation_step(strategy, task.learner.networks[phase.name], task.layout, config.deterministic),
+        state.step,
+    )
+
+
 def take(task: Task, state: LoopState) -> Snapshot:
     """All tensors as they are between two steps."""
-    return Snapshot(state, {group: hold(variables) for group, variables in groups(task.learner).items()})
+    held = {group: hold(variables) for group, variables in groups(task.learner).items()}
+    return Snapshot(state, {**held, **task.learner.fixed})
 
 
 def put_back(task: Task, good: Snapshot) -> LoopState:
@@ -179,35 +199,39 @@ def put_back(task: Task, good: Snapshot) -> LoopState:
     Raises:
         ValueError: it does not belong to this network and optimizer.
     """
-    ours = groups(task.learner)
-    if set(ours) != set(good.groups):
-        raise ValueError(f"has {', '.join(sorted(good.groups))}; expected {', '.join(sorted(ours))}")
+    ours, fixed = groups(task.learner), task.learner.fixed
+    if set(ours) | set(fixed) != set(good.groups):
+        raise ValueError(f"has {', '.join(sorted(good.groups))}; expected {', '.join(sorted([*ours, *fixed]))}")
+    for group, arrays in fixed.items():
+        require_same(arrays, good.groups[group])
     for group, variables in ours.items():
         restore(variables, good.groups[group])
     return good.state
 
 
 def _feeds_from(task: Task, step: int) -> Generator[tuple[Feed, ...], None, None]:
+    """The feeds of the rest of a step's phase."""
+    phase, config = task.length.phase_at(step), task.config
     return prefetched(
         training_feeds(
-            task.train,
-            Schedule(len(task.train), task.config.batch_size),
+            task.train[phase.name],
+            Schedule(phase.rows, config.batch_size),
             task.layout,
             task.distribution.local,
-            augmentation_of(task.config),
-            task.config.seed,
-            step,
-            task.length.total_steps,
+            Augmentation(False, 0.0, 0.0) if phase.on_features else augmentation_of(config),
+            config.seed,
+            step - phase.first_step,
+            phase.last_step - phase.first_step,
             task.class_weights,
+            phase.first_epoch,
         )
     )
 
 
 def _next_pause(task: Task, step: int) -> int:
     """The next step at which to pause: the epoch's end, a checkpoint, or the end."""
-    per_epoch, every = task.length.steps_per_epoch, task.config.checkpoint_every
-    ends = [(step // per_epoch + 1) * per_epoch, task.length.total_steps]
-    return min([*ends, (step // every + 1) * every] if every else ends)
+    end, every = task.length.epoch_end_after(step), task.config.checkpoint_every
+    return min(end, (step // every + 1) * every) if every else end
 
 
 def _steps(
@@ -224,7 +248,7 @@ def _steps(
     clock = time.monotonic()
     asked = 0.0  # the first step with a stop request decides, so that all ranks get the same code
     for step in range(state.step, until):
-        rate = learning_rate(task.config, step, task.length.total_steps)
+        rate = learning_rate(compiled.phase, task.config.schedule, step)
         rows = to_devices(task.distribution, next(feeds), stop.weight)
         pending.append((compiled.train_step(rows, tf.constant(step, tf.int64), tf.constant(rate, tf.float32)), rate))
         # The first step of a process compiles: wait for it, so that later steps do not include its time.
@@ -277,20 +301,21 @@ def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
     finally:
         if learner.ema:
             restore(learner.weights, raw)
-    rate = learning_rate(task.config, state.step - 1, task.length.total_steps)
-    after = after_validation(state, sums, rate, task.length)
+    rate = learning_rate(compiled.phase, task.config.schedule, state.step - 1)
+    after = after_validation(state, sums, rate, task.length, task.config.best)
     hooks.on_epoch(after)
     if after.best != state.best:
-        hooks.on_best(Snapshot(after, {"weights": hold(evaluated(learner))}))
+        hooks.on_best(Snapshot(after, {"weights": hold(evaluated(learner)), **learner.fixed}))
     return after
 
 
 def _evaluate(compiled: _Compiled, task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Sums:
-    batches = -(-len(task.valid) // task.layout.batch_size)
+    valid = task.valid[compiled.phase.name]
+    batches = -(-len(valid) // task.layout.batch_size)
     pending: deque[Vector] = deque()
     total = Sums()
     start = time.monotonic()
-    feeds = prefetched(evaluation_feeds(task.valid, task.layout, task.distribution.local))
+    feeds = prefetched(evaluation_feeds(valid, task.layout, task.distribution.local))
     try:
         for batch, feed in enumerate(feeds, start=1):
             pending.append(compiled.evaluation_step(to_devices(task.distribution, feed, stop.weight)))

@@ -34,7 +34,10 @@ def first_state(task: Task, snapshot: Snapshot | None) -> LoopState:
 
 def _init_from(uri: str, learner: Learner) -> None:
     try:
-        weights = checkpoint.read(open_storage(uri), BEST).groups["weights"]
+        groups = checkpoint.read(open_storage(uri), BEST).groups
+        # What one run trained, another may keep frozen: its backbone is loaded with the run's own (training.backbone).
+        every = {name: array for group in groups.values() for name, array in group.items()}
+        weights = {name: every[name] for name in learner.weights if name in every} if learner.fixed else every
         restore(learner.weights, weights)
         if learner.ema:
             restore(learner.ema, weights)

@@ -2,17 +2,20 @@
 
 import math
 
-from trainer.config import RunConfig
+from trainer.training.phases import Phase
 
 
-def learning_rate(config: RunConfig, step: int, total_steps: int) -> float:
-    """Learning rate of a step (from 0): linear warm-up from 0, then constant, or half a cosine down to 0 at the end.
+def learning_rate(phase: Phase, schedule: str, step: int) -> float:
+    """Learning rate of a step (from 0, of the run): in each phase linear warm-up from 0, then constant, or half a
+    cosine down to 0 at its end.
 
     Cosine: Loshchilov, Hutter 2017, without restarts.
     """
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    if config.schedule == "constant":
-        return config.learning_rate
-    done = (step - config.warmup_steps) / max(1, total_steps - config.warmup_steps)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    within = step - phase.first_step
+    if within < phase.warmup_steps:
+        return phase.learning_rate * (within + 1) / phase.warmup_steps
+    if schedule == "constant":
+        return phase.learning_rate
+    total = phase.last_step - phase.first_step
+    done = (within - phase.warmup_steps) / max(1, total - phase.warmup_steps)
+    return phase.learning_rate * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.config import RunConfig
-from trainer.data.order import Schedule
+from trainer.config import ACCURACY
+from trainer.training.phases import Length
 
 
 @dataclass(frozen=True)
@@ -57,28 +57,11 @@ class Best:
     accuracy: float
     loss: float
 
-    def beaten_by(self, accuracy: float, loss: float) -> bool:
-        """Higher validation accuracy wins; if equal, lower loss wins."""
-        return (accuracy, -loss) > (self.accuracy, -self.loss)
-
-
-@dataclass(frozen=True)
-class Length:
-    """How long a run is: steps per epoch, total steps, and after how many epochs without improvement it stops.
-
-    `early_stopping` 0: never.
-    """
-
-    steps_per_epoch: int
-    total_steps: int
-    early_stopping: int
-
-
-def length_of(config: RunConfig, examples: int) -> Length:
-    """The length of a run over `examples` training pictures."""
-    per_epoch = Schedule(examples, config.batch_size).steps_per_epoch
-    steps = per_epoch * config.epochs
-    return Length(per_epoch, min(steps, config.steps) if config.steps else steps, config.early_stopping)
+    def beaten_by(self, accuracy: float, loss: float, by: str) -> bool:
+        """By "accuracy" the higher wins, if equal the lower loss; by "loss" the lower, if equal the higher accuracy."""
+        if by == ACCURACY:
+            return (accuracy, -loss) > (self.accuracy, -self.loss)
+        return (-loss, accuracy) > (-self.loss, self.accuracy)
 
 
 @dataclass(frozen=True)
@@ -112,14 +95,17 @@ def after_step(
     )
 
 
-def after_validation(state: LoopState, valid: Sums, learning_rate: float, length: Length) -> LoopState:
+def after_validation(
+    state: LoopState, valid: Sums, learning_rate: float, length: Length, best_by: str = ACCURACY
+) -> LoopState:
     """Record a validation: a row of metrics.jsonl; updates best and early stopping.
 
     A run that ends in mid-epoch is validated too. When it continues, that epoch's row is replaced at the epoch's end;
-    early stopping counts only whole epochs.
+    early stopping counts only whole epochs, and only in the last phase: an earlier one has a fixed length.
     """
-    epoch, means = -(-state.step // length.steps_per_epoch), valid.means
-    whole = state.step % length.steps_per_epoch == 0
+    epoch, means = length.epoch_after(state.step), valid.means
+    whole = length.is_epoch_end(state.step)
+    counts = whole and length.phase_after(state.step) == length.phases[-1]
     row = {
         "epoch": epoch,
         "step": state.step,
@@ -129,20 +115,20 @@ def after_validation(state: LoopState, valid: Sums, learning_rate: float, length
         "examples_per_second": state.sums.examples_per_second,
         "seconds": state.sums.seconds + valid.seconds,
     }
-    improved = state.best is None or state.best.beaten_by(means["accuracy"], means["loss"])
+    improved = state.best is None or state.best.beaten_by(means["accuracy"], means["loss"], best_by)
     return dataclasses.replace(
         state,
         sums=Sums() if whole else state.sums,
         history=(*(old for old in state.history if old["epoch"] < epoch), row),
         best=Best(epoch, state.step, means["accuracy"], means["loss"]) if improved else state.best,
-        epochs_without_improvement=0 if improved else state.epochs_without_improvement + whole,
+        epochs_without_improvement=0 if improved else state.epochs_without_improvement + counts,
         productive_seconds=state.productive_seconds + valid.seconds,
     )
 
 
 def validation_due(state: LoopState, length: Length) -> bool:
     """Whether an epoch, or the run, has ended but its validation is not recorded yet."""
-    ended = state.step > 0 and (state.step % length.steps_per_epoch == 0 or state.step == length.total_steps)
+    ended = length.is_epoch_end(state.step) or state.step == length.total_steps
     return ended and (not state.history or state.history[-1]["step"] != state.step)
 
 

@@ -17,9 +17,22 @@ from trainer.config import RunConfig
 from trainer.data import augment
 from trainer.data.order import Layout
 from trainer.models.randomness import Draw, drawing
-from trainer.tensors import Flag, Integer, Labels, Logits, Model, PerReplica, Scalar, Strategy, Tensor, Variable, Vector
+from trainer.tensors import (
+    Flag,
+    Integer,
+    Labels,
+    Logits,
+    Model,
+    PerReplica,
+    Scalar,
+    Strategy,
+    Tensor,
+    Variable,
+    Variables,
+    Vector,
+)
 from trainer.training.feeding import Rows
-from trainer.training.learner import Learner
+from trainer.training.learner import Learner, weights_of
 
 # What is summed in addition to the gradient, by position in the vector; the last only with class weights.
 LOSS, CORRECT, WEIGHT, STOP, LOSS_WEIGHT = range(5)
@@ -41,16 +54,22 @@ TrainStep = Callable[[PerReplica, Integer, Scalar], StepResult]
 EvaluationStep = Callable[[PerReplica], Vector]
 
 
-def losses_and_hits(logits: Logits, labels: Labels) -> tuple[Vector, Vector]:
+def losses_and_hits(logits: Logits, labels: Labels, smoothing: float = 0.0) -> tuple[Vector, Vector]:
     """Cross-entropy and correctness of each row: float32 [n], float32 [n].
 
-    One logit is the log-odds of class 1 (binary cross-entropy), several are for softmax.
+    One logit is the log-odds of class 1 (binary cross-entropy), several are for softmax. `smoothing` is the share of
+    each label that is spread evenly over all classes (Szegedy et al. 2016).
     """
     if logits.shape[-1] == 1:
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.cast(labels, tf.float32), logits=logits[:, 0])
+        truth = tf.cast(labels, tf.float32)
+        truth = truth * (1 - smoothing) + smoothing / 2 if smoothing else truth
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=truth, logits=logits[:, 0])
         hits = tf.equal(tf.cast(logits[:, 0] > 0, tf.int32), labels)
     else:
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=logits)
+        if smoothing:
+            evenly = tf.reduce_logsumexp(logits, axis=-1) - tf.reduce_mean(logits, axis=-1)
+            losses = losses * (1 - smoothing) + evenly * smoothing
         hits = tf.equal(tf.argmax(logits, axis=-1, output_type=tf.int32), labels)
     return losses, tf.cast(hits, tf.float32)
 
@@ -71,18 +90,18 @@ def _weighted(losses: Vector, hits: Vector, part: Rows) -> list[Scalar]:
     return [*sums, tf.reduce_sum(in_loss)] if "loss_weights" in part else sums
 
 
-def part_gradient(learner: Learner, config: RunConfig, part: Rows, step: Integer) -> Vector:
+def part_gradient(learner: Learner, network: Model, config: RunConfig, part: Rows, step: Integer) -> Vector:
     """Gradient of the summed loss of one part, flattened, then the part's sums: float32 [parameters + 4 or 5]."""
-    pixels = tf.cast(part["pixels"], tf.float32)
-    if augmentation_of(config).any:
-        pixels = augment.apply(pixels, part["transforms"])
+    inputs = tf.cast(part["inputs"], tf.float32)
+    if "transforms" in part:
+        inputs = augment.apply(inputs, part["transforms"])
     scale = learner.loss_scale["scale"] if learner.loss_scale else tf.constant(1.0)
     with tf.GradientTape() as tape, drawing(Draw(config.seed, step, part["first_row"])):
-        logits = learner.model(pixels, training=True)
-        losses, hits = losses_and_hits(logits, part["labels"])
+        logits = network(inputs, training=True)
+        losses, hits = losses_and_hits(logits, part["labels"], config.label_smoothing)
         sums = _weighted(losses, hits, part)
         target = sums[LOSS] * scale
-    gradients = tape.gradient(target, [v.value for v in learner.model.trainable_variables])
+    gradients = tape.gradient(target, [v.value for v in network.trainable_variables])
     flat = [tf.reshape(g, [-1]) / scale for g in gradients]
     return tf.concat([*flat, tf.stack(sums)], axis=0)
 
@@ -104,7 +123,7 @@ def _part(rows: Rows, p: int, count: int) -> Rows:
         return tf.ensure_shape(tensor[first : first + count], [count, *tensor.shape[1:]])
 
     part: Rows = {
-        "pixels": cut(rows["pixels"]),
+        "inputs": cut(rows["inputs"]),
         "labels": cut(rows["labels"]),
         "weights": cut(rows["weights"]),
         "first_row": rows["first_row"] + first,
@@ -121,7 +140,9 @@ def total(vectors: list[Vector], layout: Layout, deterministic: bool) -> Vector:
     """Add up the parts' vectors over all replicas; the same result on each. Call in replica context."""
     context = tf.distribute.get_replica_context()
     if not deterministic:
-        (vector,) = vectors
+        vector = vectors[0]
+        for other in vectors[1:]:
+            vector = vector + other
         return context.all_reduce(tf.distribute.ReduceOp.SUM, vector) if layout.replicas > 1 else vector
     stacked = tf.stack(vectors)
     if layout.replicas > 1:
@@ -132,14 +153,16 @@ def total(vectors: list[Vector], layout: Layout, deterministic: bool) -> Vector:
     return summed
 
 
-def build_train_step(strategy: Strategy, learner: Learner, config: RunConfig, layout: Layout) -> TrainStep:
-    """The compiled step: (Rows of the local replicas, step, learning rate) → StepResult."""
-    parameters = learner.parameters
-    shapes = [tuple(v.shape) for v in learner.weights.values()]
+def build_train_step(strategy: Strategy, learner: Learner, phase: str, config: RunConfig, layout: Layout) -> TrainStep:
+    """The compiled step of a phase: (Rows of the local replicas, step, learning rate) → StepResult."""
+    network = learner.networks[phase]
+    weights = {name: learner.weights[name] for name in weights_of(network)}
+    shapes = [tuple(v.shape) for v in weights.values()]
     sizes = [int(tf.TensorShape(shape).num_elements() or 1) for shape in shapes]
+    parameters = sum(sizes)
 
     def replica_step(rows: Rows, step: Integer, rate: Scalar) -> tuple[Vector, Scalar, Flag]:
-        vectors = [part_gradient(learner, config, part, step) for part in split_parts(rows, layout)]
+        vectors = [part_gradient(learner, network, config, part, step) for part in split_parts(rows, layout)]
         summed = total(vectors, layout, config.deterministic)
         sums = summed[parameters:]
         mean = summed[:parameters] / _divisor(sums, "loss_weights" in rows)
@@ -149,7 +172,7 @@ def build_train_step(strategy: Strategy, learner: Learner, config: RunConfig, la
             mean = mean * tf.minimum(1.0, config.clip_norm / tf.maximum(norm, 1e-12))
         flat = tf.split(mean, sizes)
         gradients = [tf.reshape(part, shape) for part, shape in zip(flat, shapes, strict=True)]
-        _update(learner, config, gradients, rate, finite)
+        _update(learner, weights, config, gradients, rate, finite)
         return sums, norm, finite
 
     @tf.function(autograph=False)
@@ -175,7 +198,9 @@ def _first(strategy: Strategy, value: PerReplica) -> Tensor:
     return strategy.experimental_local_results(value)[0]
 
 
-def _update(learner: Learner, config: RunConfig, gradients: list[Tensor], rate: Scalar, finite: Flag) -> None:
+def _update(
+    learner: Learner, weights: Variables, config: RunConfig, gradients: list[Tensor], rate: Scalar, finite: Flag
+) -> None:
     """Apply identical gradients on every replica, or nothing at all when they are not finite. Replica context.
 
     `optimizer.apply` would sum over the replicas once more, so the optimizer's update_step is called on each replica's
@@ -194,7 +219,7 @@ def _update(learner: Learner, config: RunConfig, gradients: list[Tensor], rate: 
         return tf.cond(ok, apply, lambda: tf.constant(0))
 
     def every(strategy: Strategy, gradients: list[PerReplica], at: PerReplica, ok: PerReplica) -> None:
-        for (name, variable), gradient in zip(learner.weights.items(), gradients, strict=True):
+        for (name, variable), gradient in zip(weights.items(), gradients, strict=True):
             average = learner.ema.get(name)
             strategy.extended.update(variable, one, args=(gradient, average, ok, at), group=False)
         # After the weights: Adam corrects its bias by the number of updates before this one.
@@ -225,7 +250,7 @@ def build_evaluation_step(strategy: Strategy, model: Model, layout: Layout, dete
     def replica_step(rows: Rows) -> Vector:
         vectors = []
         for part in split_parts(rows, layout):
-            out = model(tf.cast(part["pixels"], tf.float32), training=False)
+            out = model(tf.cast(part["inputs"], tf.float32), training=False)
             losses, hits = losses_and_hits(out, part["labels"])
             vectors.append(tf.stack(_weighted(losses, hits, part)))
         return total(vectors, layout, deterministic)

@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from trainer.config import RunConfig
+from trainer.config import PRETRAINED, RunConfig
 from trainer.exits import Exit, ExitError
 from trainer.process.container import local_workers, processors
 from trainer.tensors import PhysicalDevice, Strategy
@@ -36,10 +36,20 @@ class Distribution:
 
 
 def threads_of(config: RunConfig, environment: Mapping[str, str]) -> int:
-    """Threads within one op. One with --deterministic, so that no sum depends on the machine's cores."""
-    if config.deterministic:
+    """Threads within one op. One with --deterministic, so that no sum depends on the machine's cores; and one for a
+    pre-trained network, whose features are computed exactly in either mode."""
+    if config.deterministic or config.model in PRETRAINED:
         return 1
     return config.threads or max(1, processors() // local_workers(environment))
+
+
+def parts_per_replica(config: RunConfig, devices: Devices, environment: Mapping[str, str]) -> int:
+    """Parts of a batch that one replica computes side by side in fast mode: where an op has one thread, the other cores
+    would be idle."""
+    if config.model not in PRETRAINED or devices.kind != "CPU":
+        return 1
+    cores = config.threads or max(1, processors() // local_workers(environment))
+    return max(1, cores // len(devices.names))
 
 
 def configure(config: RunConfig, environment: Mapping[str, str]) -> Devices:
@@ -50,10 +60,12 @@ def configure(config: RunConfig, environment: Mapping[str, str]) -> Devices:
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads_of(config, environment))
     tf.config.threading.set_inter_op_parallelism_threads(config.threads or processors())
-    if config.deterministic:
+    if config.deterministic or config.model in PRETRAINED:
         tf.config.experimental.enable_op_determinism()
         # It would re-associate sums across slices.
         tf.config.optimizer.set_experimental_options({"arithmetic_optimization": False})
+    if config.model in PRETRAINED:
+        tf.config.experimental.enable_tensor_float_32_execution(False)  # features are float32
     gpus = tf.config.list_physical_devices("GPU")
     if config.accelerator == "gpu" and not gpus:
         raise ExitError(
@@ -84,6 +96,8 @@ def resolve_precision(config: RunConfig, devices: Devices) -> RunConfig:
     """Replace precision=auto with the one in which the hardware multiplies fastest."""
     if config.precision != "auto":
         return config
+    if config.model in PRETRAINED and devices.kind == "CPU":
+        return dataclasses.replace(config, precision="float32")  # bfloat16 is no faster in depthwise convolutions
     return dataclasses.replace(config, precision=_fast_precision(devices))
 
 
@@ -92,10 +106,11 @@ def _fast_precision(devices: Devices) -> str:
         details = tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])
         major = details.get("compute_capability", (0, 0))[0]
         return "mixed_bfloat16" if major >= 8 else "mixed_float16" if major == 7 else "float32"
-    return "mixed_bfloat16" if _cpu_flags() & {"avx512_bf16", "amx_bf16"} else "float32"
+    return "mixed_bfloat16" if cpu_flags() & {"avx512_bf16", "amx_bf16"} else "float32"
 
 
-def _cpu_flags() -> set[str]:
+def cpu_flags() -> set[str]:
+    """What the processor can do, as the kernel names it; empty where it does not say."""
     for line in Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else ():
         if line.startswith("flags"):
             return set(line.split(":", 1)[1].split())
