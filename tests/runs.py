@@ -130,7 +130,8 @@ def durable_step(run: Path | str) -> int:
 
 def last(run: Path | str) -> Snapshot:
     """The newest checkpoint of a run."""
-    snapshot = checkpoint.newest(open_storage(str(run)).child("checkpoints")).snapshot
+    folder = open_storage(str(run))
+    snapshot = checkpoint.newest(folder.child("checkpoints"), folder).snapshot
     assert snapshot is not None
     return snapshot
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 # Networks of trainer.models.registry, and the smallest picture that each accepts, in pixels.
 PRETRAINED = tuple(f"efficientnet-lite{number}" for number in range(3))
 """Those that start from weights which others have trained: the backbones of trainer.backbones.registry."""
-NETWORKS = {"article": 78, "small": 16, **dict.fromkeys(PRETRAINED, 32)}
+NETWORKS = {"article": 78, "small": 16, **dict.fromkeys(PRETRAINED, 16)}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine")
@@ -122,7 +122,9 @@ class RunConfig:
         high=1_048_576,
     )
     learning_rate: float = declare(1e-3, "Learning rate after warm-up.", identity=True, above=0, high=1e3)
-    optimizer: str = declare("rmsprop", "Update rule.", identity=True, choices=OPTIMIZERS)
+    optimizer: str = declare(
+        "rmsprop", "Update rule; adamw is adam with --weight-decay.", identity=True, choices=OPTIMIZERS
+    )
     momentum: float = declare(0.0, "Momentum of sgd and rmsprop.", identity=True, low=0, below=1)
     weight_decay: float = declare(
         0.0, "Decoupled weight decay of kernels (adam with it is AdamW).", identity=True, low=0, high=1
@@ -293,8 +295,6 @@ def _conflicts(config: RunConfig) -> Iterator[str]:
     for name in ("weights", "unfreeze"):
         if getattr(config, name) and config.model not in PRETRAINED:
             yield f"{flag(name)} is for pre-trained networks ({', '.join(PRETRAINED)}); --model is {config.model}"
-    if config.optimizer == "adamw" and not config.weight_decay:
-        yield "--optimizer adamw is adam with --weight-decay, which is 0"
 
 
 def from_mapping(values: Mapping[str, Any]) -> RunConfig:

@@ -125,10 +125,10 @@ def _train_from(
 
 def _leave(distribution: "Distribution", attempt: Attempt) -> None:
     """Exit together; others might have exited already, which is fine once rank 0 has recorded the result."""
-    from trainer.training.agreement import leave_together  # here, as above: it needs TensorFlow
+    from trainer.training.agreement import wait_for_all  # here, as above: it needs TensorFlow
 
     try:
-        leave_together(distribution)
+        wait_for_all(distribution)
     except ExitError:
         if not attempt.is_recorded():
             raise

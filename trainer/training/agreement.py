@@ -23,8 +23,8 @@ def agree(distribution: Distribution, what: str, value: str) -> None:
         )
 
 
-def leave_together(distribution: Distribution) -> None:
-    """Wait until every rank gets here: one that exits early would look like a lost peer (tensorflow#58434).
+def wait_for_all(distribution: Distribution) -> None:
+    """Wait until every rank gets here. At the end too: one that exits early looks like a lost peer (tensorflow#58434).
 
     Raises:
         ExitError: 75 when a peer is lost meanwhile.

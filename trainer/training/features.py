@@ -26,7 +26,7 @@ from trainer.models.pretrained import build_features
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageDenied, StorageFailed
 from trainer.tensors import Arrays, Tensor
-from trainer.training.agreement import agree
+from trainer.training.agreement import wait_for_all
 from trainer.training.strategy import Devices, Distribution, cpu_flags
 
 log = logging.getLogger(__name__)
@@ -200,7 +200,7 @@ def exchange(
     Raises:
         ExitError: 74 when one cannot be read; 75 when a worker is lost.
     """
-    agree(distribution, "the number of blocks of features", str(len(wanted)))
+    wait_for_all(distribution)
     others = [name for name in wanted if name not in own]
     every = {**own, **find_all(places.every, others, variants, width)}
     for name in wanted:

@@ -1,6 +1,7 @@
 """What a run trains and evaluates on, by split: pixels, features, or both."""
 
 import dataclasses
+import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -109,7 +110,7 @@ def _with_features(
     topology, distribution = worker.topology, worker.distribution
     facts = facts_of(config, source.data.fingerprint, path_of(config), worker.devices)
     key = features.key_of(facts)
-    agree(distribution, "what features depend on", str(facts))
+    agree(distribution, "what features depend on", json.dumps(facts, sort_keys=True))
     places = _places(config, run, key, worker)
     # With pixels of the test split there is no need for its features.
     counts = {name: len(source.data.splits[name]) for name in SPLITS if name != "test" or not pixels}
@@ -131,7 +132,7 @@ def _with_features(
     loaded = _joined(config, source, blocks)
     report_rejected(config, source.data.uri, run if topology.rank == 0 and not pixels else None, loaded)
     sha256 = {name: split.sha256 for name, split in loaded.items() if name != "test"}
-    agree(distribution, "the bits of the features", str(sha256))
+    agree(distribution, "the bits of the features", json.dumps(sha256, sort_keys=True))
     record = {"key": key, "facts": facts, "sha256": sha256}
     if topology.rank == 0:
         before = files.read_json(run, FEATURES_RECORD)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.config import NETWORKS, RunConfig, build, check, differences, fingerprint, from_mapping
+from trainer.config import NETWORKS, PRETRAINED, RunConfig, build, check, differences, fingerprint, from_mapping
 from trainer.exits import Exit, ExitError
 from trainer.fields import Option, bounds, flag, options
 from trainer.requests import SCHEMA, EvaluateRequest, PredictRequest, ReportRequest, from_json, to_json
@@ -49,8 +49,14 @@ def valid_values(name: str) -> st.SearchStrategy[Any]:
     return st.text(max_size=30) if TYPES[name] is str else numbers(option, TYPES[name])
 
 
-configs = st.builds(RunConfig, **{name: valid_values(name) for name in TYPES}).filter(
-    lambda config: config.image_size >= NETWORKS[config.model]
+def without_conflicts(config: RunConfig) -> RunConfig:
+    return config if config.model in PRETRAINED else dataclasses.replace(config, weights="", unfreeze="")
+
+
+configs = (
+    st.builds(RunConfig, **{name: valid_values(name) for name in TYPES})
+    .filter(lambda config: config.image_size >= NETWORKS[config.model])
+    .map(without_conflicts)
 )
 
 
@@ -178,6 +184,12 @@ def test_every_choice_is_checked(name: str) -> None:
         assert getattr(from_mapping({name: choice}), name) == choice
     message = refused(name, "nonsense")
     assert message == f"{flag(name)} is 'nonsense'; it must be one of {', '.join(options(RunConfig)[name].choices)}"
+
+
+@pytest.mark.parametrize("name", ["weights", "unfreeze"])
+def test_what_is_for_pre_trained_networks_is_refused_for_others(name: str) -> None:
+    assert refused(name, "x").startswith(f"{flag(name)} is for pre-trained networks (efficientnet-lite0, ")
+    assert getattr(from_mapping({name: "x", "model": "efficientnet-lite1"}), name) == "x"
 
 
 @pytest.mark.parametrize(("model", "smallest"), NETWORKS.items())

@@ -36,7 +36,7 @@ PIXELS = np.random.default_rng(1).uniform(0, 255, (3, SIZE, SIZE, 3)).astype(np.
 def finished(folder: Path, model: str, labels: list[str]) -> Model:
     """A run folder with all that export reads, and its network."""
     run, network = open_storage(str(folder)), build_for_export(model, SIZE, len(labels), 0.5)
-    weights = {f"{layer.name}/{v.name}": v.numpy() for layer in network.layers for v in layer.trainable_variables}
+    weights = {f"{layer.name}/{v.name}": v.numpy() for layer in network.layers for v in layer.weights}
     checkpoint.write(run, BEST, Snapshot(LoopState(), {"weights": weights}))
     files.write_record(run, Record(RunConfig(model=model, image_size=SIZE, dropout=0.5), "", {}, "", 1))
     files.write_labels(run, labels)

@@ -45,7 +45,7 @@ def joined(step: tuple[Feed, ...], batch: int) -> list[bytes]:
     """What the replicas get of a step, put together, without the padding that their layout adds at the end."""
     columns = [
         np.concatenate([np.asarray(getattr(feed, name)) for feed in step])
-        for name in ("pixels", "transforms", "labels", "weights", "ids")
+        for name in ("inputs", "transforms", "labels", "weights", "ids")
     ]
     assert all((column[batch:] == 0).all() for column in (columns[0], columns[3]))
     assert (columns[4][batch:] == PADDING).all()
@@ -87,7 +87,7 @@ def test_a_feed_is_what_order_cache_and_augmentation_say() -> None:
     ids = batch_ids(epoch_order(5, 1, examples), 0, batch)
     assert np.array_equal(feed.ids, ids)
     rows, labels, weights = cache(examples).rows(ids)
-    assert np.array_equal(feed.pixels, rows)
+    assert np.array_equal(feed.inputs, rows)
     assert np.array_equal(feed.labels, labels)
     assert np.array_equal(feed.weights, weights)
     assert feed.transforms is not None
@@ -138,7 +138,7 @@ def test_evaluation_goes_through_the_split_in_order_once(replicas: int) -> None:
     assert seen[seen != PADDING].tolist() == list(range(50))
     assert sum(float(feed.weights.sum()) for step in steps for feed in step) == 43
     assert all(feed.transforms is None for step in steps for feed in step)
-    assert {feed.pixels.shape for step in steps for feed in step} == {(layout.rows_per_replica, SIZE, SIZE, 3)}
+    assert {feed.inputs.shape for step in steps for feed in step} == {(layout.rows_per_replica, SIZE, SIZE, 3)}
 
 
 def prefetchers() -> list[threading.Thread]:

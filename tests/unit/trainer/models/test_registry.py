@@ -130,6 +130,8 @@ def test_logits_stay_in_float32_under_mixed_precision() -> None:
 
 
 def test_an_unknown_network_is_refused() -> None:
-    with pytest.raises(ExitError, match="--model is 'resnet'; it must be one of article, small") as caught:
+    with pytest.raises(
+        ExitError, match="--model is 'resnet'; it must be one of article, efficientnet-lite0, efficientnet-lite1, "
+    ) as caught:
         build_for_training("resnet", 64, 2, 0.0)
     assert caught.value.code == Exit.BAD_OPTION

@@ -3,7 +3,9 @@ import re
 
 import pytest
 
+from trainer.config import RunConfig
 from trainer.telemetry.progress import epoch_line, view
+from trainer.training.phases import length_of
 from trainer.training.state import Best, LoopState, Sums
 
 ROW = {
@@ -16,6 +18,8 @@ ROW = {
     "seconds": 33.26,
 }
 STATE = LoopState(189, Sums(loss=16.0, correct=24, weight=32, seconds=0.5, timed_weight=32), (ROW,))
+
+TEN_EPOCHS = length_of(RunConfig(epochs=10, batch_size=32), 2000)
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +40,7 @@ def test_the_best_epoch_is_marked(step: int, ends: str) -> None:
 
 
 def test_a_pipe_gets_plain_lines_every_so_many_steps(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = view(total_steps=630, steps_per_epoch=63, first_step=180, every=5)
+    shown = view(TEN_EPOCHS, first_step=180, every=5)
     for step in range(181, 191):
         shown.step(dataclasses.replace(STATE, step=step))
     shown.validating(3, 32)
@@ -51,13 +55,13 @@ def test_a_pipe_gets_plain_lines_every_so_many_steps(capsys: pytest.CaptureFixtu
 
 
 def test_the_end_of_an_epoch_belongs_to_it(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = view(630, 63, 0, 63)
+    shown = view(TEN_EPOCHS, 0, 63)
     shown.step(dataclasses.replace(STATE, step=63))
     assert "step 63/630  epoch 1  " in capsys.readouterr().out
 
 
 def test_no_time_is_told_before_there_is_one_to_go_by(capsys: pytest.CaptureFixture[str]) -> None:
-    shown = view(630, 63, 0, 1)
+    shown = view(TEN_EPOCHS, 0, 1)
     for step in (1, 2, 3):
         shown.step(dataclasses.replace(STATE, step=step))
     lines = capsys.readouterr().out.splitlines()
@@ -69,7 +73,7 @@ def test_time_left_goes_by_the_pace_of_this_process(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr("trainer.telemetry.progress.time.monotonic", lambda: now[0])
-    shown = view(total_steps=10_000, steps_per_epoch=63, first_step=1000, every=1)
+    shown = view(length_of(RunConfig(epochs=200, steps=10_000), 2000), first_step=1000, every=1)
     now[0] += 50.0
     shown.step(dataclasses.replace(STATE, step=1100))  # 0.5 s a step
     shown.step(dataclasses.replace(STATE, step=9_880))
@@ -82,7 +86,7 @@ def test_a_terminal_gets_a_live_line(capsys: pytest.CaptureFixture[str], monkeyp
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "140")
     monkeypatch.setenv("TERM", "xterm")
-    shown = view(total_steps=630, steps_per_epoch=63, first_step=0, every=1000)
+    shown = view(TEN_EPOCHS, first_step=0, every=1000)
     shown.step(dataclasses.replace(STATE, step=70))
     shown.validating(3, 32)
     shown.step(dataclasses.replace(STATE, step=71))

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.exits import Exit
-from trainer.training.agreement import agree, blamed, leave_together
+from trainer.training.agreement import agree, blamed, wait_for_all
 from trainer.training.strategy import Devices, Distribution, distribute
 from trainer.workers.topology import ALONE
 
@@ -22,7 +22,7 @@ from trainer.config import RunConfig
 from trainer.exits import ExitError
 from trainer.training.strategy import configure, distribute
 from trainer.workers.topology import from_environment
-from trainer.training.agreement import agree, leave_together
+from trainer.training.agreement import agree, wait_for_all
 devices = configure(RunConfig(accelerator="cpu"), os.environ)
 distribution = distribute(from_environment(os.environ), devices, os.environ)
 print("replicas", distribution.replicas, list(distribution.local))
@@ -32,7 +32,7 @@ try:
     agree(distribution, "precision", sys.argv[1])
 except ExitError as error:
     print(int(error.code), error.message)
-leave_together(distribution)
+wait_for_all(distribution)
 sys.stdout.flush()
 os._exit(0)
 """
@@ -45,7 +45,7 @@ def on(replicas: int) -> Distribution:
 @pytest.mark.parametrize("replicas", [1, 2])
 def test_replicas_of_one_process_agree(replicas: int) -> None:
     agree(on(replicas), "precision", "float32")
-    leave_together(on(replicas))
+    wait_for_all(on(replicas))
 
 
 def test_workers_that_differ_are_refused_on_every_rank() -> None:

@@ -19,7 +19,7 @@ def feed(replica: int, transforms: bool = True) -> Feed:
     matrices: npt.NDArray[np.float32] | None = np.full((2, 8), replica, np.float32, order="F") if transforms else None
     ids = np.array([replica, 9], np.int64)
     return Feed(
-        pixels=np.full((2, 4, 4, 3), replica, np.uint8),
+        inputs=np.full((2, 4, 4, 3), replica, np.uint8),
         transforms=matrices,
         labels=np.array([replica, 0], np.int32),
         weights=np.array([1, 0], np.float32),
@@ -33,8 +33,8 @@ def test_each_replica_gets_its_own_feed(replicas: int) -> None:
     distribution = on(replicas)
     value = to_devices(distribution, tuple(feed(r) for r in range(replicas)), stop=0.0)
     for r, local in enumerate(distribution.strategy.experimental_local_results(value)):
-        assert local["pixels"].dtype == tf.uint8
-        assert (local["pixels"].numpy() == r).all()
+        assert local["inputs"].dtype == tf.uint8
+        assert (local["inputs"].numpy() == r).all()
         assert (local["transforms"].numpy() == np.full((2, 8), r, np.float32)).all()
         assert local["labels"].numpy().tolist() == [r, 0]
         assert local["weights"].numpy().tolist() == [1, 0]

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.config import RunConfig
+from trainer.training.phases import Length, length_of
 from trainer.training.state import (
     Best,
-    Length,
     LoopState,
     Sums,
     after_step,
@@ -17,13 +17,19 @@ from trainer.training.state import (
     finished,
     from_json,
     goodput,
-    length_of,
     to_json,
     validation_due,
 )
 
 finite = st.floats(-1e6, 1e6)
-LENGTH = Length(steps_per_epoch=4, total_steps=12, early_stopping=0)
+
+
+def of_steps(steps: int, early_stopping: int = 0) -> Length:
+    """Epochs of four steps, the last one cut."""
+    return length_of(RunConfig(batch_size=32, epochs=1_000, steps=steps, early_stopping=early_stopping), 128)
+
+
+LENGTH = of_steps(12)
 
 
 def valid(accuracy: float, loss: float = 1.0, seconds: float = 2.0) -> Sums:
@@ -40,7 +46,7 @@ def trained(accuracies: list[float], length: Length = LENGTH) -> LoopState:
     """One epoch for each validation accuracy."""
     state = LoopState()
     for accuracy in accuracies:
-        state = after_validation(stepped(state, length.steps_per_epoch), valid(accuracy), 1e-3, length)
+        state = after_validation(stepped(state, length.phases[0].steps_per_epoch), valid(accuracy), 1e-3, length)
     return state
 
 
@@ -93,7 +99,15 @@ def test_batches_that_a_compilation_delayed_do_not_count_for_speed() -> None:
     [(0.81, 9.0, True), (0.79, 0.1, False), (0.8, 0.4, True), (0.8, 0.5, False), (0.8, 0.6, False)],
 )
 def test_best_goes_by_accuracy_then_loss_then_the_earlier(accuracy: float, loss: float, wins: bool) -> None:
-    assert Best(3, 99, accuracy=0.8, loss=0.5).beaten_by(accuracy, loss) is wins
+    assert Best(3, 99, accuracy=0.8, loss=0.5).beaten_by(accuracy, loss, "accuracy") is wins
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "loss", "wins"),
+    [(0.1, 0.49, True), (0.99, 0.51, False), (0.81, 0.5, True), (0.8, 0.5, False), (0.79, 0.5, False)],
+)
+def test_best_may_go_by_loss_then_accuracy_then_the_earlier(accuracy: float, loss: float, wins: bool) -> None:
+    assert Best(3, 99, accuracy=0.8, loss=0.5).beaten_by(accuracy, loss, "loss") is wins
 
 
 @pytest.mark.parametrize(
@@ -102,7 +116,9 @@ def test_best_goes_by_accuracy_then_loss_then_the_earlier(accuracy: float, loss:
 )
 def test_the_length_of_a_run(epochs: int, steps: int, examples: int, total: int) -> None:
     config = RunConfig(epochs=epochs, steps=steps, batch_size=32, early_stopping=5)
-    assert length_of(config, examples) == Length(-(-examples // 32), total, 5)
+    length = length_of(config, examples)
+    assert (length.total_steps, length.early_stopping, len(length.phases)) == (total, 5, 1)
+    assert length.phases[0].steps_per_epoch == -(-examples // 32)
 
 
 def test_a_step_moves_everything_by_one_batch() -> None:
@@ -150,7 +166,7 @@ def test_an_epoch_that_is_as_good_is_no_improvement_unless_its_loss_is_lower() -
 
 
 def test_early_stopping_strikes_after_so_many_epochs() -> None:
-    length = dataclasses.replace(LENGTH, total_steps=400, early_stopping=2)
+    length = of_steps(400, early_stopping=2)
     assert not finished(trained([0.7, 0.6], length), length)
     assert finished(trained([0.7, 0.6, 0.6], length), length)
     assert not finished(trained([0.7, 0.6, 0.8, 0.6], length), length)
@@ -160,7 +176,7 @@ def test_early_stopping_strikes_after_so_many_epochs() -> None:
 
 @pytest.mark.parametrize("total", [12, 10, 9, 3, 1])
 def test_validations_are_due_at_the_end_of_epochs_and_of_the_run_and_nowhere_else(total: int) -> None:
-    length = dataclasses.replace(LENGTH, total_steps=total)
+    length = of_steps(total)
     state, due = LoopState(), []
     assert not validation_due(state, length)
     for _ in range(100):
@@ -183,7 +199,7 @@ def test_a_run_without_steps_is_not_finished_before_it_began() -> None:
 
 
 def test_a_run_cut_short_in_mid_epoch_goes_on_as_if_it_had_not_been() -> None:
-    cut = dataclasses.replace(LENGTH, total_steps=6)
+    cut = of_steps(6)
     state = after_validation(stepped(trained([0.5]), 2), valid(0.6), 1e-3, cut)
     assert [(row["epoch"], row["step"]) for row in state.history] == [(1, 4), (2, 6)]
     assert state.sums == stepped(trained([0.5]), 2).sums  # the epoch's sums go on

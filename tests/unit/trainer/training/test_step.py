@@ -143,7 +143,7 @@ def one_step(
     if poison is not None:
         restore(learner.weights, {**copy_to_host(learner.weights), "logits/bias": np.array([poison], np.float32)})
     layout = lay_out(dataclasses.replace(config, batch_size=max(given.real, config.batch_size)), replicas)
-    step = build_train_step(distribution.strategy, learner, config, layout)
+    step = build_train_step(distribution.strategy, learner, "train", config, layout)
     before = copy_to_host(learner.weights)
     result = step(to_devices(distribution, feeds(given, layout), 0.0), tf.constant(5, tf.int64), tf.constant(1.0))
     copies = {
@@ -298,10 +298,10 @@ def test_evaluation_counts_every_picture_once(replicas: int) -> None:
     learner = build_learner(config, 2, distribution.strategy)
     layout = Layout(32, replicas, replicas)
     given = batch(config, 32, 29)
-    sums = build_evaluation_step(distribution.strategy, learner.model, layout, False)(
+    sums = build_evaluation_step(distribution.strategy, learner.networks["train"], layout, False)(
         to_devices(distribution, feeds(given, layout), 0.0)
     ).numpy()
-    logits = learner.model(given.pixels[:29].astype(np.float32)).numpy()[:, 0]
+    logits = learner.networks["train"](given.pixels[:29].astype(np.float32)).numpy()[:, 0]
     assert sums[WEIGHT] == 29
     assert sums[CORRECT] == ((logits > 0) == given.labels[:29]).sum()
     expected = np.log1p(np.exp(-np.where(given.labels[:29] == 1, logits, -logits).astype(np.float64))).sum()
@@ -312,7 +312,7 @@ def test_a_stop_request_reaches_every_replica_once() -> None:
     config, distribution = asked(), on(3)
     learner = build_learner(config, 2, distribution.strategy)
     layout = lay_out(config, 3)
-    step = build_train_step(distribution.strategy, learner, config, layout)
+    step = build_train_step(distribution.strategy, learner, "train", config, layout)
     result = step(
         to_devices(distribution, feeds(batch(config, 32, 32), layout), 1.0), tf.constant(0, tf.int64), tf.constant(0.0)
     )
@@ -383,7 +383,10 @@ def test_without_class_weights_the_step_sums_what_it_always_did() -> None:
     layout = lay_out(config, 1)
     plain = batch(config, 32, 29)
     rows = [to_devices(distribution, feeds(given, layout), 0.0) for given in (plain, weighted(plain, 1.0, 2.0))]
-    step = tf.function(lambda part: part_gradient(learner, config, part, tf.constant(0, tf.int64)), autograph=False)
+    step = tf.function(
+        lambda part: part_gradient(learner, learner.networks["train"], config, part, tf.constant(0, tf.int64)),
+        autograph=False,
+    )
     off, on_ = (step.get_concrete_function(one) for one in rows)
     assert (off.output_shapes[0], on_.output_shapes[0]) == (learner.parameters + 4, learner.parameters + 5)
     kinds = [Counter(op.type for op in one.graph.get_operations()) for one in (off, on_)]
