@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.telemetry.confusion import of_summary, wilson_interval
+from trainer.telemetry.confusion import of_summary
 from trainer.telemetry.curves import EpochRow, best_epoch
 from trainer.telemetry.documents import first_number, mapping
-from trainer.training.scores import balanced_accuracy, macro_f1, worst_classes
+from trainer.training.scores import balanced_accuracy, macro_f1, wilson_interval, worst_classes
 from trainer.words import counted, duration, grouped, percent, plain
 
 
