@@ -60,6 +60,11 @@ class RunConfig:
         flag=False,
     )
     dropout: float = declare(0.0, "Dropout before the output layer.", identity=True, low=0, below=1, group="Model")
+    calibrate: bool = declare(
+        False,
+        "Divide the exported network's logits by a temperature fitted on the validation split.",
+        group="Model",
+    )
     flip: bool = declare(False, "Mirror half of the training pictures.", identity=True, group="Augmentation")
     rotation: float = declare(
         0.0,

@@ -1,5 +1,6 @@
 """The results of a finished run: exported model, evaluation on the test split, summary, figures and report."""
 
+import dataclasses
 import logging
 import statistics
 import time
@@ -23,8 +24,10 @@ from trainer.telemetry.figures.confusion import confusion_png
 from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.run_report import write_figure, write_report
-from trainer.training import export, scores
-from trainer.training.evaluation import Evaluation, evaluate, probabilities
+from trainer.tensors import Model
+from trainer.training import calibration, export, scores
+from trainer.training.calibration import Calibration
+from trainer.training.evaluation import Evaluation, evaluate, interval, logits, probabilities
 from trainer.training.loop import Task
 from trainer.training.state import LoopState, goodput
 from trainer.training.step import augmentation_of
@@ -34,7 +37,9 @@ log = logging.getLogger(__name__)
 PREVIEW_PICTURES = 9
 
 
-def model_card(record: Record, labels: Sequence[str], test: Evaluation | None, valid: float, demo: bool) -> str:
+def model_card(
+    record: Record, labels: Sequence[str], test: Evaluation | None, valid: float, demo: bool, temperature: float = 1.0
+) -> str:
     """MODEL_CARD.md: what the model is, what it was trained on, how good it is, and how to use it."""
     config, side = record.config, record.config.image_size
     told = " from ".join(labels) if len(labels) == 2 else "its classes"
@@ -45,6 +50,8 @@ def model_card(record: Record, labels: Sequence[str], test: Evaluation | None, v
             f"| Test accuracy | {test.accuracy:.1%} on {test.examples} pictures not used for training |\n"
             f"| Test loss | {test.loss:.4f} (cross-entropy) |"
         )
+    if temperature != 1.0:
+        measured += f"\n| Calibration | logits are divided by {temperature:.4g}, fitted on the validation pictures |"
     data = "catdog's drawn demo set (cartoons, not photographs)" if demo else config.data
     return f"""# Image classifier: {", ".join(labels)}
 
@@ -83,15 +90,19 @@ def finish(
         ExitError: 74 when the best weights cannot be read back, or storage fails.
     """
     labels, config = source.data.classes, record.config
-    model = export.best_network(run, config, labels)
+    model, calibrated = export.best_network(run, config, labels, 1.0), None
+    if config.calibrate:
+        calibrated = calibrate(export.logits_of(model), pixels)
+        model = export.best_network(run, config, labels, calibrated.temperature)
     assert state.best is not None  # a finished run has validated at least once
+    temperature = 1.0 if calibrated is None else calibrated.temperature
     test = None
     if "test" in pixels:
         serve = export.Classifier(model, path_of(config), labels).serve_pixels
         test = evaluate(probabilities(serve, pixels["test"]), pixels["test"])
-    card = model_card(record, labels, test, state.best.accuracy, source.demo)
+    card = model_card(record, labels, test, state.best.accuracy, source.demo, temperature)
     export.export(run, model, config, labels, card)
-    files.write_json(run, contract.SUMMARY, summary(record, source, pixels, task, state, test))
+    files.write_json(run, contract.SUMMARY, summary(record, source, pixels, task, state, test, calibrated))
     write_figures(run, pixels, [one.name for one in source.data.splits["test"]], labels, config, test)
     files.write_metrics(run, state.history)
     report = write_report(run, ended=contract.State.SUCCEEDED)
@@ -101,6 +112,21 @@ def finish(
         show_scores(metrics, test)
         log.info("finished: test accuracy %s", scores.in_one_line(test.matrix, labels))
     log.info("model: %s/%s  report: %s", run.uri, contract.MODEL, report)
+
+
+def calibrate(network: Model, pixels: Mapping[str, PixelCache]) -> Calibration:
+    """Fit a temperature on the usable pictures of valid. `network` gives logits."""
+    found = {
+        name: (logits(network, pixels[name])[pixels[name].usable], pixels[name].labels[pixels[name].usable])
+        for name in ("valid", "test")
+        if name in pixels
+    }
+    calibrated = calibration.calibrated(found["valid"], found.get("test"))
+    if calibrated.valid is not None:
+        before, after = calibrated.valid.ece_before, calibrated.valid.ece_after
+        told = f"calibration error on validation pictures {before:.4f} before, {after:.4f} with it"
+        log.info("calibrated: temperature %.3f; %s", calibrated.temperature, told)
+    return calibrated
 
 
 def show_scores(metrics: Metrics, test: Evaluation) -> None:
@@ -120,6 +146,7 @@ def summary(
     task: Task,
     state: LoopState,
     test: Evaluation | None,
+    calibrated: Calibration | None,
 ) -> dict[str, Any]:
     """summary.json of a finished run."""
     config, best, now = record.config, state.best, time.time()
@@ -129,8 +156,13 @@ def summary(
         "parameters": task.learner.parameters,
         "best_epoch": best.epoch,
         "train": state.history[-1]["train"],
-        "valid": {"accuracy": best.accuracy, "loss": best.loss},
+        "valid": {
+            "accuracy": best.accuracy,
+            "accuracy_interval": interval(best.accuracy, int(pixels["valid"].usable.sum())),
+            "loss": best.loss,
+        },
         "test": None if test is None else test.as_json(),
+        **({} if calibrated is None else {"calibration": dataclasses.asdict(calibrated)}),
         "labels": list(source.data.classes),
         "data": {
             "uri": source.data.uri,

@@ -40,6 +40,21 @@ class Answered:
     accuracy: float | None
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """A temperature, and what it changes on the pictures it was fitted on and on others; None without pictures."""
+
+    temperature: float
+    valid: Quality | None
+    test: Quality | None
+
+
+def calibrated(valid: tuple[Numbers, Labels], test: tuple[Numbers, Labels] | None) -> Calibration:
+    """Fit the temperature on logits and labels of valid; measure it there and on test, which may be absent."""
+    temperature = fit_temperature(*valid)
+    return Calibration(temperature, quality(*valid, temperature), None if test is None else quality(*test, temperature))
+
+
 def expected_calibration_error(top: Numbers, right: npt.NDArray[np.bool_]) -> float:
     """Mean distance of probability and accuracy over BINS equally wide bins, each counted by its pictures.
 

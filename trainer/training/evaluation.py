@@ -10,7 +10,7 @@ import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.data.cache import PixelCache
-from trainer.tensors import Tensors
+from trainer.tensors import Model, Tensors
 from trainer.training import calibration, scores
 from trainer.training.calibration import Answered
 
@@ -62,6 +62,15 @@ class Evaluation:
 def interval(accuracy: float, examples: int) -> list[float] | None:
     """The 95 % interval of an accuracy as JSON has it, [low, high]; None without pictures."""
     return list(scores.wilson_interval(accuracy, examples)) if examples else None
+
+
+def logits(model: Model, cache: PixelCache) -> npt.NDArray[np.float64]:
+    """What a model of the part up to the logits gives for every picture of a split, by example id: [n, classes]."""
+    parts = [
+        model(tf.constant(cache.pixels[start : start + BATCH], tf.float32), training=False).numpy()
+        for start in range(0, len(cache), BATCH)
+    ]
+    return calibration.per_class(np.concatenate(parts))
 
 
 def probabilities(serve_pixels: Callable[..., Tensors], cache: PixelCache) -> npt.NDArray[np.float64]:
