@@ -184,16 +184,16 @@ def test_a_calibrated_run_is_exported_and_tested_with_its_temperature(good: Path
     summary = json.loads((run / "summary.json").read_text())
     calibration, test = summary["calibration"], summary["test"]
     assert f"calibrated: temperature {calibration['temperature']:.3f}" in told
-    assert calibration["temperature"] not in (1.0, 1 / 20, 20)
+    assert calibration["temperature"] != 1.0
+    assert 1 / 20 <= calibration["temperature"] <= 20
     assert calibration["valid"]["loss_after"] < calibration["valid"]["loss_before"]
     assert test["loss"] == pytest.approx(calibration["test"]["loss_after"], abs=1e-5)
     assert test["ece"] == pytest.approx(calibration["test"]["ece_after"], abs=1e-5)
     low, high = summary["valid"]["accuracy_interval"]
     assert low <= summary["valid"]["accuracy"] <= high
     checked = json.loads(catdog("evaluate", run, "--data", good, "-o", "json").stdout)
-    assert {key: checked[key] for key in ("loss", "ece", "thresholds")} == pytest.approx(
-        {key: test[key] for key in ("loss", "ece", "thresholds")}
-    )
+    for key in ("accuracy", "loss", "ece"):
+        assert checked[key] == pytest.approx(test[key], abs=1e-5)
     assert "Calibration" in (run / "report.html").read_text()
 
     # What is exported after it went on is calibrated anew, or not at all.
