@@ -97,6 +97,11 @@ class RunConfig:
         high=10**9,
         group="Fine-tuning",
     )
+    calibrate: bool = declare(
+        False,
+        "Divide the exported network's logits by a temperature fitted on the validation split.",
+        group="Model",
+    )
     flip: bool = declare(False, "Mirror half of the training pictures.", identity=True, group="Augmentation")
     rotation: float = declare(
         0.0,

@@ -81,11 +81,15 @@ def evaluate(request: EvaluateRequest) -> int:
 def _show(result: "Evaluation", labels: Sequence[str], rejected: int) -> None:
     from trainer.training import scores  # here: numpy is spared where the input is bad
 
-    print(f"accuracy {result.accuracy:.2%}  loss {result.loss:.4f}  on {result.examples} pictures")
+    low, high = scores.wilson_interval(result.accuracy, result.examples)
+    accuracy = f"accuracy {result.accuracy:.2%} ({100 * low:.1f} to {high:.1%} with 95 % confidence)"
+    print(f"{accuracy}  loss {result.loss:.4f}  on {result.examples} pictures")
     worst = scores.worst_classes(result.matrix, labels)
     balanced, f1 = scores.balanced_accuracy(result.matrix), scores.macro_f1(result.matrix)
     told = f"worst class {worst[0].label} {worst[0].recall:.2%} of {worst[0].examples}"
     print(f"balanced accuracy {balanced:.2%}  macro-F1 {f1:.2%}  {told}")
+    top5 = "" if result.top5_accuracy is None else f"top-5 accuracy {result.top5_accuracy:.2%}  "
+    print(f"{top5}calibration error {result.ece:.4f}")
     if rejected:
         print(f"{rejected} pictures could not be used")
     if len(labels) <= MOST_IN_A_MATRIX:

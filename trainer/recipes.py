@@ -38,6 +38,7 @@ def transfer() -> RunConfig:
         optimizer="adam",
         schedule="cosine",
         best="loss",
+        calibrate=True,
     )
 
 

@@ -1,10 +1,10 @@
 """The results of a finished run: exported model, evaluation on the test split, summary, figures and report."""
 
+import dataclasses
 import logging
 import statistics
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -14,19 +14,18 @@ from trainer import contract
 from trainer.config import RunConfig, fingerprint
 from trainer.data import augment
 from trainer.data.augment import transforms
-from trainer.data.decode import Pixels, path_of
-from trainer.exits import Exit, ExitError
+from trainer.data.decode import Pixels
 from trainer.folder import files
 from trainer.folder.files import Record
-from trainer.models.pretrained import head_of
 from trainer.storage.base import Storage
 from trainer.telemetry.figures.confusion import confusion_png
 from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.run_report import write_figure, write_report
 from trainer.tensors import Model
-from trainer.training import export, scores
-from trainer.training.evaluation import Evaluation, Probabilities, evaluate, probabilities
+from trainer.training import calibration, export, predictions, scores
+from trainer.training.calibration import Calibration
+from trainer.training.evaluation import Evaluation, evaluate, interval
 from trainer.training.inputs import Inputs, forget_features
 from trainer.training.loop import Task
 from trainer.training.state import LoopState, goodput
@@ -35,12 +34,11 @@ from trainer.training.step import augmentation_of
 log = logging.getLogger(__name__)
 
 PREVIEW_PICTURES = 9
-PREDICTED = 1024
-COMPARED, LARGEST_DIFFERENCE = 64, 1e-5
-"""Pictures of which the saved model's answers are compared, and by how much its probabilities may differ."""
 
 
-def model_card(record: Record, labels: Sequence[str], test: Evaluation | None, valid: float, demo: bool) -> str:
+def model_card(
+    record: Record, labels: Sequence[str], test: Evaluation | None, valid: float, demo: bool, temperature: float = 1.0
+) -> str:
     """MODEL_CARD.md: what the model is, what it was trained on, how good it is, and how to use it."""
     config, side = record.config, record.config.image_size
     told = " from ".join(labels) if len(labels) == 2 else "its classes"
@@ -51,6 +49,8 @@ def model_card(record: Record, labels: Sequence[str], test: Evaluation | None, v
             f"| Test accuracy | {test.accuracy:.1%} on {test.examples} pictures not used for training |\n"
             f"| Test loss | {test.loss:.4f} (cross-entropy) |"
         )
+    if temperature != 1.0:
+        measured += f"\n| Calibration | logits are divided by {temperature:.4g}, fitted on the validation pictures |"
     data = "catdog's drawn demo set (cartoons, not photographs)" if demo else config.data
     return f"""# Image classifier: {", ".join(labels)}
 
@@ -83,17 +83,21 @@ def finish(run: Storage, record: Record, inputs: Inputs, task: Task, state: Loop
     """
     source, config = inputs.source, record.config
     labels = source.data.classes
-    model = export.best_network(run, config, labels)
+    model, calibrated = export.best_network(run, config, labels, 1.0), None
+    if config.calibrate:
+        calibrated = calibrate(export.logits_of(model), inputs)
+        model = export.best_network(run, config, labels, calibrated.temperature)
     assert state.best is not None  # a finished run has validated at least once
+    temperature = 1.0 if calibrated is None else calibrated.temperature
     test = None
     if "test" in inputs.splits:
-        test = evaluate(predictions(model, inputs, "test", config, labels), inputs.splits["test"])
-    card = model_card(record, labels, test, state.best.accuracy, source.demo)
+        test = evaluate(predictions.probabilities_of(model, inputs, "test", config, labels), inputs.splits["test"])
+    card = model_card(record, labels, test, state.best.accuracy, source.demo, temperature)
     export.export(run, model, config, labels, card)
     if inputs.features:
-        compare_served(run, model, inputs, config, labels)
+        predictions.compare_served(run, model, inputs, config, labels)
         forget_features(run)
-    files.write_json(run, contract.SUMMARY, summary(record, inputs, task, state, test))
+    files.write_json(run, contract.SUMMARY, summary(record, inputs, task, state, test, calibrated))
     write_figures(run, inputs, labels, config, test)
     files.write_metrics(run, state.history)
     report = write_report(run, ended=contract.State.SUCCEEDED)
@@ -105,38 +109,19 @@ def finish(run: Storage, record: Record, inputs: Inputs, task: Task, state: Loop
     log.info("model: %s/%s  report: %s", run.uri, contract.MODEL, report)
 
 
-def predictions(model: Model, inputs: Inputs, split: str, config: RunConfig, labels: Sequence[str]) -> Probabilities:
-    """Probabilities of every picture of a split by the network that is exported, float64 [n, classes]: of its pixels,
-    or, where only the head was trained, of the features that the run computed of them."""
-    if split in inputs.pixels:
-        serve = export.Classifier(model, path_of(config), labels).serve_pixels
-        return probabilities(serve, inputs.pixels[split])
-    rows = inputs.features[split].features
-    return np.asarray(head_of(model).predict(rows, batch_size=PREDICTED, verbose=0), np.float64)
-
-
-def compare_served(run: Storage, model: Model, inputs: Inputs, config: RunConfig, labels: Sequence[str]) -> None:
-    """That the saved model gives, from a picture's bytes, the probabilities that figures and loss are of.
-
-    Raises:
-        ExitError: 70 naming a picture of which it does not.
-    """
-    split = "test" if "test" in inputs.splits else "valid"
-    usable = np.flatnonzero(inputs.splits[split].usable)[:COMPARED]
-    examples = [inputs.source.data.splits[split][int(i)] for i in usable]
-    with closing(inputs.source.read(examples)) as contents:
-        encoded = dict(contents)
-    serve = export.load_exported(run).serve_bytes
-    served = serve(images=tf.constant([encoded[at] for at in range(len(examples))]))["probabilities"].numpy()
-    ours = predictions(model, inputs, split, config, labels)[usable]
-    difference = np.abs(served - ours).max(axis=1)
-    if difference.max() > LARGEST_DIFFERENCE:
-        worst = int(difference.argmax())
-        raise ExitError(
-            Exit.BUG,
-            f"{run.uri}/{contract.SAVED_MODEL}: of {examples[worst].name} it gives probabilities that differ by "
-            f"{difference[worst]:.1e} from those that training computed; do not use this model, and report it",
-        )
+def calibrate(network: Model, inputs: Inputs) -> Calibration:
+    """Fit a temperature on the usable pictures of valid. `network` gives logits."""
+    found = {}
+    for name in ("valid", "test"):
+        if name in inputs.splits:
+            split, given = inputs.splits[name], predictions.logits_of(network, inputs, name)
+            found[name] = (given[split.usable], split.labels[split.usable])
+    calibrated = calibration.calibrated(found["valid"], found.get("test"))
+    if calibrated.valid is not None:
+        before, after = calibrated.valid.ece_before, calibrated.valid.ece_after
+        told = f"calibration error on validation pictures {before:.4f} before, {after:.4f} with it"
+        log.info("calibrated: temperature %.3f; %s", calibrated.temperature, told)
+    return calibrated
 
 
 def show_scores(metrics: Metrics, test: Evaluation) -> None:
@@ -149,7 +134,14 @@ def show_scores(metrics: Metrics, test: Evaluation) -> None:
             gauge.labels("test").set(score)
 
 
-def summary(record: Record, inputs: Inputs, task: Task, state: LoopState, test: Evaluation | None) -> dict[str, Any]:
+def summary(
+    record: Record,
+    inputs: Inputs,
+    task: Task,
+    state: LoopState,
+    test: Evaluation | None,
+    calibrated: Calibration | None,
+) -> dict[str, Any]:
     """summary.json of a finished run."""
     config, best, now = record.config, state.best, time.time()
     source, splits = inputs.source, inputs.splits
@@ -160,8 +152,13 @@ def summary(record: Record, inputs: Inputs, task: Task, state: LoopState, test: 
         "trained_parameters": task.learner.trained_parameters,
         "best_epoch": best.epoch,
         "train": state.history[-1]["train"],
-        "valid": {"accuracy": best.accuracy, "loss": best.loss},
+        "valid": {
+            "accuracy": best.accuracy,
+            "accuracy_interval": interval(best.accuracy, int(splits["valid"].usable.sum())),
+            "loss": best.loss,
+        },
         "test": None if test is None else test.as_json(),
+        **({} if calibrated is None else {"calibration": dataclasses.asdict(calibrated)}),
         "labels": list(source.data.classes),
         "data": {
             "uri": source.data.uri,

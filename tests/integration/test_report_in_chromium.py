@@ -78,7 +78,17 @@ def page():
             config={"recipe": "article", "epochs": 30, "data": "gs://bucket/" + "very-long-name" * 20},
             state={"state": "succeeded"},
             history=history,
-            summary={"test": {"accuracy": 0.85, "examples": 100, "confusion": confusion}, "labels": labels},
+            summary={
+                "test": {
+                    **{"accuracy": 0.85, "examples": 100, "confusion": confusion, "ece": 0.0197},
+                    "thresholds": [{"threshold": 0.95, "answered": 41, "share": 0.41, "accuracy": 0.98}],
+                },
+                "calibration": {
+                    "temperature": 1.83,
+                    "valid": {"loss_before": 0.5211, "loss_after": 0.4467, "ece_before": 0.0823, "ece_after": 0.0197},
+                },
+                "labels": labels,
+            },
             figures={
                 "curves": curves_png(history),
                 "augmentation": augmentation_png(pictures[0], pictures),

@@ -99,6 +99,7 @@ def test_a_run_leaves_everything_the_contract_names_and_says_so_when_asked_again
     assert summary["examples_per_second"] == statistics.median(row["examples_per_second"] for row in rows)
     assert summary["test"]["examples"] == 8
     assert sum(map(sum, summary["test"]["confusion"])) == 8
+    assert "calibration" not in summary
 
     again = catdog("train", *QUICK, "--data", good, "--run", run, "--epochs", 2)
     assert "is finished" in again.stdout
@@ -175,6 +176,29 @@ def test_class_folders_alone_are_cut_the_same_for_train_and_evaluate_and_a_test_
     assert "there was no test split" in (without / "model" / "MODEL_CARD.md").read_text()
     assert "the data set has no test split" in (without / "report.html").read_text()
     assert not (without / "figures" / "confusion.png").exists()
+
+
+def test_a_calibrated_run_is_exported_and_tested_with_its_temperature(good: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    told = catdog("train", *QUICK, "--data", good, "--run", run, "--epochs", 2, "--calibrate").stdout
+    summary = json.loads((run / "summary.json").read_text())
+    calibration, test = summary["calibration"], summary["test"]
+    assert f"calibrated: temperature {calibration['temperature']:.3f}" in told
+    assert calibration["temperature"] != 1.0
+    assert 1 / 20 <= calibration["temperature"] <= 20
+    assert calibration["valid"]["loss_after"] < calibration["valid"]["loss_before"]
+    assert test["loss"] == pytest.approx(calibration["test"]["loss_after"], abs=1e-5)
+    assert test["ece"] == pytest.approx(calibration["test"]["ece_after"], abs=1e-5)
+    low, high = summary["valid"]["accuracy_interval"]
+    assert low <= summary["valid"]["accuracy"] <= high
+    checked = json.loads(catdog("evaluate", run, "--data", good, "-o", "json").stdout)
+    for key in ("accuracy", "loss", "ece"):
+        assert checked[key] == pytest.approx(test[key], abs=1e-5)
+    assert "Calibration" in (run / "report.html").read_text()
+
+    # What is exported after it went on is calibrated anew, or not at all.
+    catdog("train", *QUICK, "--data", good, "--run", run, "--epochs", 3)
+    assert "calibration" not in json.loads((run / "summary.json").read_text())
 
 
 def test_init_from_starts_anew_from_the_best_weights_of_another_run(good: Path, tmp_path: Path) -> None:

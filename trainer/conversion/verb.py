@@ -41,10 +41,10 @@ def export(request: ExportRequest) -> int:
         import keras  # here: it takes seconds, and bad input is known by now; it imports TensorFlow
         import numpy as np  # here, as above
 
-        from trainer.training.export import best_network
+        from trainer.training.export import best_network, recorded_temperature
 
         form = importlib.import_module(f"trainer.conversion.{request.format}")  # only this one need be installed
-        network = best_network(run, record.config, labels)
+        network = best_network(run, record.config, labels, recorded_temperature(run))
         # A dictionary names the output in both forms.
         named = keras.Model(network.inputs[0], {"probabilities": network.outputs[0]})
         size = record.config.image_size

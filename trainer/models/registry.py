@@ -44,10 +44,15 @@ def build_head(classes: int, dropout: float) -> Model:
     return keras.Model(features, _output_layer(classes)(head_inputs(features, dropout, RowDropout)), name="head")
 
 
-def build_for_export(model: str, image_size: int, classes: int, dropout: float) -> Model:
-    """The same network with only Keras's own layers, and with probabilities as output: float32 [n, classes]."""
+def build_for_export(model: str, image_size: int, classes: int, dropout: float, temperature: float = 1.0) -> Model:
+    """The same network with only Keras's own layers, and with probabilities as output: float32 [n, classes].
+
+    A temperature other than 1 is a layer without variables that divides the logits by it.
+    """
     inputs = keras.Input((image_size, image_size, 3), name="pixels")
     logits = _logits(model, inputs, classes, dropout, _keras_dropout)
+    if temperature != 1.0:
+        logits = layers.Rescaling(1 / temperature, dtype="float32", name="temperature")(logits)
     if classes == 2:
         second = layers.Activation("sigmoid", dtype="float32", name="second")(logits)
         first = layers.Rescaling(-1.0, offset=1.0, dtype="float32", name="first")(second)

@@ -1,6 +1,5 @@
 """The confusion matrix of the test pictures, from summary.json and in words. Pure."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,18 +37,3 @@ def in_words(matrix: Matrix, pairs: Sequence[ConfusedPair]) -> str:
             f"for “{top.predicted}”."
         )
     return text
-
-
-def wilson_interval(share: float, examples: int) -> tuple[float, float]:
-    """Return the 95 % interval of a share observed on `examples` independent examples (Wilson 1927).
-
-    Raises:
-        ValueError: `share` is outside [0, 1] or `examples` is below 1.
-    """
-    if not 0 <= share <= 1 or examples < 1:
-        raise ValueError(f"no interval for a share of {share} of {examples} examples")
-    z = 1.959964
-    scale = 1 + z * z / examples
-    middle = (share + z * z / (2 * examples)) / scale
-    half = z * math.sqrt(share * (1 - share) / examples + z * z / (4 * examples * examples)) / scale
-    return max(0.0, middle - half), min(1.0, middle + half)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.telemetry.confusion import of_summary, wilson_interval
+from trainer.telemetry.confusion import of_summary
 from trainer.telemetry.curves import EpochRow, best_epoch
 from trainer.telemetry.documents import first_number, mapping
-from trainer.training.scores import balanced_accuracy, macro_f1, worst_classes
+from trainer.training.scores import balanced_accuracy, macro_f1, wilson_interval, worst_classes
 from trainer.words import counted, duration, grouped, percent, plain
 
 
@@ -68,6 +68,7 @@ def headline(config: Mapping[str, Any], summary: Mapping[str, Any], epochs: Sequ
     images_per_second = first_number(fast.images_per_second, _median(fast.epoch_images_per_second))
     return [
         *_accuracy(mapping(summary.get("test"))),
+        *_top5(mapping(summary.get("test"))),
         *_by_class(summary),
         *_no_test(summary),
         *_best_epoch(summary, epochs),
@@ -146,6 +147,11 @@ def _accuracy(test: Mapping[str, Any]) -> list[Fact]:
     return [Fact("Test accuracy", percent(accuracy), _certainty(accuracy, first_number(test.get("examples"))))]
 
 
+def _top5(test: Mapping[str, Any]) -> list[Fact]:
+    share = first_number(test.get("top5_accuracy"))
+    return _known("Top-5 accuracy", share, percent, "the right class is among the 5 most probable")
+
+
 def _by_class(summary: Mapping[str, Any]) -> list[Fact]:
     """Return what accuracy hides where classes differ in size."""
     labels, matrix = of_summary(summary)
@@ -161,15 +167,22 @@ def _no_test(summary: Mapping[str, Any]) -> list[Fact]:
     """Of a finished run without a test split: how good it is on the pictures by which it was chosen."""
     if "test" not in summary or summary["test"] is not None:
         return []
-    accuracy = first_number(mapping(summary.get("valid")).get("accuracy"))
-    return _known("Validation accuracy", accuracy, percent, "there is no test split; the best epoch was chosen by it")
+    valid = mapping(summary.get("valid"))
+    note = "there is no test split; the best epoch was chosen by it"
+    if valid.get("accuracy_interval"):
+        note = f"{_between(*valid['accuracy_interval'])}; {note}"
+    return _known("Validation accuracy", first_number(valid.get("accuracy")), percent, note)
 
 
 def _certainty(accuracy: float, examples: float | None) -> str:
     if examples is None or examples < 1 or not 0 <= accuracy <= 1:
         return ""
     low, high = wilson_interval(accuracy, int(examples))
-    return f"{100 * low:.1f} to {percent(high)} with 95 % confidence, {grouped(examples)} pictures"
+    return f"{_between(low, high)}, {grouped(examples)} pictures"
+
+
+def _between(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {percent(high)} with 95 % confidence"
 
 
 def _best_epoch(summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> list[Fact]:

@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from trainer.contract import State
-from trainer.telemetry import confusion, facts
+from trainer.telemetry import confidence, confusion, facts
 from trainer.telemetry.configuration import options
 from trainer.telemetry.curves import best_epoch, curves_in_words, rows
 from trainer.telemetry.documents import first_number, mapping
@@ -101,6 +101,7 @@ def render(report: ReportInput) -> str:
         class_rows=scores.class_rows(matrix, labels) if matrix is not None else (),
         pairs=pairs,
         confusion_text=confusion.in_words(matrix, pairs) if matrix is not None else "",
+        confidence=confidence.of_summary(summary),
         rejected=report.rejected[:MOST_REJECTED_SHOWN],
         rejected_total=max(len(report.rejected), int(first_number(data.get("rejected"), summary.get("rejected")) or 0)),
         throughput=facts.throughput(summary, epochs),

@@ -10,7 +10,7 @@ import keras
 import tensorflow as tf
 
 from trainer.config import RunConfig
-from trainer.contract import BEST, KERAS_MODEL, MODEL, MODEL_CARD, SAVED_MODEL, SERVED_VERSION
+from trainer.contract import BEST, KERAS_MODEL, MODEL, MODEL_CARD, SAVED_MODEL, SERVED_VERSION, SUMMARY
 from trainer.data.decode import PixelPath, decode, path_of
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
@@ -81,9 +81,11 @@ def decode_each(images: Tensor, path: PixelPath) -> tuple[Tensor, Tensor]:
     return tf.gather(tf.concat([tf.zeros([1, *shape], tf.uint8), pixels], axis=0), rows), rows > 0
 
 
-def rebuild(config: RunConfig, labels: Sequence[str], groups: Mapping[str, Arrays]) -> Model:
+def rebuild(config: RunConfig, labels: Sequence[str], groups: Mapping[str, Arrays], temperature: float = 1.0) -> Model:
     """The network with these tensors (by group and layer/variable), outside any strategy: float32 pixels →
     probabilities.
+
+    Logits are divided by the temperature.
 
     Raises:
         ValueError: they belong to another network; every variable of this one gets a value, or none does.
@@ -91,7 +93,7 @@ def rebuild(config: RunConfig, labels: Sequence[str], groups: Mapping[str, Array
     before = keras.mixed_precision.dtype_policy()
     keras.mixed_precision.set_global_policy("float32")
     try:
-        model = build_for_export(config.model, config.image_size, len(labels), config.dropout)
+        model = build_for_export(config.model, config.image_size, len(labels), config.dropout, temperature)
     finally:
         keras.mixed_precision.set_global_policy(before)
     tensors = {name: array for group in groups.values() for name, array in group.items()}
@@ -109,7 +111,18 @@ def rebuild(config: RunConfig, labels: Sequence[str], groups: Mapping[str, Array
     return model
 
 
-def best_network(storage: Storage, config: RunConfig, labels: Sequence[str]) -> Model:
+def recorded_temperature(storage: Storage) -> float:
+    """The temperature of a finished run's model, from its summary; 1.0 where it was not calibrated."""
+    summary = files.read_json(storage, SUMMARY) or {}
+    return float((summary.get("calibration") or {}).get("temperature", 1.0))
+
+
+def logits_of(model: Model) -> Model:
+    """The part of a network from `rebuild` that ends at the logits, before any temperature: → [n, 1 or classes]."""
+    return keras.Model(model.inputs, model.get_layer("logits").output)
+
+
+def best_network(storage: Storage, config: RunConfig, labels: Sequence[str], temperature: float) -> Model:
     """The run's network with its best weights, as `rebuild` gives it.
 
     Raises:
@@ -119,7 +132,7 @@ def best_network(storage: Storage, config: RunConfig, labels: Sequence[str]) -> 
         best = checkpoint.read(storage, BEST)
     except Unusable as error:
         raise ExitError(Exit.STORAGE_FAILED, f"{storage.uri}/{BEST} cannot be read back: {error}") from error
-    return rebuild(config, labels, best.groups)
+    return rebuild(config, labels, best.groups, temperature)
 
 
 def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[str], card: str) -> None:

@@ -1,5 +1,6 @@
-"""What a confusion matrix says in numbers: of each class, of pairs of classes, and of all classes alike. Pure."""
+"""What predictions are worth in numbers: accuracy and its interval; of each class, of pairs, of all alike. Pure."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -99,6 +100,34 @@ def in_one_line(matrix: Matrix, labels: Sequence[str]) -> str:
         f"{100 * int(np.trace(matrix)) / total:.1f} % on {total:,} pictures; "
         f"worst class: {worst.label} {100 * worst.recall:.1f} % of {worst.examples:,}"
     )
+
+
+def top_accuracy(probabilities: npt.NDArray[np.float64], labels: npt.NDArray[np.int32], most: int) -> float | None:
+    """Share of the rows of [n, C] whose label is among the `most` most probable classes; None without rows.
+
+    Of equally probable classes the first counts as the more probable, as in argmax: with `most` 1 it is the accuracy.
+    """
+    if not len(labels):
+        return None
+    own = probabilities[np.arange(len(labels)), labels][:, None]
+    earlier = np.arange(probabilities.shape[1]) < labels[:, None]
+    before = (probabilities > own) | ((probabilities == own) & earlier)
+    return float((before.sum(axis=1) < most).mean())
+
+
+def wilson_interval(share: float, examples: int) -> tuple[float, float]:
+    """Return the 95 % interval of a share observed on `examples` independent examples (Wilson 1927).
+
+    Raises:
+        ValueError: `share` is outside [0, 1] or `examples` is below 1.
+    """
+    if not 0 <= share <= 1 or examples < 1:
+        raise ValueError(f"no interval for a share of {share} of {examples} examples")
+    z = 1.959964
+    scale = 1 + z * z / examples
+    middle = (share + z * z / (2 * examples)) / scale
+    half = z * math.sqrt(share * (1 - share) / examples + z * z / (4 * examples * examples)) / scale
+    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _mean(shares: Sequence[float | None]) -> float | None:

@@ -44,6 +44,9 @@ def test_few_classes_are_a_matrix_and_many_are_the_worst_of_them(
     text = capsys.readouterr().out
     assert "balanced accuracy" in text
     assert "worst class class [" in text
+    assert "with 95 % confidence" in text
+    assert "calibration error" in text
+    assert ("top-5 accuracy" in text) == (len(labels) == 13)
     assert ("true \\ predicted" in text) == (len(labels) == 3)
     assert ("worst of 13 classes" in text) == ("taken for" in text) == (len(labels) == 13)
     evaluate(EvaluateRequest(run, str(data), "json"))
@@ -52,6 +55,9 @@ def test_few_classes_are_a_matrix_and_many_are_the_worst_of_them(
     assert len(answer["recall"]) == len(labels)
     assert answer["balanced_accuracy"] == pytest.approx(sum(answer["recall"]) / len(labels))
     assert answer["examples"] == 2 * len(labels)
+    low, high = answer["accuracy_interval"]
+    assert low <= answer["accuracy"] <= high
+    assert ("top5_accuracy" in answer) == (len(labels) == 13)
 
 
 def test_only_the_test_split_has_to_be_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from ai_edge_litert.interpreter import Interpreter
 from tests.pictures import jpeg
 from tests.unit.trainer.data.odd_pictures import odd_pictures, turned
 from trainer.config import RunConfig
-from trainer.contract import BEST, CONVERTED
+from trainer.contract import BEST, CONVERTED, SUMMARY
 from trainer.conversion import onnx
 from trainer.conversion.verb import TOLERANCE, export
 from trainer.data.decode import PixelPath, pixels
@@ -70,6 +70,20 @@ def test_the_runtime_gives_the_probabilities_of_the_run(
     told = capfd.readouterr()
     assert told.out.splitlines()[0] == str(tmp_path / CONVERTED[form])
     assert told.err == ""
+
+
+@pytest.mark.parametrize("form", list(CONVERTED))
+@pytest.mark.parametrize("labels", [["cat", "dog"], ["ant", "bee", "cow"]], ids=["2", "3"])
+def test_the_runtime_gives_the_calibrated_probabilities_of_a_calibrated_run(
+    form: str, labels: list[str], tmp_path: Path
+) -> None:
+    plain = finished(tmp_path, "small", labels)(PIXELS, training=False).numpy().astype(np.float64)
+    files.write_json(open_storage(str(tmp_path)), SUMMARY, {"calibration": {"temperature": 0.25}})
+    assert export(ExportRequest(str(tmp_path), form)) == Exit.DONE
+    powers = plain**4  # the same as four times the logits
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    assert np.abs(expected - plain).max() > 1e-3
+    np.testing.assert_allclose(RUNTIMES[form](tmp_path / CONVERTED[form]), expected, atol=1e-5)
 
 
 def test_a_converted_network_that_answers_otherwise_is_not_stored(

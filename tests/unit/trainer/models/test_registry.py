@@ -106,6 +106,16 @@ def test_the_exported_network_gives_the_probabilities_of_the_trained_one(classes
     assert result.sum(axis=1) == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.parametrize("classes", [2, 4])
+def test_without_a_temperature_the_exported_network_has_no_such_layer(classes: int) -> None:
+    plain, one, other = (
+        [layer.name for layer in build_for_export("small", 32, classes, 0.0, *temperature).layers]
+        for temperature in ((), (1.0,), (1.5,))
+    )
+    assert plain == one
+    assert set(other) - set(plain) == {"temperature"}
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_no_layer_mixes_examples_of_a_batch(model: str) -> None:
     network = build_for_training(model, 96, 3, 0.5)

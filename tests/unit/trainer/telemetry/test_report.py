@@ -139,11 +139,53 @@ def test_the_worst_class_stands_beside_accuracy():
     assert "worst class: dogs, 50.0 % of 40" in page.text
 
 
+THRESHOLDS = [
+    {"threshold": 0.5, "answered": 1000, "share": 1.0, "accuracy": 0.843},
+    {"threshold": 0.95, "answered": 412, "share": 0.412, "accuracy": 0.981},
+    {"threshold": 0.99, "answered": 0, "share": 0.0, "accuracy": None},
+]
+QUALITY = {"loss_before": 0.5211, "loss_after": 0.4467, "ece_before": 0.0823, "ece_after": 0.0197}
+
+
+def worth(temperature=1.83, **test):
+    whole = summary()
+    calibration = {"temperature": temperature, "valid": QUALITY, "test": QUALITY}
+    return whole | {"test": whole["test"] | test} | ({"calibration": calibration} if temperature else {})
+
+
+def test_what_probabilities_are_worth_is_told_where_it_is_known():
+    page = Page(render(finished(summary=worth(ece=0.0197, thresholds=THRESHOLDS))))
+    assert not page.faults
+    assert "differ by 2.0 percentage points" in page.text
+    assert "divides its logits by 1.83" in page.text
+    assert "makes it less sure" in page.text
+    assert re.search(r"Validation\s+0.5211 → 0.4467\s+8.2 → 2.0", page.text)
+    assert re.search(r"at least 0.95\s+412\s+41.2 %\s+98.1 %", page.text.replace("\N{NO-BREAK SPACE}", " "))
+    assert re.search(r"at least 0.99\s+0\s+0.0 %\s+–", page.text.replace("\N{NO-BREAK SPACE}", " "))
+    assert "Top-5" not in page.text
+
+
+def test_each_part_of_what_probabilities_are_worth_may_be_missing():
+    assert "How sure" not in Page(render(finished())).text
+    error_alone = Page(render(finished(summary=worth(None, ece=0.0197)))).text
+    assert "percentage points" in error_alone
+    assert "threshold" not in error_alone
+    assert "logits" not in error_alone
+    kept = worth(1.0) | {"test": None}
+    kept["calibration"] |= {"valid": None, "test": None}
+    assert "gave no reason" in Page(render(finished(summary=kept))).text
+    assert "makes it more sure" in Page(render(finished(summary=worth(0.5)))).text
+    assert "Top-5 accuracy 97.0" in Page(render(finished(summary=worth(top5_accuracy=0.97)))).text
+
+
 def test_a_run_without_a_test_split_says_so_and_reports_validation():
     page = render(ReportInput(CONFIG, history=history(60), summary={**summary(), "test": None}))
     assert "the data set has no test split" in page
     assert "Validation accuracy" in page
     assert "Test accuracy" not in page
+    valid = {"accuracy": 0.8, "accuracy_interval": [0.711, 0.867], "loss": 0.5}
+    page = render(ReportInput(CONFIG, history=history(60), summary={**summary(), "test": None, "valid": valid}))
+    assert "71.1 to 86.7\N{NO-BREAK SPACE}% with 95 % confidence; there is no test split" in page
 
 
 def test_the_curves_are_put_in_words():

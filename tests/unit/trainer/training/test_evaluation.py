@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.data.cache import PixelCache
+from trainer.training.calibration import THRESHOLDS
 from trainer.training.evaluation import BATCH, evaluate, probabilities
 
 
@@ -58,13 +59,40 @@ def test_json_has_the_numbers_and_not_the_pictures() -> None:
     result = evaluate(predictions([0.75, 0.25], [0.75, 0.25]), cache([0, 1]))
     assert result.as_json() == {
         "accuracy": 0.5,
+        "accuracy_interval": pytest.approx([0.0945, 0.9055], abs=1e-4),
         "loss": pytest.approx(-(math.log(0.75) + math.log(0.25)) / 2),
         "examples": 2,
         "confusion": [[1, 0], [1, 0]],
         "balanced_accuracy": 0.5,
         "macro_f1": pytest.approx(1 / 3),
         "recall": [1.0, 0.0],
+        "ece": 0.25,
+        "thresholds": [
+            {"threshold": threshold, "answered": 2 * sure, "share": sure, "accuracy": 0.5 if sure else None}
+            for threshold in THRESHOLDS
+            for sure in [threshold <= 0.75]
+        ],
     }
+
+
+def test_thresholds_are_for_two_classes_and_the_five_most_probable_for_many() -> None:
+    three = evaluate(THREE, cache([0, 2, 0, 1, 2])).as_json()
+    assert not {"thresholds", "top5_accuracy"} & set(three)
+    many = predictions(*[[(i + at) % 11 / 55 for at in range(11)] for i in range(4)])
+    result = evaluate(many, cache([10, 6, 0, 6], [True, True, True, False])).as_json()
+    assert result["top5_accuracy"] == pytest.approx(2 / 3)
+    assert "thresholds" not in result
+
+
+def test_pictures_that_cannot_be_used_change_no_score() -> None:
+    made = np.random.default_rng(0).dirichlet(np.ones(11), 30)
+    labels, usable = (np.arange(30) % 11).tolist(), np.arange(30) % 3 > 0
+    some = evaluate(made, cache(labels, usable.tolist())).as_json()
+    alone = evaluate(made[usable], cache(np.array(labels)[usable].tolist())).as_json()
+    assert some == alone
+    none = evaluate(made, cache(labels, [False] * 30)).as_json()
+    assert (none["accuracy_interval"], none["ece"]) == (None, None)
+    assert "top5_accuracy" not in none
 
 
 @pytest.mark.parametrize("count", [1, BATCH, BATCH + 1, 2 * BATCH + 3])

@@ -1,18 +1,26 @@
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tests.unit.trainer.data.odd_pictures import exif, jpeg, odd_pictures, with_segments
 from trainer.config import RunConfig
+from trainer.data.cache import PixelCache
 from trainer.data.decode import PixelPath, pixels
+from trainer.data.source import Source
+from trainer.data.split import DataSet
 from trainer.exits import Exit, ExitError
+from trainer.folder import files
 from trainer.models.registry import build_for_export
 from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage
 from trainer.training import export
 from trainer.training.export import Classifier, Exported, load_exported
+from trainer.training.inputs import Inputs
+from trainer.training.predictions import logits_of
 
 CONFIG = RunConfig(model="small", image_size=32)
 PATH = PixelPath(2, 32)
@@ -98,3 +106,51 @@ def test_a_model_of_a_newer_catdog_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExitError, match="of a newer catdog") as caught:
         load_exported(storage)
     assert caught.value.code == Exit.RUN_REFUSED
+
+
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 2.5])
+@pytest.mark.parametrize("labels", [["ant", "bee"], ["ant", "bee", "cow"]], ids=["2", "3"])
+def test_every_form_of_the_model_divides_the_logits_by_the_temperature(
+    labels: list[str], temperature: float, tmp_path: Path
+) -> None:
+    random, empty = np.random.default_rng(0), build_for_export("small", 32, len(labels), 0.0)
+    weights = {
+        f"{layer.name}/{v.name}": random.normal(scale=0.09, size=v.shape).astype(np.float32)
+        for layer in empty.layers
+        for v in layer.trainable_variables
+    }
+    groups = {"weights": weights}
+    model, storage = export.rebuild(CONFIG, labels, groups, temperature), open_storage(str(tmp_path))
+    seen = random.integers(0, 256, (5, 32, 32, 3), np.uint8)
+    cache = PixelCache(seen, np.zeros(5, np.int32), np.ones(5, bool), (), False)
+    inputs = Inputs(Source(DataSet("", (), {}), lambda _: pytest.fail("nothing is read"), False), {"valid": cache}, {})
+    plain = logits_of(export.logits_of(model), inputs, "valid")
+    alone = export.logits_of(export.rebuild(CONFIG, labels, groups))
+    np.testing.assert_array_equal(plain, logits_of(alone, inputs, "valid"))
+    powers = np.exp(plain / temperature)
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    assert 0.02 < expected.std() < 0.45  # neither all alike nor all 0 and 1
+
+    export.export(storage, model, CONFIG, labels, "a card")
+    served = load_exported(storage).serve_pixels(pixels=tf.constant(seen))
+    kept = keras.models.load_model(tmp_path / "model/model.keras")
+    for given in (served["probabilities"].numpy(), kept(seen.astype(np.float32), training=False).numpy()):
+        assert given.dtype == np.float32
+        np.testing.assert_allclose(given, expected, atol=1e-5)
+    assert served["label"].numpy().tolist() == [labels[at].encode() for at in plain.argmax(axis=1)]
+
+
+@pytest.mark.parametrize(
+    ("summary", "temperature"),
+    [
+        (None, 1.0),
+        ({"test": None}, 1.0),
+        ({"calibration": None}, 1.0),
+        ({"calibration": {"temperature": 1.25, "valid": None, "test": None}}, 1.25),
+    ],
+)
+def test_a_run_records_its_temperature(summary: dict[str, Any] | None, temperature: float, tmp_path: Path) -> None:
+    storage = open_storage(str(tmp_path))
+    if summary is not None:
+        files.write_json(storage, "summary.json", summary)
+    assert export.recorded_temperature(storage) == temperature

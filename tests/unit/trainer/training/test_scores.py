@@ -10,6 +10,8 @@ from trainer.training.scores import (
     in_one_line,
     macro_f1,
     recalls,
+    top_accuracy,
+    wilson_interval,
     worst_classes,
 )
 
@@ -80,3 +82,32 @@ def test_balanced_accuracy_of_equal_classes_is_accuracy(one: int, other: int, mo
     size = max(one, other) + more
     matrix = np.array([[one, size - one], [size - other, other]])
     assert balanced_accuracy(matrix) == pytest.approx((one + other) / (2 * size))
+
+
+def test_the_interval_is_wilsons() -> None:
+    # Newcombe 1998, table I: 81 of 263 gives 0.2553 to 0.3662
+    assert wilson_interval(81 / 263, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
+
+
+@given(st.floats(0, 1), st.integers(1, 10**7))
+def test_the_interval_holds_the_share_and_stays_within_bounds(share: float, examples: int) -> None:
+    low, high = wilson_interval(share, examples)
+    assert 0 <= low <= share + 1e-9
+    assert share - 1e-9 <= high <= 1
+
+
+def test_the_label_is_among_the_most_probable_classes() -> None:
+    rows = np.array([[0.5, 0.3, 0.2], [0.5, 0.3, 0.2], [0.2, 0.4, 0.4]])
+    labels = np.array([0, 2, 2], np.int32)
+    assert [top_accuracy(rows, labels, most) for most in (1, 2, 3)] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert top_accuracy(rows[:0], labels[:0], 5) is None
+
+
+@given(st.integers(2, 12), st.integers(1, 30), st.integers(0, 2**32))
+def test_the_most_probable_alone_is_accuracy_also_where_classes_are_equal(classes: int, rows: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    made, labels = random.integers(0, 3, (rows, classes)) / 4, random.integers(0, classes, rows).astype(np.int32)
+    shares = [top_accuracy(made, labels, most) for most in range(1, classes + 1)]
+    assert shares[0] == pytest.approx((made.argmax(axis=1) == labels).mean())
+    assert shares == sorted(shares)
+    assert shares[-1] == 1

@@ -1,0 +1,56 @@
+"""What a finished run leaves, where it needs no run: the temperature, and the model's card."""
+
+import keras
+import numpy as np
+import pytest
+
+from trainer.config import RunConfig
+from trainer.data.cache import PixelCache
+from trainer.folder.files import Record
+from trainer.results import calibrate, model_card
+from trainer.tensors import Model
+
+RECORD = Record(RunConfig(), "0" * 16, {"catdog": "1"}, "", 1)
+
+
+def brightness(factor: float) -> Model:
+    """A network whose one logit goes by the brightness of the first pixel: from -factor to factor."""
+    pixels = keras.Input((2, 2, 3))
+    middle = keras.layers.Flatten()(pixels)[:, :1]
+    return keras.Model(pixels, keras.layers.Rescaling(factor / 127.5, offset=-factor)(middle))
+
+
+def drawn(seed: int, count: int, factor: float) -> PixelCache:
+    """Pictures whose labels are drawn with the probabilities of brightness(factor); a third cannot be used."""
+    random = np.random.default_rng(seed)
+    shade = random.integers(0, 256, count)
+    second = 1 / (1 + np.exp(-factor * (shade / 127.5 - 1)))
+    labels, usable = random.uniform(size=count) < second, np.arange(count) % 3 > 0
+    labels = np.where(usable, labels, shade < 128)  # misleading, were they counted
+    pixels = np.broadcast_to(shade.astype(np.uint8)[:, None, None, None], (count, 2, 2, 3))
+    return PixelCache(pixels, labels.astype(np.int32), usable, (), False)
+
+
+def test_the_temperature_is_fitted_on_the_usable_pictures_of_valid() -> None:
+    pixels = {"valid": drawn(1, 9000, 2.0), "test": drawn(2, 900, 2.0)}
+    found = calibrate(brightness(6.0), pixels)
+    assert found.temperature == pytest.approx(3.0, rel=0.1)
+    for part in (found.valid, found.test):
+        assert part is not None
+        assert part.loss_after < part.loss_before
+        assert part.ece_after < part.ece_before
+
+
+def test_without_a_test_split_or_a_usable_picture_there_is_nothing_to_tell() -> None:
+    found = calibrate(brightness(6.0), {"train": drawn(1, 9, 2.0), "valid": drawn(1, 90, 2.0)})
+    assert (found.valid is None, found.test) == (False, None)
+    nothing = PixelCache(np.zeros((3, 2, 2, 3), np.uint8), np.zeros(3, np.int32), np.zeros(3, bool), (), False)
+    found = calibrate(brightness(6.0), {"valid": nothing})
+    assert (found.temperature, found.valid, found.test) == (1.0, None, None)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 1.537])
+def test_the_card_of_a_calibrated_model_says_so(temperature: float) -> None:
+    card = model_card(RECORD, ["cats", "dogs"], None, 0.8, False, temperature)
+    assert ("| Calibration | logits are divided by 1.537" in card) == (temperature != 1.0)
+    assert "| Validation accuracy | 80.0% of the best epoch; there was no test split |" in card

@@ -1,0 +1,80 @@
+"""What a network answers for every picture of a split: of its pixels, or of the features that a run computed."""
+
+from collections.abc import Sequence
+from contextlib import closing
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.config import RunConfig
+from trainer.contract import SAVED_MODEL
+from trainer.data.decode import path_of
+from trainer.exits import Exit, ExitError
+from trainer.models.pretrained import head_of
+from trainer.storage.base import Storage
+from trainer.tensors import Model
+from trainer.training import calibration, export
+from trainer.training.calibration import Numbers
+from trainer.training.evaluation import BATCH, Probabilities, probabilities
+from trainer.training.inputs import Inputs
+
+ROWS = 1024
+"""Of features at a time."""
+COMPARED, LARGEST_DIFFERENCE = 64, 1e-5
+"""Pictures of which the saved model's answers are compared, and by how much its probabilities may differ."""
+
+
+def probabilities_of(
+    network: Model, inputs: Inputs, split: str, config: RunConfig, labels: Sequence[str]
+) -> Probabilities:
+    """By the network that is exported, float64 [n, classes], by example id."""
+    if split in inputs.pixels:
+        serve = export.Classifier(network, path_of(config), labels).serve_pixels
+        return probabilities(serve, inputs.pixels[split])
+    return _of_features(network, inputs, split).astype(np.float64)
+
+
+def logits_of(network: Model, inputs: Inputs, split: str) -> Numbers:
+    """By a network that ends with its logits, one for each class, float64 [n, classes], by example id."""
+    if split not in inputs.pixels:
+        return calibration.per_class(_of_features(network, inputs, split))
+    cache = inputs.pixels[split]
+    parts = [
+        network(tf.constant(cache.pixels[start : start + BATCH], tf.float32), training=False).numpy()
+        for start in range(0, len(cache), BATCH)
+    ]
+    return calibration.per_class(np.concatenate(parts))
+
+
+def _of_features(network: Model, inputs: Inputs, split: str) -> np.ndarray:
+    head, rows = head_of(network), inputs.features[split].features
+    parts = [
+        head(tf.constant(rows[start : start + ROWS]), training=False).numpy() for start in range(0, len(rows), ROWS)
+    ]
+    return np.concatenate(parts)
+
+
+def compare_served(run: Storage, network: Model, inputs: Inputs, config: RunConfig, labels: Sequence[str]) -> None:
+    """That the saved model gives, from a picture's bytes, the probabilities that figures and loss are of.
+
+    Raises:
+        ExitError: 70 naming a picture of which it does not.
+    """
+    split = "test" if "test" in inputs.splits else "valid"
+    usable = np.flatnonzero(inputs.splits[split].usable)[:COMPARED]
+    examples = [inputs.source.data.splits[split][int(i)] for i in usable]
+    if not examples:
+        return
+    with closing(inputs.source.read(examples)) as contents:
+        encoded = dict(contents)
+    serve = export.load_exported(run).serve_bytes
+    served = serve(images=tf.constant([encoded[at] for at in range(len(examples))]))["probabilities"].numpy()
+    ours = probabilities_of(network, inputs, split, config, labels)[usable]
+    difference = np.abs(served - ours).max(axis=1)
+    if difference.max() > LARGEST_DIFFERENCE:
+        worst = int(difference.argmax())
+        raise ExitError(
+            Exit.BUG,
+            f"{run.uri}/{SAVED_MODEL}: of {examples[worst].name} it gives probabilities that differ by "
+            f"{difference[worst]:.1e} from those that training computed; do not use this model, and report it",
+        )
