@@ -33,6 +33,9 @@ TENSORBOARD = "tensorboard"
 MANIFEST = "MANIFEST.json"
 """In each checkpoint's folder, including BEST."""
 
+WEIGHTS, WEIGHTS_CARD = "weights.safetensors", "weights.json"
+"""Of a folder of pre-trained weights."""
+
 
 class State(StrEnum):
     """`state` in STATE: a run's state, as the run itself reports it."""

@@ -63,4 +63,7 @@ def demo() -> RunConfig:
     )
 
 
+INSTALLED = "transfer"
+"""The recipe of runs without --recipe, unless the platform or the user's profile names another."""
+
 RECIPES: dict[str, Callable[[], RunConfig]] = {make.__name__: make for make in (transfer, baseline, augmented, demo)}

@@ -10,7 +10,7 @@ from typing import Any
 
 from k8s.exits import missing, usage
 from trainer.config import RunConfig, from_mapping
-from trainer.contract import CONFIG, STATE, State
+from trainer.contract import CONFIG, STATE, WEIGHTS_CARD, State
 from trainer.exits import ExitError
 from trainer.storage.base import Storage
 from trainer.storage.errors import PreconditionFailed, StorageDenied, StorageFailed, StorageMissing
@@ -99,6 +99,20 @@ def check_data(uri: str) -> str:
             raise missing(f"--data {uri}: nothing below {uri}; a data set is CLASS/ or {{train,valid,test}}/CLASS/")
     except ExitError as error:
         return _warn_or_raise(error, f"--data {uri}")
+    return ""
+
+
+def check_weights(uri: str) -> str:
+    """Check that there are pre-trained weights at `uri`; return a warning if that cannot be checked from here.
+
+    Raises:
+        CliError: 3 when there are none; 2 for an invalid URI.
+    """
+    try:
+        if open_storage(uri, concurrency=4, retry=_PATIENCE).stat(WEIGHTS_CARD) is None:
+            raise missing(f"--weights {uri}: no {WEIGHTS_CARD} there; `catdog weights fetch NAME {uri}` writes weights")
+    except ExitError as error:
+        return _warn_or_raise(error, f"--weights {uri}")
     return ""
 
 

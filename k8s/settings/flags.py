@@ -11,7 +11,7 @@ from trainer import config, fields
 from trainer.config import CLASS_WEIGHTS, RunConfig
 from trainer.exits import Exit, ExitError
 from trainer.fields import Option, Refused, bounds, flag, options
-from trainer.recipes import RECIPES
+from trainer.recipes import INSTALLED, RECIPES
 
 Command = Callable[..., None]
 
@@ -87,13 +87,13 @@ def _help(option: Option, default: Any) -> str:
     return f"{option.help} [dim]({facts})[/dim]" if facts else option.help
 
 
-def resolve(values: Mapping[str, Any]) -> RunConfig:
-    """The recipe's configuration, overridden by the given values and validated.
+def resolve(values: Mapping[str, Any], default: str = INSTALLED) -> RunConfig:
+    """The recipe's configuration, overridden by the given values and validated; `default` is the recipe without one.
 
     Raises:
         ExitError: 64 for an unknown recipe, or a value out of bounds.
     """
-    name = values.get("recipe", RunConfig().recipe)
+    name = values.get("recipe", default)
     if name not in RECIPES:
         raise ExitError(Exit.BAD_OPTION, f"--recipe is {name!r}; it must be one of {', '.join(sorted(RECIPES))}")
     return config.from_mapping({**dataclasses.asdict(RECIPES[name]()), **values})

@@ -24,6 +24,8 @@ image: {{ required "image is required: --set image=REPOSITORY:TAG" .Values.image
 imagePullPolicy: {{ .Values.imagePullPolicy }}
 imagePullSecrets: {{ toJson .Values.imagePullSecrets }}
 data: {{ .Values.data | quote }}
+recipe: {{ .Values.recipe }}
+weights: {{ .Values.weights | quote }}
 runs: {{ .Values.runs | quote }}
 serviceAccount: {{ .Values.serviceAccount.name | quote }}
 nodeSelector: {{ toJson .Values.nodeSelector }}
