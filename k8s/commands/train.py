@@ -20,8 +20,8 @@ def command(*, values: dict[str, Any]) -> None:
     Example: catdog train --data ./dogs-vs-cats --run runs/first
     """
     asked = resolve(values, default_recipe())
-    if "recipe" not in values:
-        note(f"recipe {asked.recipe}: the default here; --recipe chooses another")
     init_from = folder_of(asked.init_from, "", "") if asked.init_from else ""
     config = dataclasses.replace(asked, run=asked.run or f"runs/{asked.recipe}", init_from=init_from)
+    if "recipe" not in values:
+        note(f"recipe {asked.recipe}: the default here; --recipe chooses another")
     raise typer.Exit(local.run("train", config))

@@ -15,7 +15,7 @@ from tests.e2e.rights import rights, someone, without
 
 pytestmark = pytest.mark.timeout(400, func_only=True)  # setting up may build for minutes
 
-PLAIN = ("--gpus", 0, "--no-follow")
+PLAIN = ("--gpus", 0, "--recipe", "baseline", "--no-follow")
 
 
 def clear(done: Done, *words: str) -> None:

@@ -65,6 +65,28 @@ def test_two_pods_train_as_one_and_give_the_bits_of_one_process_and_of_two_here(
         assert runs.differing(runs.last(tmp_path / "two"), alone) == []
 
 
+def test_two_pods_compute_features_once_between_them_with_weights_from_the_bucket(
+    site: Site, data: tuple[Path, str], tmp_path: Path
+) -> None:
+    """The default recipe, on small pictures: the bits of one process here, which has the installed weights."""
+    small = ("--image-size", 48, "--epochs", 3, "--flip", "--deterministic")
+    weights = f"{site.bucket}/weights/efficientnet-lite0"
+    runs.command("weights", "fetch", "efficientnet-lite0", weights)
+    words = ("--gpus", 0, "--workers", 2, "--data", data[1], "--weights", weights, *small, "--follow")
+    done = site.submit("features", *words, timeout=600)
+    assert "recipe transfer: the platform's default" in done.err, done.said
+    computed = [int(count) for count in re.findall(r"features of (\d+) pictures in", done.said)]
+    pictures = sum(len(list((data[0] / split).glob("*/*"))) for split in ("train", "valid", "test"))
+    assert len(computed) == 2, done.said
+    assert sum(computed) == pictures, done.said
+    folder = site.folder("features")
+    assert not list(folder.list("features/")), "features are left in the run folder"
+    runs.command("train", *small, "--data", data[0], "--run", tmp_path / "run", "--cache-dir", tmp_path / "cache")
+    assert runs.differing(runs.last(folder.uri), runs.last(tmp_path / "run")) == []
+    ours = json.loads((tmp_path / "run" / "features.json").read_text())
+    assert json.loads(folder.read("features.json"))["sha256"] == ours["sha256"]
+
+
 def test_prometheus_has_the_final_values_of_both_workers(site: Site, data: tuple[Path, str]) -> None:
     name = "watched"
     site.submit(name, "--gpus", 0, "--workers", 2, "--data", data[1], *SMALL, "--wait", timeout=600)

@@ -6,10 +6,14 @@ import pytest
 
 from trainer.config import RunConfig
 from trainer.data.cache import PixelCache
+from trainer.data.source import Source
+from trainer.data.split import DataSet
 from trainer.folder.files import Record
 from trainer.results import calibrate, model_card
 from trainer.tensors import Model
+from trainer.training.inputs import Inputs
 
+NO_SOURCE = Source(DataSet("", (), {}), lambda _: pytest.fail("nothing is read"), False)
 RECORD = Record(RunConfig(), "0" * 16, {"catdog": "1"}, "", 1)
 
 
@@ -33,7 +37,7 @@ def drawn(seed: int, count: int, factor: float) -> PixelCache:
 
 def test_the_temperature_is_fitted_on_the_usable_pictures_of_valid() -> None:
     pixels = {"valid": drawn(1, 9000, 2.0), "test": drawn(2, 900, 2.0)}
-    found = calibrate(brightness(6.0), pixels)
+    found = calibrate(brightness(6.0), Inputs(NO_SOURCE, pixels, {}))
     assert found.temperature == pytest.approx(3.0, rel=0.1)
     for part in (found.valid, found.test):
         assert part is not None
@@ -42,10 +46,10 @@ def test_the_temperature_is_fitted_on_the_usable_pictures_of_valid() -> None:
 
 
 def test_without_a_test_split_or_a_usable_picture_there_is_nothing_to_tell() -> None:
-    found = calibrate(brightness(6.0), {"train": drawn(1, 9, 2.0), "valid": drawn(1, 90, 2.0)})
+    found = calibrate(brightness(6.0), Inputs(NO_SOURCE, {"train": drawn(1, 9, 2.0), "valid": drawn(1, 90, 2.0)}, {}))
     assert (found.valid is None, found.test) == (False, None)
     nothing = PixelCache(np.zeros((3, 2, 2, 3), np.uint8), np.zeros(3, np.int32), np.zeros(3, bool), (), False)
-    found = calibrate(brightness(6.0), {"valid": nothing})
+    found = calibrate(brightness(6.0), Inputs(NO_SOURCE, {"valid": nothing}, {}))
     assert (found.temperature, found.valid, found.test) == (1.0, None, None)
 
 

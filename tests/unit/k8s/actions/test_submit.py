@@ -63,6 +63,23 @@ def test_an_empty_data_uri_is_the_demo_set_and_is_noted() -> None:
     assert any("drawn demo set" in note for note in made.notes)
 
 
+def test_without_a_recipe_the_platforms_is_taken_and_told() -> None:
+    made = prepared(platform=replace(PLATFORM, recipe="augmented"))
+    assert made.spec.config.recipe == "augmented"
+    assert "recipe augmented: the platform's default; --recipe chooses another" in made.notes
+    made = prepared(platform=replace(PLATFORM, recipe="augmented"), recipe="baseline")
+    assert made.spec.config.recipe == "baseline"
+    assert not any("the platform's default" in note for note in made.notes)
+
+
+def test_the_platforms_weights_are_for_pre_trained_networks_without_others() -> None:
+    stored = replace(PLATFORM, weights="gs://models/weights/lite0")
+    assert prepared(platform=stored).spec.config.weights == "gs://models/weights/lite0"
+    assert prepared(platform=stored, weights="gs://other/lite0").spec.config.weights == "gs://other/lite0"
+    assert prepared(platform=stored, weights="").spec.config.weights == ""
+    assert prepared(platform=stored, recipe="baseline").spec.config.weights == ""
+
+
 def test_a_run_to_start_from_is_found_by_its_name() -> None:
     assert prepared(init_from="before").spec.config.init_from == f"{PLATFORM.runs}/before"
     assert prepared(init_from="gs://other/before").spec.config.init_from == "gs://other/before"

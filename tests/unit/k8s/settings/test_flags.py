@@ -106,7 +106,8 @@ def test_a_recipe_is_what_its_name_says(name: str) -> None:
 
 
 def test_without_a_recipe_it_is_the_default_one() -> None:
-    assert resolve({}) == RECIPES["baseline"]()
+    assert resolve({}) == RECIPES["transfer"]()
+    assert resolve({}, "augmented") == RECIPES["augmented"]()
 
 
 def test_flags_override_the_recipe() -> None:
