@@ -60,20 +60,11 @@ def _train_from(
     quiet.import_tensorflow()
     from trainer import results
     from trainer.observers import Observers
-    from trainer.training import loop
+    from trainer.training import loop, strategy
     from trainer.training.agreement import agree
     from trainer.training.inputs import Worker, load_inputs
     from trainer.training.learner import build_learner
     from trainer.training.resume import first_state
-    from trainer.training.strategy import (
-        configure,
-        describe,
-        distribute,
-        parts_per_replica,
-        resolve_precision,
-        set_precision,
-        threads_of,
-    )
 
     running = RunState(State.RUNNING, total_steps=start.length.total_steps, restarts=start.restarts)
     with (
@@ -81,18 +72,18 @@ def _train_from(
         serve(metrics, start.config, topology.rank) as scrapes,
     ):
         stop.on_give_up = attempt.give_up
-        devices = configure(start.config, environment)
-        config = resolve_precision(start.config, devices)
-        distribution = distribute(topology, devices, environment)
+        devices = strategy.configure(start.config, environment)
+        config = strategy.resolve_precision(start.config, devices)
+        distribution = strategy.distribute(topology, devices, environment)
         signals.take_back()
-        parts = parts_per_replica(config, devices, environment)
+        parts = strategy.parts_per_replica(config, devices, environment)
         layout = loop.lay_out(config, distribution.replicas, parts)
         agree(distribution, "precision", config.precision)
-        set_precision(config.precision)
+        strategy.set_precision(config.precision)
         steps = f"{start.length.total_steps} steps of {config.batch_size} pictures from step {start.step}"
-        log.info("%s, %s", describe(distribution, devices, config), steps)
+        log.info("%s, %s", strategy.describe(distribution, devices, config), steps)
 
-        threads, weights = threads_of(config, environment), start.class_weights
+        threads, weights = strategy.threads_of(config, environment), start.class_weights
         record = Record(config, start.source.data.fingerprint, versions(), revision(), threads, weights)
         if topology.rank == 0:
             files.write_record(run, record)

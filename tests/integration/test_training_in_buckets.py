@@ -1,6 +1,7 @@
 """Training with data and run folder in a bucket: the same weights as from a folder, through faults and outages."""
 
 import http.client
+import json
 import re
 import threading
 import time
@@ -97,6 +98,30 @@ def test_loose_objects_and_shards_give_the_bits_of_a_local_folder(
         runs.train(asked(place, run, tmp_path / "caches" / name))  # each reads from where it is
         assert runs.differing(runs.last(run), reference) == [], name
         assert runs.results(runs.last(run)) == runs.results(reference), name
+
+
+def test_a_pre_trained_network_gives_the_same_bits_from_a_folder_a_bucket_and_shards(
+    data: Path, bucket: str, tmp_path: Path
+) -> None:
+    """Features too, which each run computes anew; weights from the bucket and from the package."""
+    small: dict[str, object] = {"recipe": "transfer", "model": "efficientnet-lite0", "image_size": 40, "flip": True}
+    loose, weights = copied(data, bucket), f"{bucket}/weights"
+    runs.verb("weights-fetch", {"name": "efficientnet-lite0", "target": weights})
+    places = {
+        "here": (data, tmp_path / "run", ""),
+        "loose": (loose, f"{bucket}/runs/loose", weights),
+        "packed": (packed(loose, f"{bucket}/packed"), f"{bucket}/runs/packed", weights),
+    }
+    made, features = {}, {}
+    for name, (pictures, run, stored) in places.items():
+        runs.train(asked(pictures, run, tmp_path / f"cache-{name}", **small, weights=stored))
+        folder = open_storage(str(run))
+        made[name], features[name] = runs.last(run), json.loads(folder.read("features.json"))["sha256"]
+        assert not list(folder.list("features/"))
+    for name in ("loose", "packed"):
+        assert features[name] == features["here"]
+        assert runs.differing(made[name], made["here"]) == []
+        assert runs.results(made[name]) == runs.results(made["here"])
 
 
 def test_everything_a_run_leaves_is_in_the_bucket(data: Path, bucket: str, tmp_path: Path) -> None:
