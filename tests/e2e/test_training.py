@@ -75,10 +75,14 @@ def test_two_pods_compute_features_once_between_them_with_weights_from_the_bucke
     words = ("--gpus", 0, "--workers", 2, "--data", data[1], "--weights", weights, *small, "--follow")
     done = site.submit("features", *words, timeout=600)
     assert "recipe transfer: the platform's default" in done.err, done.said
-    computed = [int(count) for count in re.findall(r"features of (\d+) pictures in", done.said)]
+    logs = [
+        api.kubectl(site.cluster, "-n", site.namespace, "logs", pod["metadata"]["name"])
+        for pod in site.pods("features")
+    ]
+    computed = [int(count) for log in logs for count in re.findall(r"features of (\d+) pictures in", log)]
     pictures = sum(len(list((data[0] / split).glob("*/*"))) for split in ("train", "valid", "test"))
-    assert len(computed) == 2, done.said
-    assert sum(computed) == pictures, done.said
+    assert len(computed) == 2, logs
+    assert sum(computed) == pictures, logs
     folder = site.folder("features")
     assert not list(folder.list("features/")), "features are left in the run folder"
     runs.command("train", *small, "--data", data[0], "--run", tmp_path / "run", "--cache-dir", tmp_path / "cache")
