@@ -133,7 +133,12 @@ class Outcome:
 
 
 def one_step(
-    config: RunConfig, replicas: int, given: Batch, scale: float | None = None, poison: float | None = None
+    config: RunConfig,
+    replicas: int,
+    given: Batch,
+    scale: float | None = None,
+    poison: float | None = None,
+    parts: int = 1,
 ) -> Outcome:
     set_precision(config.precision)
     distribution = on(replicas)
@@ -142,7 +147,7 @@ def one_step(
         restore(learner.loss_scale, {**copy_to_host(learner.loss_scale), "scale": np.array(scale, np.float32)})
     if poison is not None:
         restore(learner.weights, {**copy_to_host(learner.weights), "logits/bias": np.array([poison], np.float32)})
-    layout = lay_out(dataclasses.replace(config, batch_size=max(given.real, config.batch_size)), replicas)
+    layout = lay_out(dataclasses.replace(config, batch_size=max(given.real, config.batch_size)), replicas, parts)
     step = build_train_step(distribution.strategy, learner, "train", config, layout)
     before = copy_to_host(learner.weights)
     result = step(to_devices(distribution, feeds(given, layout), 0.0), tf.constant(5, tf.int64), tf.constant(1.0))
@@ -177,6 +182,15 @@ def test_fast_mode_gives_the_same_loss_and_gradient_on_any_replicas(replicas: in
     config = asked()
     given = batch(config, 32, real)
     assert_close(one_step(config, replicas, given), one_step(config, 1, given))
+
+
+@pytest.mark.parametrize(("replicas", "parts"), [(1, 4), (2, 2)])
+def test_fast_mode_gives_the_same_step_however_many_parts_a_replica_has(replicas: int, parts: int) -> None:
+    given = batch(asked(), 32, 29)
+    one, other = one_step(asked(), 1, given), one_step(asked(), replicas, given, parts=parts)
+    np.testing.assert_allclose(other.sums, one.sums, rtol=1e-5)
+    largest = float(np.abs(one.gradient).max())
+    np.testing.assert_allclose(other.gradient, one.gradient, atol=1e-5 * largest)
 
 
 @pytest.mark.parametrize("replicas", [2, 4])
