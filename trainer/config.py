@@ -36,7 +36,9 @@ LABEL_COLUMNS = "path=path,label=label"
 class RunConfig:
     """All options of one run; immutable. Fields of type float accept what JSON writes as an integer."""
 
-    recipe: str = declare("baseline", "Named set of defaults.", group="Run")
+    recipe: str = declare(
+        "baseline", "Named set of defaults; without it, submit takes the platform's recipe.", group="Run"
+    )
     data: str = declare(
         "",
         "Data set: a path, file://… or gs://… containing CLASS/, {train,valid,test}/CLASS/ or --labels.",

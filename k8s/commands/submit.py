@@ -44,7 +44,7 @@ def command(
 ) -> None:
     """Train on Kubernetes.
 
-    Example: catdog submit --gpus 4 --data gs://pictures/dogs-vs-cats --recipe augmented
+    Example: catdog submit --gpus 4 --data gs://pictures/dogs-vs-cats
     """
     workers = values.pop("workers", None)
     asked = Asked(values, gpus, workers, gpus_per_node, name)

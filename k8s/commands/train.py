@@ -8,6 +8,7 @@ import typer
 from k8s.actions import local
 from k8s.actions.targets import folder_of
 from k8s.settings.flags import flags_of, resolve
+from k8s.terminal.lines import note
 from trainer.config import RunConfig
 
 
@@ -15,9 +16,11 @@ from trainer.config import RunConfig
 def command(*, values: dict[str, Any]) -> None:
     """Train on this machine, without Kubernetes: one device, several, or [bold]--workers N[/bold] processes.
 
-    Example: catdog train --recipe augmented --data ./dogs-vs-cats --run runs/first
+    Example: catdog train --data ./dogs-vs-cats --run runs/first
     """
     asked = resolve(values)
     init_from = folder_of(asked.init_from, "", "") if asked.init_from else ""
     config = dataclasses.replace(asked, run=asked.run or f"runs/{asked.recipe}", init_from=init_from)
+    if "recipe" not in values:
+        note(f"recipe {config.recipe} (the default; --recipe overrides it)")
     raise typer.Exit(local.run("train", config))

@@ -17,6 +17,7 @@ from k8s.labels import CONFIG_MAP, CONFIG_MAP_KEY
 from k8s.planning import quantity
 from trainer import fields
 from trainer.fields import Naming, Refused, declare
+from trainer.recipes import DEFAULT, RECIPES
 
 SCHEMA = 1
 SHAPES = ("auto", "jobset", "job")
@@ -68,6 +69,10 @@ class Platform:
     image: str = _flag("", "Container image.")
     image_pull_policy: str = _set("IfNotPresent", "When nodes pull the image.", choices=PULL_POLICIES)
     image_pull_secrets: tuple[str, ...] = _set((), "Names of Secrets for pulling the image.")
+    recipe: str = _set(DEFAULT, "Recipe of runs without --recipe.", choices=tuple(RECIPES))
+    weights: str = _set(
+        "", "Pre-trained weights of runs without --weights, as weights fetch stores them; empty: the image's."
+    )
     data: str = _set("", "Data set for runs without --data; empty: the drawn demo set.")
     runs: str = _set("", "Where run folders go: gs://bucket/prefix, or a folder below a mount of extraVolumes.")
     service_account: str = _flag("default", "ServiceAccount of the workers.")

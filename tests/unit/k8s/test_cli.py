@@ -119,7 +119,12 @@ def test_help_of_train_names_every_flag() -> None:
         (("train", "--epoch", "3"), {2}, "--epoch"),
         (("train", "--epochs", "0"), {2}, "--epochs is 0; it must be at least 1"),
         (("train", "--model", "resnet"), {2}, "--model"),
-        (("train", "--image-size", "64"), {2}, "--image-size is 64; --model article needs at least 78"),
+        (
+            ("train", "--recipe", "baseline", "--image-size", "64"),
+            {2},
+            "--image-size is 64; --model article needs at least 78",
+        ),
+        (("train", "--image-size", "16"), {2}, "needs at least 32 pixels (recipe transfer, the default)"),
         (("trian",), {2}, "trian"),
         (("evaluate", "runs/a"), {2}, "--data"),
         (("predict", "runs/a"), {2}, "IMAGE"),
