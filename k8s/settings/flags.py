@@ -11,7 +11,7 @@ from trainer import config, fields
 from trainer.config import CLASS_WEIGHTS, RunConfig
 from trainer.exits import Exit, ExitError
 from trainer.fields import Option, Refused, bounds, flag, options
-from trainer.recipes import INSTALLED, RECIPES
+from trainer.recipes import DEFAULT, RECIPES
 
 Command = Callable[..., None]
 
@@ -49,11 +49,15 @@ def flags_of(kind: type[Any], *, into: str) -> Callable[[Command], Command]:
 def _parameters(kind: type[Any], taken: set[str]) -> list[inspect.Parameter]:
     made = []
     known = options(kind)
+    usual = dataclasses.asdict(RECIPES[DEFAULT]()) if kind is RunConfig else {}
     for one in dataclasses.fields(kind):
         option = known.get(one.name)
         if option is None or not option.flag or one.name in taken:
             continue
-        facts: dict[str, Any] = {"help": _help(option, one.default), "rich_help_panel": option.group}
+        facts: dict[str, Any] = {
+            "help": _help(option, usual.get(one.name, one.default)),
+            "rich_help_panel": option.group,
+        }
         names = [f"{flag(one.name)}/--no-{flag(one.name)[2:]}"] if one.type is bool else [flag(one.name)]
         if option.unit:
             facts["metavar"] = option.unit.upper()
@@ -87,13 +91,19 @@ def _help(option: Option, default: Any) -> str:
     return f"{option.help} [dim]({facts})[/dim]" if facts else option.help
 
 
-def resolve(values: Mapping[str, Any], default: str = INSTALLED) -> RunConfig:
-    """The recipe's configuration, overridden by the given values and validated; `default` is the recipe without one.
+def resolve(values: Mapping[str, Any], default: str = DEFAULT) -> RunConfig:
+    """The configuration of the recipe, by `default` if none is given, overridden by the given values and validated.
 
     Raises:
-        ExitError: 64 for an unknown recipe, or a value out of bounds.
+        ExitError: 64 for an unknown recipe, a value out of bounds, or values that contradict each other.
     """
     name = values.get("recipe", default)
     if name not in RECIPES:
         raise ExitError(Exit.BAD_OPTION, f"--recipe is {name!r}; it must be one of {', '.join(sorted(RECIPES))}")
-    return config.from_mapping({**dataclasses.asdict(RECIPES[name]()), **values})
+    try:
+        return config.from_mapping({**dataclasses.asdict(RECIPES[name]()), **values})
+    except ExitError as error:
+        if "recipe" in values:
+            raise
+        # It may contradict a value that the user never typed.
+        raise ExitError(error.code, f"{error.message} (recipe {name}, the default)") from error

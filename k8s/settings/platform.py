@@ -17,7 +17,7 @@ from k8s.labels import CONFIG_MAP, CONFIG_MAP_KEY
 from k8s.planning import quantity
 from trainer import fields
 from trainer.fields import Naming, Refused, declare
-from trainer.recipes import INSTALLED, RECIPES
+from trainer.recipes import DEFAULT, RECIPES
 
 SCHEMA = 1
 SHAPES = ("auto", "jobset", "job")
@@ -69,9 +69,11 @@ class Platform:
     image: str = _flag("", "Container image.")
     image_pull_policy: str = _set("IfNotPresent", "When nodes pull the image.", choices=PULL_POLICIES)
     image_pull_secrets: tuple[str, ...] = _set((), "Names of Secrets for pulling the image.")
+    recipe: str = _set(DEFAULT, "Recipe of runs without --recipe.", choices=tuple(RECIPES))
+    weights: str = _set(
+        "", "Pre-trained weights of runs without --weights, as weights fetch stores them; empty: the image's."
+    )
     data: str = _set("", "Data set for runs without --data; empty: the drawn demo set.")
-    recipe: str = _set(INSTALLED, "Recipe of runs without --recipe.", choices=tuple(RECIPES))
-    weights: str = _set("", "Pre-trained weights of runs without --weights; empty: those in the image.")
     runs: str = _set("", "Where run folders go: gs://bucket/prefix, or a folder below a mount of extraVolumes.")
     service_account: str = _flag("default", "ServiceAccount of the workers.")
     node_selector: Mapping[str, str] = _set({}, "Labels that nodes must have.")
@@ -149,6 +151,16 @@ def profile_path(environment: Mapping[str, str]) -> Path:
     """Path of the user's profile (XDG Base Directory Specification)."""
     home = environment.get("XDG_CONFIG_HOME") or str(Path(environment.get("HOME", "~")).expanduser() / ".config")
     return Path(home) / "catdog" / "profile.yaml"
+
+
+def default_recipe(environment: Mapping[str, str]) -> str:
+    """The recipe of runs on this machine without --recipe: that of the user's profile, else the installed one.
+
+    Raises:
+        CliError: 2 for a profile that is not valid.
+    """
+    path = profile_path(environment)
+    return of_mapping(of_profile(path), str(path)).recipe
 
 
 def merge(layers: Iterable[Yaml]) -> Yaml:

@@ -74,7 +74,7 @@ def test_two_pods_compute_features_once_between_them_with_weights_from_the_bucke
     runs.command("weights", "fetch", "efficientnet-lite0", weights)
     words = ("--gpus", 0, "--workers", 2, "--data", data[1], "--weights", weights, *small, "--follow")
     done = site.submit("features", *words, timeout=600)
-    assert "recipe transfer: the platform's default" in done.err, done.said
+    assert "recipe transfer (the platform's default" in done.err, done.said
     logs = [
         api.kubectl(site.cluster, "-n", site.namespace, "logs", pod["metadata"]["name"])
         for pod in site.pods("features")

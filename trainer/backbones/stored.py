@@ -19,14 +19,14 @@ from safetensors import SafetensorError
 from trainer.backbones import efficientnet_lite, torch_legacy
 from trainer.backbones.registry import BACKBONES, Backbone
 from trainer.backbones.torch_legacy import NotWeights
-from trainer.contract import WEIGHTS
-from trainer.contract import WEIGHTS_CARD as CARD
+from trainer.contract import WEIGHTS_CARD
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageMissing
 from trainer.tensors import Arrays
 
 SCHEMA = 1
+WEIGHTS, CARD = "weights.safetensors", WEIGHTS_CARD
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ schema: 1
 image: {{ required "image is required: --set image=REPOSITORY:TAG" .Values.image | quote }}
 imagePullPolicy: {{ .Values.imagePullPolicy }}
 imagePullSecrets: {{ toJson .Values.imagePullSecrets }}
-data: {{ .Values.data | quote }}
 recipe: {{ .Values.recipe }}
 weights: {{ .Values.weights | quote }}
+data: {{ .Values.data | quote }}
 runs: {{ .Values.runs | quote }}
 serviceAccount: {{ .Values.serviceAccount.name | quote }}
 nodeSelector: {{ toJson .Values.nodeSelector }}

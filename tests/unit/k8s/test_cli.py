@@ -124,6 +124,7 @@ def test_help_of_train_names_every_flag() -> None:
             {2},
             "--image-size is 64; --model article needs at least 78",
         ),
+        (("train", "--image-size", "16"), {2}, "needs at least 32 pixels (recipe transfer, the default)"),
         (("trian",), {2}, "trian"),
         (("evaluate", "runs/a"), {2}, "--data"),
         (("predict", "runs/a"), {2}, "IMAGE"),

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,8 @@ import pytest
 from k8s.actions import folders
 from k8s.exits import Cli, CliError
 from tests.unit.k8s.explain.sightings import state
+
+LITE = "efficientnet-lite0"
 
 
 def write(folder: Path, **files: object) -> Path:
@@ -46,10 +49,24 @@ def test_a_data_set_that_does_not_exist_is_a_missing_prerequisite(tmp_path: Path
     assert folders.check_data(str(tmp_path)) == ""
 
 
-def test_an_invalid_uri_is_usage() -> None:
+@pytest.mark.parametrize("check", [folders.check_data, lambda uri: folders.check_weights(uri, LITE)])
+def test_an_invalid_uri_is_usage(check: Callable[[str], str]) -> None:
     with pytest.raises(CliError, match="unknown kind of storage") as caught:
-        folders.check_data("s3://bucket/x")
+        check("s3://bucket/x")
     assert caught.value.code == Cli.USAGE
+
+
+def test_weights_that_do_not_exist_are_a_missing_prerequisite(tmp_path: Path) -> None:
+    with pytest.raises(CliError, match=f"no weights there .*; catdog weights fetch {LITE} {tmp_path} writes") as caught:
+        folders.check_weights(str(tmp_path), LITE)
+    assert caught.value.code == Cli.PREREQUISITE
+    write(tmp_path, weights={"architecture": LITE})
+    assert folders.check_weights(str(tmp_path), LITE) == ""
+    with pytest.raises(CliError, match=f"weights of {LITE}, and --model is efficientnet-lite1") as caught:
+        folders.check_weights(str(tmp_path), "efficientnet-lite1")
+    assert caught.value.code == Cli.USAGE
+    (tmp_path / "weights.json").write_text("{")
+    assert "is not JSON" in folders.check_weights(str(tmp_path), LITE)
 
 
 @pytest.mark.parametrize(

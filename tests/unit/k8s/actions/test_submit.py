@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from k8s.actions import submit
+from k8s.actions import folders, submit
 from k8s.actions.submit import Asked, Prepared, again, create, prepare
 from k8s.api import client as api
 from k8s.api.client import Cluster
@@ -20,9 +20,12 @@ from tests.unit.k8s.api.api_server import Api, serve
 from tests.unit.k8s.manifest.cases import EVERYTHING, JOBSET, NEITHER, PLATFORM
 from trainer.config import RunConfig
 from trainer.exits import ExitError
+from trainer.recipes import RECIPES
 from trainer.requests import to_json
 
 NOW = datetime(2026, 11, 23, 22, 13, 1, tzinfo=UTC)
+SUBMITTED = ("data", "run", "accelerator", "metrics_port", "rendezvous_timeout")
+"""What submit adds to a recipe for one worker without GPUs."""
 JOBS, SERVICES = "/apis/batch/v1/namespaces/ml/jobs", "/api/v1/namespaces/ml/services"
 
 
@@ -63,23 +66,6 @@ def test_an_empty_data_uri_is_the_demo_set_and_is_noted() -> None:
     assert any("drawn demo set" in note for note in made.notes)
 
 
-def test_without_a_recipe_the_platforms_is_taken_and_told() -> None:
-    made = prepared(platform=replace(PLATFORM, recipe="augmented"))
-    assert made.spec.config.recipe == "augmented"
-    assert "recipe augmented: the platform's default; --recipe chooses another" in made.notes
-    made = prepared(platform=replace(PLATFORM, recipe="augmented"), recipe="baseline")
-    assert made.spec.config.recipe == "baseline"
-    assert not any("the platform's default" in note for note in made.notes)
-
-
-def test_the_platforms_weights_are_for_pre_trained_networks_without_others() -> None:
-    stored = replace(PLATFORM, weights="gs://models/weights/lite0")
-    assert prepared(platform=stored).spec.config.weights == "gs://models/weights/lite0"
-    assert prepared(platform=stored, weights="gs://other/lite0").spec.config.weights == "gs://other/lite0"
-    assert prepared(platform=stored, weights="").spec.config.weights == ""
-    assert prepared(platform=stored, recipe="baseline").spec.config.weights == ""
-
-
 def test_a_run_to_start_from_is_found_by_its_name() -> None:
     assert prepared(init_from="before").spec.config.init_from == f"{PLATFORM.runs}/before"
     assert prepared(init_from="gs://other/before").spec.config.init_from == "gs://other/before"
@@ -87,6 +73,42 @@ def test_a_run_to_start_from_is_found_by_its_name() -> None:
 
 def test_the_name_is_recipe_and_time() -> None:
     assert prepared(name="", recipe="augmented").spec.name == "augmented-20261123-221301"
+
+
+def test_without_a_recipe_it_is_the_platforms_and_the_notes_say_so() -> None:
+    for platform, recipe in ((PLATFORM, "transfer"), (replace(PLATFORM, recipe="augmented"), "augmented")):
+        made = prepared(0, platform, name="")
+        assert made.spec.config == replace(
+            RECIPES[recipe](), **{name: getattr(made.spec.config, name) for name in SUBMITTED}
+        )
+        assert made.spec.name == f"{recipe}-20261123-221301"
+        assert f"recipe {recipe} (the platform's default; --recipe overrides it)" in made.notes
+    chosen = prepared(0, replace(PLATFORM, recipe="augmented"), recipe="baseline")
+    assert chosen.spec.config.recipe == "baseline"
+    assert not [note for note in chosen.notes if "recipe" in note]
+
+
+def test_the_platforms_weights_are_for_pre_trained_networks_without_their_own() -> None:
+    platform = replace(PLATFORM, weights="gs://models/weights/lite0")
+    assert prepared(0, platform).spec.config.weights == "gs://models/weights/lite0"
+    assert prepared(0, platform, weights="gs://mine/lite0").spec.config.weights == "gs://mine/lite0"
+    assert prepared(0, platform, weights="").spec.config.weights == ""  # those in the image
+    assert prepared(0, platform, recipe="baseline").spec.config.weights == ""
+    assert prepared(0, platform, model="small").spec.config.weights == ""
+    assert prepared(0, platform, init_from="before").spec.config.weights == ""  # they come from there
+    assert prepared(0).spec.config.weights == ""
+
+
+def test_what_the_configuration_names_is_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("check_data", "check_weights", "check_runs"):
+        monkeypatch.setattr(folders, name, lambda *facts, name=name: f"{name} {' '.join(facts)}")
+    platform = replace(PLATFORM, weights="gs://models/weights/lite0")
+    assert submit.check_uris(prepared(0, platform).spec.config) == [
+        f"check_data {PLATFORM.data}",
+        "check_weights gs://models/weights/lite0 efficientnet-lite0",
+        f"check_runs {PLATFORM.runs}/r",
+    ]
+    assert len(submit.check_uris(prepared(0).spec.config)) == 2
 
 
 def test_same_input_same_bytes() -> None:
@@ -101,6 +123,8 @@ def test_same_input_same_bytes() -> None:
         ({"data": "./pictures"}, Cli.USAGE, r"--data ./pictures: pods cannot see that folder"),
         ({"data": "/pictures"}, Cli.USAGE, "--data /pictures: pods cannot see"),
         ({"run": "runs/first"}, Cli.USAGE, "--run runs/first: pods cannot see"),
+        ({"weights": "./lite0"}, Cli.USAGE, r"--weights ./lite0: pods cannot see that folder"),
+        ({"platform": replace(PLATFORM, weights="/w/lite0")}, Cli.USAGE, "--weights /w/lite0: pods cannot see"),
         ({"init_from": "file:///x"}, Cli.USAGE, "--init-from file:///x"),
         (
             {"init_from": "before", "run": "gs://m/r", "platform": replace(PLATFORM, runs="")},
@@ -152,6 +176,16 @@ class TestAgain:
         assert (asked.gpus, asked.workers, asked.name) == (4, None, "r")
         made = prepare(asked, replace(PLATFORM, gpus_per_node=4), JOBSET, unseen, NOW).spec.config
         assert made == replace(self.BEFORE, workers=1, devices=4, rendezvous_timeout=self.BEFORE.rendezvous_timeout)
+
+    def test_recipe_and_weights_stay_whatever_the_platform_says(self) -> None:
+        platform = replace(PLATFORM, recipe="demo", weights="gs://models/weights/lite0")
+        before = replace(self.BEFORE, recipe="transfer", model="efficientnet-lite0", image_size=224)
+        made = prepare(again("r", "", self.top(before), None, None, {}), platform, JOBSET, unseen, NOW)
+        assert (made.spec.config.recipe, made.spec.config.weights) == ("transfer", "")
+        assert not [note for note in made.notes if "recipe" in note]
+        assert made.spec.config == replace(
+            before, **{name: getattr(made.spec.config, name) for name in ("workers", "devices", "rendezvous_timeout")}
+        )
 
     def test_fewer_gpus_or_none(self) -> None:
         two = prepare(again("r", "", self.top(self.BEFORE), 2, None, {}), PLATFORM, JOBSET, unseen, NOW).spec.config

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
+from k8s.actions import local
 from k8s.cli import app
 from tests.unit.k8s.settings.test_platform import CONFIG_MAP
 from trainer.exits import Exit
@@ -64,6 +65,51 @@ def test_the_profile_is_over_the_platform_and_flags_are_over_both(platform: Path
     result = dry_run(platform, "--gpus", "1")
     assert result.exit_code == 2
     assert f"{profile}: unknown setting maxRestart" in result.stderr
+
+
+def configuration(printed: str) -> dict[str, Any]:
+    """The run's configuration in the objects of a dry run."""
+    [job] = yaml.safe_load_all(printed)
+    annotation = job["spec"]["template"]["metadata"]["annotations"]["catdog.dev/config"]
+    return dict(json.loads(annotation)["config"])
+
+
+def test_without_a_recipe_it_is_the_platforms_and_a_remark_says_so(platform: Path, tmp_path: Path) -> None:
+    line = "catdog: recipe {} (the platform's default; --recipe overrides it)\n"
+    plain = dry_run(platform, "--gpus", "0")
+    assert configuration(plain.stdout)["recipe"] == "transfer"
+    assert line.format("transfer") in plain.stderr
+    explicit = dry_run(platform, "--gpus", "0", "--recipe", "demo")
+    assert configuration(explicit.stdout)["recipe"] == "demo"
+    assert "recipe" not in explicit.stderr
+    profile = tmp_path / "config" / "catdog" / "profile.yaml"
+    profile.parent.mkdir(parents=True)
+    profile.write_text("recipe: augmented\n")
+    mine = dry_run(platform, "--gpus", "0")
+    assert configuration(mine.stdout)["recipe"] == "augmented"
+    assert line.format("augmented") in mine.stderr
+    profile.write_text("recipe: best\n")
+    wrong = dry_run(platform, "--gpus", "0")
+    assert (wrong.exit_code, f"{profile}: recipe is 'best'; it must be one of" in wrong.stderr) == (2, True)
+    profile.write_text("weights: gs://models/weights/lite0\n")
+    assert configuration(dry_run(platform, "--gpus", "0").stdout)["weights"] == "gs://models/weights/lite0"
+    assert configuration(dry_run(platform, "--gpus", "0", "--recipe", "demo").stdout)["weights"] == ""
+
+
+def test_train_takes_the_default_recipe_and_a_remark_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[Any] = []
+    monkeypatch.setattr(local, "run", lambda verb, config: started.append(config) or 0)
+    plain, explicit = catdog("train"), catdog("train", "--recipe", "demo", "--run", "runs/mine")
+    assert [(one.recipe, one.run) for one in started] == [("transfer", "runs/transfer"), ("demo", "runs/mine")]
+    assert (plain.stdout, plain.stderr) == ("", "catdog: recipe transfer (the default; --recipe overrides it)\n")
+    assert (explicit.stdout, explicit.stderr) == ("", "")
+
+
+def test_a_contradiction_with_the_default_recipe_is_one_line(platform: Path) -> None:
+    for result in (catdog("train", "--image-size", "16"), dry_run(platform, "--gpus", "0", "--image-size", "16")):
+        assert result.exit_code == 2
+        assert result.stderr.startswith("catdog: --image-size is 16; --model efficientnet-lite0 needs at least 32")
+        assert result.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,12 @@ def test_the_schema_knows_every_value_and_accepts_the_defaults() -> None:
     assert not list(Draft7Validator(SCHEMA_OF_VALUES).iter_errors(VALUES))
 
 
+def test_the_schema_offers_the_choices_of_the_code() -> None:
+    for name, option in options(Platform).items():
+        if option.choices:
+            assert SCHEMA_OF_VALUES["properties"][key(name)] == {"enum": list(option.choices)}
+
+
 def test_every_value_is_documented() -> None:
     lines = (CHART / "values.yaml").read_text().splitlines()
     for number, line in enumerate(lines):

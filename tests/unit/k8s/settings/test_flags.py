@@ -81,7 +81,7 @@ def test_help_shows_bounds_and_default() -> None:
         assert flag(name) in shown
         assert option.help in shown
         assert bounds(option) in shown
-    assert "(at least 16 and at most 2,048; default 180)" in shown
+    assert "(at least 16 and at most 2,048; default 224)" in shown  # of the default recipe
     for group in {option.group for option in options(RunConfig).values()}:
         assert group in shown
 
@@ -107,7 +107,35 @@ def test_a_recipe_is_what_its_name_says(name: str) -> None:
 
 def test_without_a_recipe_it_is_the_default_one() -> None:
     assert resolve({}) == RECIPES["transfer"]()
-    assert resolve({}, "augmented") == RECIPES["augmented"]()
+    assert resolve({}, "demo") == RECIPES["demo"]()
+    assert resolve({"recipe": "augmented"}, "demo") == RECIPES["augmented"]()
+
+
+def test_a_contradiction_with_a_recipe_that_nobody_typed_names_it() -> None:
+    with pytest.raises(ExitError) as caught:
+        resolve({"image_size": 16})
+    assert caught.value.code == Exit.BAD_OPTION
+    assert caught.value.message == (
+        "--image-size is 16; --model efficientnet-lite0 needs at least 32 pixels (recipe transfer, the default)"
+    )
+    with pytest.raises(ExitError) as caught:
+        resolve({"image_size": 16, "recipe": "transfer"})
+    assert caught.value.message.endswith("32 pixels")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"model": "small"},
+        {"image_size": 64},
+        {"model": "small", "image_size": 64, "epochs": 5},
+        {"flip": True, "rotation": 0.1, "zoom": 0.2},
+        {"optimizer": "sgd", "momentum": 0.9},
+        {"deterministic": True},
+    ],
+)
+def test_flags_without_a_recipe_change_the_default_one(values: dict[str, Any]) -> None:
+    assert resolve(values) == dataclasses.replace(RECIPES["transfer"](), **values)
 
 
 def test_flags_override_the_recipe() -> None:

@@ -9,6 +9,7 @@ from k8s.settings.platform import (
     Gpu,
     Platform,
     Resources,
+    default_recipe,
     key,
     merge,
     of_file,
@@ -45,6 +46,8 @@ def test_every_key_reads_back() -> None:
         "nodeSelector": {"a": "b"},
         "tolerations": [{"key": "k", "operator": "Exists"}],
         "gpusPerNode": 4,
+        "recipe": "augmented",
+        "weights": "gs://models/weights/efficientnet-lite0",
         "extraEnv": [{"name": "N", "value": "v"}],
         "nodesReadable": False,
         "storageCidrs": ["10.0.0.0/8"],
@@ -66,6 +69,8 @@ def test_every_key_reads_back() -> None:
         ({"gpusPerNode": "4"}, "gpusPerNode is '4'; it must be a whole number"),
         ({"gpusPerNode": True}, "gpusPerNode is True"),
         ({"gpusPerNode": 0}, "at least 1"),
+        ({"recipe": "best"}, "recipe is 'best'; it must be one of transfer, baseline, augmented, demo"),
+        ({"weights": 0}, "weights is 0; it must be text"),
         ({"shape": "pod"}, "one of auto, jobset, job"),
         ({"resources": {"cpu": "lots"}}, "resources.cpu is 'lots'; it must be a quantity"),
         ({"resources": {"memory": -1}}, "resources.memory is '-1'"),
@@ -152,3 +157,14 @@ def test_a_run_needs_an_image() -> None:
     with pytest.raises(CliError, match="no container image") as caught:
         require_image(Platform())
     assert caught.value.code == Cli.PREREQUISITE
+
+
+def test_the_default_recipe_here_is_the_profiles_else_the_installed_one(tmp_path: Path) -> None:
+    environment = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert default_recipe(environment) == "transfer"
+    (tmp_path / "catdog").mkdir()
+    (tmp_path / "catdog" / "profile.yaml").write_text("recipe: augmented\n")
+    assert default_recipe(environment) == "augmented"
+    (tmp_path / "catdog" / "profile.yaml").write_text("recipe: best\n")
+    with pytest.raises(CliError, match=r"profile.yaml: recipe is 'best'"):
+        default_recipe(environment)
