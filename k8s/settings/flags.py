@@ -49,13 +49,13 @@ def flags_of(kind: type[Any], *, into: str) -> Callable[[Command], Command]:
 def _parameters(kind: type[Any], taken: set[str]) -> list[inspect.Parameter]:
     made = []
     known = options(kind)
-    usual = dataclasses.asdict(RECIPES[DEFAULT]()) if kind is RunConfig else {}
+    usual = RECIPES[DEFAULT]() if kind is RunConfig else None
     for one in dataclasses.fields(kind):
         option = known.get(one.name)
         if option is None or not option.flag or one.name in taken:
             continue
         facts: dict[str, Any] = {
-            "help": _help(option, usual.get(one.name, one.default)),
+            "help": _help(option, getattr(usual, one.name, one.default)),
             "rich_help_panel": option.group,
         }
         names = [f"{flag(one.name)}/--no-{flag(one.name)[2:]}"] if one.type is bool else [flag(one.name)]

@@ -107,7 +107,8 @@ def test_a_run_that_does_not_exist(site: Site) -> None:
 @pytest.mark.leaves
 def test_the_api_server_goes_while_a_run_is_followed_and_comes_back(site: Site, data: tuple[Path, str]) -> None:
     small = ("--data", data[1], "--model", "small", "--image-size", 48, "--batch-size", 16, "--epochs", 50)
-    following = site.start("submit", "--name", "outage", "--gpus", 0, "--follow", *small)
+    words = ("--name", "outage", "--gpus", 0, "--recipe", "baseline", *small)
+    following = site.start("submit", *words, "--follow")
     lines: list[str] = []
     assert following.stdout is not None
     reader = threading.Thread(target=lambda: lines.extend(following.stdout or []), daemon=True)

@@ -70,7 +70,7 @@ def test_a_run_over_quota_waits_its_turn_and_then_starts_whole(
     queued: Site, data: tuple[Path, str], shape: str
 ) -> None:
     words = ("--gpus", 0, "--workers", 2, "--shape", shape, "--queue", "team", "--no-follow")
-    words += ("--data", data[1], "--model", "small", "--image-size", 48)
+    words += ("--data", data[1], "--recipe", "baseline", "--model", "small", "--image-size", 48)
     first, second, third = (f"{place}-{shape}" for place in ("first", "second", "third"))
     queued.submit(first, *words, "--epochs", 1000)
     until("the first run has its pods", lambda: len(running(queued, first)) == 2, limit=180)
@@ -95,7 +95,8 @@ def test_a_run_over_quota_waits_its_turn_and_then_starts_whole(
 @pytest.fixture(scope="module")
 def behind(queued: Site) -> Iterator[str]:
     """A run that waits behind another."""
-    words = ("--gpus", 0, "--workers", 2, "--queue", "team", "--model", "small", "--epochs", 1000, "--no-follow")
+    words = ("--gpus", 0, "--workers", 2, "--queue", "team", "--no-follow")
+    words += ("--recipe", "baseline", "--model", "small", "--epochs", 1000)
     queued.submit("ahead", *words)
     until("the run ahead has its pods", lambda: len(queued.pods("ahead")) == 2, limit=180)
     queued.submit("behind", *words)
