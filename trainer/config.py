@@ -302,6 +302,11 @@ def _conflicts(config: RunConfig) -> Iterator[str]:
     for name in ("weights", "unfreeze"):
         if getattr(config, name) and config.model not in PRETRAINED:
             yield f"{flag(name)} is for pre-trained networks ({', '.join(PRETRAINED)}); --model is {config.model}"
+    if config.model in PRETRAINED and not config.unfreeze and (config.rotation or config.zoom):
+        yield "--rotation and --zoom are for --unfreeze: without it, only features are trained on, computed once"
+    if config.unfreeze and config.head_epochs >= config.epochs:
+        head = f"--head-epochs {config.head_epochs}"
+        yield f"--unfreeze {config.unfreeze}: --epochs {config.epochs} leaves none after {head}"
 
 
 def from_mapping(values: Mapping[str, Any]) -> RunConfig:

@@ -31,8 +31,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def asked(data: str | Path, run: str | Path, cache: Path, **changes: object) -> RunConfig:
     """Five steps of eight an epoch, with everything random on."""
+    recipe = str(changes.pop("recipe", "augmented"))
     return runs.config(
-        "augmented", data, run,
+        recipe, data, run,
         **{"model": "small", "image_size": 32, "batch_size": 8, "epochs": 2, "deterministic": True,
            "precision": "float32", "cache_dir": str(cache), "checkpoint_every": 2, **changes},
     )  # fmt: skip

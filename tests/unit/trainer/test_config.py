@@ -50,7 +50,11 @@ def valid_values(name: str) -> st.SearchStrategy[Any]:
 
 
 def without_conflicts(config: RunConfig) -> RunConfig:
-    return config if config.model in PRETRAINED else dataclasses.replace(config, weights="", unfreeze="")
+    if config.model not in PRETRAINED:
+        return dataclasses.replace(config, weights="", unfreeze="")
+    if not config.unfreeze:
+        return dataclasses.replace(config, rotation=0.0, zoom=0.0)
+    return dataclasses.replace(config, head_epochs=config.epochs - 1)
 
 
 configs = (
@@ -186,10 +190,23 @@ def test_every_choice_is_checked(name: str) -> None:
     assert message == f"{flag(name)} is 'nonsense'; it must be one of {', '.join(options(RunConfig)[name].choices)}"
 
 
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"rotation": 0.1}, "--rotation and --zoom are for --unfreeze"),
+        ({"zoom": 0.1}, "--rotation and --zoom are for --unfreeze"),
+        ({"unfreeze": "head", "epochs": 5, "head_epochs": 5}, "--epochs 5 leaves none after --head-epochs 5"),
+    ],
+)
+def test_what_would_do_nothing_is_refused(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ExitError, match=words):
+        from_mapping({"model": "efficientnet-lite0", **values})
+
+
 @pytest.mark.parametrize("name", ["weights", "unfreeze"])
 def test_what_is_for_pre_trained_networks_is_refused_for_others(name: str) -> None:
     assert refused(name, "x").startswith(f"{flag(name)} is for pre-trained networks (efficientnet-lite0, ")
-    assert getattr(from_mapping({name: "x", "model": "efficientnet-lite1"}), name) == "x"
+    assert getattr(from_mapping({name: "x", "model": "efficientnet-lite1", "head_epochs": 0}), name) == "x"
 
 
 @pytest.mark.parametrize(("model", "smallest"), NETWORKS.items())

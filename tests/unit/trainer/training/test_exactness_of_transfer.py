@@ -39,7 +39,7 @@ def test_same_bits_on_any_number_of_replicas(
 
 def test_features_are_computed_once_and_forgotten_with_the_run(data: Path, tmp_path: Path) -> None:
     """By two workers together; the cache serves the next run, in fast mode too."""
-    frozen: dict[str, Any] = {"unfreeze": "", "ema": 0.0, "cache_dir": str(tmp_path / "cache")}
+    frozen: dict[str, Any] = {"unfreeze": "", "rotation": 0.0, "ema": 0.0, "cache_dir": str(tmp_path / "cache")}
     runs.train(tuned(data, tmp_path / "first", workers=2, **frozen))
     assert not list((tmp_path / "first" / "features").rglob("*.safetensors"))
     again = runs.train(tuned(data, tmp_path / "again", **{**frozen, "deterministic": False}))
@@ -49,7 +49,7 @@ def test_features_are_computed_once_and_forgotten_with_the_run(data: Path, tmp_p
 
 
 def test_a_run_whose_features_have_other_bits_is_refused(data: Path, tmp_path: Path) -> None:
-    frozen: dict[str, Any] = {"unfreeze": "", "ema": 0.0}
+    frozen: dict[str, Any] = {"unfreeze": "", "rotation": 0.0, "ema": 0.0}
     runs.train(tuned(data, tmp_path / "run", steps=3, **frozen))
     path = tmp_path / "run" / "features.json"
     record = json.loads(path.read_text())
