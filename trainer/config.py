@@ -27,6 +27,7 @@ ACCURACY, LOSS = BEST_BY = ("accuracy", "loss")
 NO_WEIGHTS, BALANCED = CLASS_WEIGHTS = ("none", "balanced")
 """What --class-weights may be besides a file."""
 NEWEST_PIXEL_PATH = 2  # trainer.data.decode says what the versions are
+SQUASH, CROP, PAD = RESIZES = ("squash", "crop", "pad")
 LAYOUTS = ("auto", "splits", "classes", "names")
 SHARES = "0.8/0.1/0.1"
 LABEL_COLUMNS = "path=path,label=label"
@@ -64,6 +65,10 @@ class RunConfig:
         high=2048,
         group="Model",
     )
+    resize: str = declare(
+        SQUASH, "Make pictures square: squash, crop the centre, or pad.", identity=True, choices=RESIZES, group="Model"
+    )
+    antialias: bool = declare(False, "Smooth pictures as they are made smaller.", identity=True, group="Model")
     pixel_path: int = declare(
         NEWEST_PIXEL_PATH,
         "Version of the way from a picture's bytes to its pixels; 2 turns JPEGs upright, 1 does not.",
@@ -270,7 +275,7 @@ IDENTITY: tuple[str, ...] = tuple(name for name, option in options(RunConfig).it
 
 _LATER = (
     "class_weights", "weights_sha256", "unfreeze", "head_epochs", "tune_learning_rate", "tune_warmup_steps",
-    "label_smoothing", "best",
+    "label_smoothing", "best", "resize", "antialias",
 )  # fmt: skip
 _BEFORE: Mapping[str, Any] = {"pixel_path": 1, **{name: getattr(RunConfig, name) for name in _LATER}}
 """Identity fields that were added later → what held before."""

@@ -25,6 +25,8 @@ SERVED_VERSION = f"{SAVED_MODEL}/1"
 """The same again, as model servers want it: SAVED_MODEL is their base path, and this the model's version."""
 CONVERTED = {"litert": f"{MODEL}/model.tflite", "onnx": f"{MODEL}/model.onnx"}
 """Format of `catdog export` → file."""
+PIXELS = f"{MODEL}/pixels.json"
+"""Beside these: what the pixels are that they take."""
 LABELS, MODEL_CARD = f"{MODEL}/labels.json", f"{MODEL}/MODEL_CARD.md"
 FIGURES = {name: f"figures/{name}.png" for name in ("curves", "augmentation", "confusion", "mistakes")}
 """Figure name → file."""

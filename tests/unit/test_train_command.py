@@ -201,6 +201,23 @@ def test_a_calibrated_run_is_exported_and_tested_with_its_temperature(good: Path
     assert "calibration" not in json.loads((run / "summary.json").read_text())
 
 
+def test_a_run_makes_its_own_squares_in_training_evaluate_and_predict(good: Path, tmp_path: Path) -> None:
+    run = tmp_path / "padded"
+    padded = [*QUICK, "--data", good, "--run", run, "--resize", "pad", "--antialias"]
+    catdog("train", *padded, "--epochs", 1)
+    recorded = json.loads((run / "config.json").read_text())["config"]
+    assert (recorded["resize"], recorded["antialias"]) == ("pad", True)
+    test = json.loads((run / "summary.json").read_text())["test"]
+    told = json.loads(catdog("evaluate", run, "--data", good, "-o", "json").stdout)
+    assert (told["accuracy"], told["confusion"]) == (test["accuracy"], test["confusion"])
+    assert told["loss"] == pytest.approx(test["loss"], rel=1e-5)
+    rows = json.loads(catdog("predict", run, good / "test", "-o", "json").stdout)
+    right = sum(row["class"] == Path(row["image"]).parent.name for row in rows)
+    assert right == round(test["accuracy"] * test["examples"])
+    done = catdog("train", *padded[:-1], "--epochs", 1, code=73)
+    assert "--antialias True there, False here" in complaint(done)
+
+
 def test_init_from_starts_anew_from_the_best_weights_of_another_run(good: Path, tmp_path: Path) -> None:
     catdog("train", *QUICK, "--data", good, "--run", tmp_path / "a", "--epochs", 1)
     started = catdog(

@@ -1,13 +1,16 @@
 """`python -m trainer export`: a finished run's network in a form that other runtimes read.
 
-Decoding and resizing are not in it: docs/how-to/mobile-and-onnx.md shows them in Pillow.
+Decoding and resizing are not in it: pixels.json says how the run does them, docs/how-to/mobile-and-onnx.md shows it in
+Pillow.
 """
 
 import importlib
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from trainer.contract import CONFIG, CONVERTED
+from trainer.config import RunConfig
+from trainer.contract import CONFIG, CONVERTED, PIXELS
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.process import quiet
@@ -60,7 +63,18 @@ def export(request: ExportRequest) -> int:
                     f"the converted network gives probabilities that differ from this one's by {difference:.2g}, "
                     f"more than {TOLERANCE}; nothing was stored",
                 )
+            files.write_json(run, PIXELS, _pixels(record.config))  # first: with a network there is what it takes
             run.write(CONVERTED[request.format], path)
     print(f"{run.uri}/{CONVERTED[request.format]}")
     print(f"probabilities differ from the run's by {difference:.1e} at most, on {TRIED} rows of random pixels")
     return Exit.DONE
+
+
+def _pixels(config: RunConfig) -> dict[str, Any]:
+    """How the run came from a picture's bytes to its pixels."""
+    return {
+        "pixel_path": config.pixel_path,
+        "size": config.image_size,
+        "resize": config.resize,
+        "antialias": config.antialias,
+    }

@@ -1,13 +1,15 @@
 """Turns encoded bytes into pixels, the same way for training, evaluate, predict and the exported model.
 
-JPEG or PNG of any size → uint8 [size, size, 3], resized bilinearly without keeping the aspect ratio (as
-image_dataset_from_directory does by default) and rounded. The header is read first, and a picture that claims more than
+JPEG or PNG of any size → uint8 [size, size, 3], resized bilinearly, by default without keeping the aspect ratio (as
+image_dataset_from_directory does), and rounded. The header is read first, and a picture that claims more than
 `MAX_PIXELS` is refused before it is decoded: a PNG of 1 MB can expand to gigabytes.
 
 Different pixels mean different training, so the path is versioned, and a run keeps its version:
 
 1. A JPEG is decoded as it is stored, whatever its Exif says, up to `MAX_PIXELS`.
 2. A JPEG is turned upright by its Exif before it is resized; above `MAX_PIXELS` it is scaled down while it is decoded.
+
+`trainer.data.resizing` makes the decoded picture a square. It goes by the sides that it gets: upright, and scaled down.
 """
 
 from collections.abc import Callable
@@ -18,9 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from trainer.config import NEWEST_PIXEL_PATH, RunConfig
+from trainer.config import NEWEST_PIXEL_PATH, RESIZES, SQUASH, RunConfig
 from trainer.data import jpeg
 from trainer.data.limits import LARGEST_PICTURE, MAX_PIXELS, MAX_SCALED_PIXELS, MAX_SCANS
+from trainer.data.resizing import to_square
 from trainer.tensors import Integer, Operation, Tensor
 from trainer.words import mebibytes
 
@@ -34,21 +37,23 @@ class PixelPath:
     Attributes:
         version: of the decoding, as above.
         size: side of the result in pixels.
-        resize: how a picture becomes a square: "squash" changes its aspect ratio. There is no other.
+        resize: how a picture becomes a square: "squash" changes its aspect ratio, "crop" and "pad" keep it.
+        antialias: whether a picture is smoothed as it is made smaller.
     """
 
     version: int
     size: int
-    resize: str = "squash"
+    resize: str = SQUASH
+    antialias: bool = False
 
     def __post_init__(self) -> None:
-        if not 1 <= self.version <= NEWEST_PIXEL_PATH or self.resize != "squash":
+        if not 1 <= self.version <= NEWEST_PIXEL_PATH or self.resize not in RESIZES:
             raise ValueError(f"{self}: not known to this version of catdog")
 
 
 def path_of(config: RunConfig) -> PixelPath:
     """The way of a run."""
-    return PixelPath(config.pixel_path, config.image_size)
+    return PixelPath(config.pixel_path, config.image_size, config.resize, config.antialias)
 
 
 def _big_endian(encoded: Tensor, at: int) -> Integer:
@@ -97,8 +102,7 @@ def decode(encoded: Tensor, path: PixelPath) -> Tensor:
         lambda: tf.cond(is_png, lambda: _decode_png(encoded), lambda: _refuse(encoded)),
     )
     picture = tf.ensure_shape(picture, [None, None, 3])
-    resized = tf.image.resize(picture, [path.size, path.size], method="bilinear")
-    return tf.cast(tf.round(resized), tf.uint8)
+    return to_square(picture, path.size, path.resize, path.antialias)
 
 
 @cache

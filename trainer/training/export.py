@@ -5,11 +5,12 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from trainer.config import RunConfig
+from trainer.config import SQUASH, RunConfig
 from trainer.contract import BEST, KERAS_MODEL, MODEL, MODEL_CARD, SAVED_MODEL, SERVED_VERSION, SUMMARY
 from trainer.data.decode import PixelPath, decode, path_of
 from trainer.exits import Exit, ExitError
@@ -65,6 +66,16 @@ class Classifier(tf.Module):
     def pixel_path(self) -> Tensor:
         """The version of the pixel path, int32: a model says itself what its pixels are, wherever it is copied to."""
         return tf.constant(self.path.version)
+
+    @tf.function(input_signature=[], autograph=False)
+    def pixel_resize(self) -> Tensor:
+        """How a picture becomes a square, string."""
+        return tf.constant(self.path.resize)
+
+    @tf.function(input_signature=[], autograph=False)
+    def pixel_antialias(self) -> Tensor:
+        """Whether it is smoothed as it is made smaller, bool."""
+        return tf.constant(self.path.antialias)
 
 
 def decode_each(images: Tensor, path: PixelPath) -> tuple[Tensor, Tensor]:
@@ -182,9 +193,22 @@ def load_exported(storage: Storage) -> Exported:
         loaded = tf.saved_model.load(str(folder / SAVED_MODEL))
     pixels = loaded.signatures["serve_pixels"]
     size = pixels.structured_input_signature[1]["pixels"].shape[1]
-    version = int(loaded.pixel_path()) if hasattr(loaded, "pixel_path") else 1  # absent before there was a 2
     try:
-        pixel_path = PixelPath(version, size)
+        pixel_path = _told_by(loaded, size)
     except ValueError as error:
         raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}: its model is of a newer catdog: {error}") from error
     return Exported(labels, pixel_path, loaded.signatures["serve_bytes"], pixels, loaded)
+
+
+def _told_by(loaded: tf.Module, size: int) -> PixelPath:
+    """The pixel path that a loaded model tells; what it does not tell is as it was before there was a choice.
+
+    Raises:
+        ValueError: not known to this catdog.
+    """
+
+    def told(name: str, otherwise: Any) -> Any:
+        return getattr(loaded, name)().numpy() if hasattr(loaded, name) else otherwise
+
+    resize = told("pixel_resize", SQUASH.encode()).decode()
+    return PixelPath(int(told("pixel_path", 1)), size, resize, bool(told("pixel_antialias", False)))

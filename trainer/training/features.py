@@ -100,6 +100,7 @@ def facts_of(config: RunConfig, data_fingerprint: str, path: PixelPath, devices:
         "pixel_path": path.version,
         "image_size": path.size,
         "resize": path.resize,
+        **({"antialias": True} if path.antialias else {}),  # there was no such choice when the first were stored
         "mirrored": config.flip,
         "chunk": CHUNK,
         "device": _device(devices),

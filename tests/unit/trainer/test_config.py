@@ -118,6 +118,13 @@ def test_pixel_path_1_leaves_the_fingerprint_as_it_was_before_there_was_another(
     assert fingerprint(old) == "6e025edc94fd12df" != fingerprint(RunConfig())  # as recorded before
 
 
+def test_the_square_leaves_the_fingerprint_as_it_was_before_there_was_a_choice() -> None:
+    assert fingerprint(RunConfig(resize="squash", antialias=False)) == "4a424ae137e8f69d"  # as recorded before
+    assert fingerprint(RunConfig(model="small", flip=True)) == "bbe09e28b52c04e6"
+    ways = [(resize, antialias) for resize in ("squash", "crop", "pad") for antialias in (False, True)]
+    assert len({fingerprint(RunConfig(resize=resize, antialias=smooth)) for resize, smooth in ways}) == 6
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_no_other_field_changes_the_fingerprint(name: str) -> None:
     changed = dataclasses.replace(RunConfig(), **{name: another_value(name)})

@@ -145,6 +145,13 @@ def test_flags_override_the_recipe() -> None:
     assert config.zoom == 0.2
 
 
+@pytest.mark.parametrize(("given", "smooth"), [("--antialias", True), ("--no-antialias", False)])
+def test_how_pictures_become_squares_reaches_the_configuration(given: str, smooth: bool) -> None:
+    config = resolve(parsed("--resize", "crop", given))
+    assert (config.resize, config.antialias) == ("crop", smooth)
+    assert (resolve({}).resize, resolve({}).antialias) == ("squash", False)
+
+
 def test_an_unknown_recipe_is_64() -> None:
     with pytest.raises(ExitError, match="--recipe is 'best'; it must be one of augmented, baseline, demo") as caught:
         resolve({"recipe": "best"})

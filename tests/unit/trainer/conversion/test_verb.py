@@ -1,9 +1,11 @@
 """`catdog export` on run folders, in the real runtimes; and the script of docs/how-to that feeds them."""
 
 import io
+import json
 from collections.abc import Callable, Mapping
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,8 +14,9 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tests.pictures import jpeg
 from tests.unit.trainer.data.odd_pictures import odd_pictures, turned
-from trainer.config import RunConfig
+from trainer.config import RESIZES, RunConfig
 from trainer.contract import BEST, CONVERTED, SUMMARY
+from trainer.contract import PIXELS as PIXELS_SAID
 from trainer.conversion import onnx
 from trainer.conversion.verb import TOLERANCE, export
 from trainer.data.decode import PixelPath, pixels
@@ -33,12 +36,13 @@ SIZE = 128
 PIXELS = np.random.default_rng(1).uniform(0, 255, (3, SIZE, SIZE, 3)).astype(np.float32)
 
 
-def finished(folder: Path, model: str, labels: list[str]) -> Model:
+def finished(folder: Path, model: str, labels: list[str], **options: Any) -> Model:
     """A run folder with all that export reads, and its network."""
     run, network = open_storage(str(folder)), build_for_export(model, SIZE, len(labels), 0.5)
     weights = {f"{layer.name}/{v.name}": v.numpy() for layer in network.layers for v in layer.weights}
     checkpoint.write(run, BEST, Snapshot(LoopState(), {"weights": weights}))
-    files.write_record(run, Record(RunConfig(model=model, image_size=SIZE, dropout=0.5), "", {}, "", 1))
+    config = RunConfig(model=model, image_size=SIZE, dropout=0.5, **options)
+    files.write_record(run, Record(config, "", {}, "", 1))
     files.write_labels(run, labels)
     return network
 
@@ -125,23 +129,48 @@ def test_damaged_weights_are_no_bug(tmp_path: Path) -> None:
     assert caught.value.code == Exit.STORAGE_FAILED
 
 
-def script_pixels(encoded: bytes, size: int) -> Array:
+def script_pixels(encoded: bytes, *values: Any, **taken: Any) -> Array:
     spec = spec_from_file_location("classify", REPOSITORY / "docs/how-to/classify.py")
     assert spec is not None
     assert spec.loader is not None
     script = module_from_spec(spec)
     spec.loader.exec_module(script)
-    return np.asarray(script.pixels(io.BytesIO(encoded), size))
+    return np.asarray(script.pixels(io.BytesIO(encoded), *values, **taken))
 
 
 @pytest.mark.parametrize("size", [24, 64, 180])
-def test_the_script_makes_the_pixels_of_training(size: int) -> None:
+@pytest.mark.parametrize("resize", RESIZES)
+def test_the_script_makes_the_pixels_of_training(resize: str, size: int) -> None:
     for seed in range(10):
-        np.testing.assert_array_equal(script_pixels(jpeg(seed), size), pixels(jpeg(seed), PixelPath(2, size)))
+        expected = pixels(jpeg(seed), PixelPath(2, size, resize))
+        np.testing.assert_array_equal(script_pixels(jpeg(seed), size, resize), expected)
+
+
+@pytest.mark.parametrize("size", [24, 64])
+@pytest.mark.parametrize("resize", RESIZES)
+def test_the_script_antialiases_as_training_does(resize: str, size: int) -> None:
+    for seed in range(10):
+        made = script_pixels(jpeg(seed, 90, 61), size, resize, True)
+        different = np.abs(made - pixels(jpeg(seed, 90, 61), PixelPath(2, size, resize, True)))
+        assert different.max() <= 1  # where the sums of floats are on two sides of a half
+        assert (different > 0).mean() < 0.001
+
+
+def test_what_the_export_says_of_its_pixels_is_what_the_script_takes(tmp_path: Path) -> None:
+    finished(tmp_path, "small", ["cat", "dog"], resize="pad", antialias=True, pixel_path=1)
+    export(ExportRequest(str(tmp_path), "onnx"))
+    taken = json.loads((tmp_path / PIXELS_SAID).read_text())
+    assert taken == {"pixel_path": 1, "size": SIZE, "resize": "pad", "antialias": True}
+    encoded = turned()[max(turned())]
+    made, expected = script_pixels(encoded, **taken), pixels(encoded, PixelPath(1, SIZE, "pad", True))
+    assert np.abs(made - expected).mean() <= 1
+    with pytest.raises(ValueError, match="'stretch' is not known to this script"):
+        script_pixels(encoded, 24, "stretch")
 
 
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 @pytest.mark.parametrize("name", [*odd_pictures(), *turned()])
-def test_the_script_makes_almost_the_pixels_of_training_from_odd_pictures(name: str) -> None:
+@pytest.mark.parametrize("resize", RESIZES)
+def test_the_script_makes_almost_the_pixels_of_training_from_odd_pictures(resize: str, name: str) -> None:
     encoded = {**odd_pictures(), **turned()}[name]
-    assert np.abs(script_pixels(encoded, 32) - pixels(encoded, PixelPath(2, 32))).mean() <= 1
+    assert np.abs(script_pixels(encoded, 32, resize) - pixels(encoded, PixelPath(2, 32, resize))).mean() <= 1

@@ -252,7 +252,7 @@ def test_a_decoder_is_traced_once_for_each_path() -> None:
     assert decoder(PATH) is not decoder(PixelPath(2, SIZE + 1))
 
 
-@pytest.mark.parametrize("values", [(0, 24, "squash"), (3, 24, "squash"), (2, 24, "crop")])
+@pytest.mark.parametrize("values", [(0, 24, "squash"), (3, 24, "squash"), (2, 24, "stretch")])
 def test_a_path_that_is_not_known_cannot_be_made(values: tuple[int, int, str]) -> None:
     with pytest.raises(ValueError, match="not known to this version"):
         PixelPath(*values)
@@ -261,6 +261,7 @@ def test_a_path_that_is_not_known_cannot_be_made(values: tuple[int, int, str]) -
 def test_a_run_goes_by_its_own_path() -> None:
     assert path_of(RunConfig(image_size=96)) == PixelPath(2, 96, "squash")
     assert path_of(RunConfig(image_size=96, pixel_path=1)) == PixelPath(1, 96)
+    assert path_of(RunConfig(resize="pad", antialias=True)) == PixelPath(2, 180, "pad", True)
 
 
 def test_a_file_that_is_too_large_is_not_even_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,19 @@ def test_a_record_without_a_pixel_path_is_of_path_1(storage: Storage) -> None:
     assert record.config == asked(pixel_path=1)
 
 
+def test_a_record_of_before_there_was_a_choice_is_squashed(storage: Storage) -> None:
+    files.write_record(storage, RECORD)
+    document = json.loads(storage.read("config.json"))
+    assert (document["config"].pop("resize"), document["config"].pop("antialias")) == ("squash", False)
+    files.write_json(storage, "config.json", document)
+    assert files.read_record(storage) == RECORD
+
+
+def test_a_run_is_not_continued_with_other_squares() -> None:
+    with pytest.raises(ExitError, match="--resize squash there, crop here, --antialias False there, True here"):
+        settle(asked(resize="crop", antialias=True), RECORD)
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_a_run_keeps_its_pixel_path(force: bool) -> None:
     record = dataclasses.replace(RECORD, config=asked(pixel_path=1))

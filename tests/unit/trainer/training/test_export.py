@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from tests.unit.trainer.data.odd_pictures import exif, jpeg, odd_pictures, with_segments
-from trainer.config import RunConfig
+from trainer.config import RESIZES, RunConfig
 from trainer.data.cache import PixelCache
-from trainer.data.decode import PixelPath, pixels
+from trainer.data.decode import PixelPath, path_of, pixels
 from trainer.data.source import Source
 from trainer.data.split import DataSet
 from trainer.exits import Exit, ExitError
@@ -90,7 +91,7 @@ def saved(folder: Path, classifier: Classifier) -> Storage:
 
 def test_a_model_of_before_there_were_two_has_pixel_path_1(tmp_path: Path) -> None:
     class Old(Classifier):
-        pixel_path = None
+        pixel_path = pixel_resize = pixel_antialias = None
 
     old = Old(build_for_export("small", 32, 2, 0.0), PixelPath(1, 32), ["ant", "bee"])
     assert load_exported(saved(tmp_path, old)).path == PixelPath(1, 32)
@@ -101,6 +102,37 @@ def test_a_model_of_a_newer_catdog_is_refused(tmp_path: Path) -> None:
         @tf.function(input_signature=[], autograph=False)
         def pixel_path(self) -> tf.Tensor:
             return tf.constant(99)
+
+    storage = saved(tmp_path, New(build_for_export("small", 32, 2, 0.0), PATH, ["ant", "bee"]))
+    with pytest.raises(ExitError, match="of a newer catdog") as caught:
+        load_exported(storage)
+    assert caught.value.code == Exit.RUN_REFUSED
+
+
+@pytest.mark.parametrize("antialias", [False, True])
+@pytest.mark.parametrize("resize", RESIZES)
+def test_the_exported_model_makes_the_pixels_of_training(resize: str, antialias: bool, tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, resize=resize, antialias=antialias)
+    model = build_for_export("small", 32, 3, 0.0)
+    export.export(open_storage(str(tmp_path)), model, config, ["ant", "bee", "cow"], "a card")
+    loaded = load_exported(open_storage(str(tmp_path)))
+    assert loaded.path == path_of(config) == PixelPath(2, 32, resize, antialias)
+    encoded = [PLAIN, TURNED, *(odd_pictures()[name] for name in sorted(odd_pictures())[:3])]
+    shown = np.stack([pixels(one, path_of(config)) for one in encoded])
+    made, ok = export.decode_each(tf.constant(encoded), loaded.path)
+    assert ok.numpy().all()
+    np.testing.assert_array_equal(made.numpy(), shown)
+    answer, expected = loaded.serve_bytes(images=tf.constant(encoded)), loaded.serve_pixels(pixels=tf.constant(shown))
+    np.testing.assert_array_equal(answer["probabilities"].numpy(), expected["probabilities"].numpy())
+    others = {PixelPath(2, 32, way, smooth) for way in RESIZES for smooth in (False, True)} - {loaded.path}
+    assert all((np.stack([pixels(one, other) for one in encoded]) != shown).any() for other in others)
+
+
+def test_a_model_that_is_made_square_in_another_way_is_refused(tmp_path: Path) -> None:
+    class New(Classifier):
+        @tf.function(input_signature=[], autograph=False)
+        def pixel_resize(self) -> tf.Tensor:
+            return tf.constant("stretch")
 
     storage = saved(tmp_path, New(build_for_export("small", 32, 2, 0.0), PATH, ["ant", "bee"]))
     with pytest.raises(ExitError, match="of a newer catdog") as caught:
