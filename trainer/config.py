@@ -87,22 +87,16 @@ class RunConfig:
     )
     head_epochs: int = declare(
         20,
-        "With --unfreeze: the first of --epochs, in which only the output layer is trained, on frozen features.",
+        "With --unfreeze: so many of --epochs train only the output layer.",
         identity=True,
         low=0,
-        high=1_000_000,
         group="Fine-tuning",
     )
     tune_learning_rate: float = declare(
         1e-4, "Learning rate of the epochs that fine-tune.", identity=True, above=0, high=1e3, group="Fine-tuning"
     )
     tune_warmup_steps: int = declare(
-        100,
-        "Steps over which the learning rate rises from 0 when fine-tuning begins.",
-        identity=True,
-        low=0,
-        high=10**9,
-        group="Fine-tuning",
+        100, "Steps over which that rate rises from 0.", identity=True, low=0, high=10**9, group="Fine-tuning"
     )
     calibrate: bool = declare(
         False,
