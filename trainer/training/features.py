@@ -173,7 +173,7 @@ def compute_missing(
     missing = [name for name in names if name not in found]
     if not missing:
         return found, Counted(0, time.monotonic() - began)
-    extract, pictures = extractor(computing), 0
+    extract, pictures, wanted = extractor(computing), 0, sum(name.last - name.first for name in missing)
     decoded: Iterator[tuple[BlockName, PixelCache]] = ((name, pixels_of(name)) for name in missing)
     side_by_side = computing.threads if computing.devices.kind == "CPU" else 1
     with (
@@ -184,7 +184,7 @@ def compute_missing(
             found[name] = block_of(cache, variants[name.split], extract, pool)
             pictures += len(cache)
             places.put(name, found[name])
-            log.info("features of %d of this worker's %d blocks", len(found), len(names))
+            log.info("features of %d of %d pictures", pictures, wanted)
     return found, Counted(pictures, time.monotonic() - began)
 
 

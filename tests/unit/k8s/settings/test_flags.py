@@ -129,7 +129,7 @@ def test_a_contradiction_with_a_recipe_that_nobody_typed_names_it() -> None:
         {"model": "small"},
         {"image_size": 64},
         {"model": "small", "image_size": 64, "epochs": 5},
-        {"flip": True, "rotation": 0.1, "zoom": 0.2},
+        {"flip": True, "unfreeze": "block12", "epochs": 30, "rotation": 0.1, "zoom": 0.2},
         {"optimizer": "sgd", "momentum": 0.9},
         {"deterministic": True},
     ],
