@@ -49,12 +49,19 @@ class PixelCache:
 
     def rows(self, ids: Ids) -> tuple[Pixels, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Pixels, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0."""
-        here = ids != PADDING
-        safe = np.where(here, ids, 0)
-        weights = (here & self.usable[safe]).astype(np.float32)
-        rows = self.pixels[safe]
-        rows[weights == 0] = 0
-        return rows, np.where(here, self.labels[safe], 0).astype(np.int32), weights
+        return rows_of(self.pixels, self.labels, self.usable, ids)
+
+
+def rows_of(
+    inputs: npt.NDArray[Any], labels: npt.NDArray[np.int32], usable: npt.NDArray[np.bool_], ids: Ids
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+    """Inputs, labels and weights for ids; PADDING and what is not usable are zeros with weight 0."""
+    here = ids != PADDING
+    safe = np.where(here, ids, 0)
+    weights = (here & usable[safe]).astype(np.float32)
+    rows = inputs[safe]
+    rows[weights == 0] = 0
+    return rows, np.where(here, labels[safe], 0).astype(np.int32), weights
 
 
 def fill(

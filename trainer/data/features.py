@@ -20,8 +20,8 @@ import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from trainer.data.cache import Rejected, reserve
-from trainer.data.order import PADDING, Ids
+from trainer.data.cache import Rejected, reserve, rows_of
+from trainer.data.order import Ids
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageMissing
 
@@ -80,12 +80,7 @@ class FeatureCache:
 
     def rows(self, ids: Ids) -> tuple[Floats, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Features, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0."""
-        here = ids != PADDING
-        safe = np.where(here, ids, 0)
-        weights = (here & self.usable[safe]).astype(np.float32)
-        rows = self.features[safe]
-        rows[weights == 0] = 0
-        return rows, np.where(here, self.labels[safe], 0).astype(np.int32), weights
+        return rows_of(self.features, self.labels, self.usable, ids)
 
 
 def blocks_of(counts: Mapping[str, int]) -> tuple[BlockName, ...]:

@@ -1,7 +1,10 @@
 """The parameters of every network in the registry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+import keras
 
 from trainer.tensors import Layer, Tensor
 
@@ -15,3 +18,14 @@ class Network:
 
     inputs: Tensor
     dropout: float
+
+
+@contextmanager
+def in_float32() -> Iterator[None]:
+    """Layers built inside compute in float32, whatever the precision of training."""
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_global_policy("float32")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)

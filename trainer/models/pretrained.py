@@ -4,7 +4,7 @@ import keras
 
 from trainer.backbones.efficientnet_lite import HEAD, VARIANTS, parts
 from trainer.models.efficientnet_lite import efficientnet_lite
-from trainer.models.network import DropoutLayer, Network
+from trainer.models.network import DropoutLayer, Network, in_float32
 from trainer.tensors import Model, Tensor
 
 FEATURES = HEAD
@@ -23,13 +23,9 @@ def head_inputs(features: Tensor, rate: float, dropout: DropoutLayer) -> Tensor:
 
 def build_features(model: str, image_size: int) -> Model:
     """The backbone alone, in float32: float32 [n, size, size, 3] in 0 … 255 → float32 [n, 1280]."""
-    before = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_global_policy("float32")
-    try:
+    with in_float32():
         inputs = keras.Input((image_size, image_size, 3), name="pixels")
         return keras.Model(inputs, efficientnet_lite(inputs, VARIANTS[model]), name=f"{model}-features")
-    finally:
-        keras.mixed_precision.set_global_policy(before)
 
 
 def head_of(network: Model) -> Model:

@@ -15,6 +15,7 @@ from trainer.contract import BEST, KERAS_MODEL, MODEL, MODEL_CARD, SAVED_MODEL, 
 from trainer.data.decode import PixelPath, decode, path_of
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
+from trainer.models.network import in_float32
 from trainer.models.registry import build_for_export
 from trainer.storage.base import Storage
 from trainer.tensors import Arrays, Model, Tensor, Tensors
@@ -101,12 +102,8 @@ def rebuild(config: RunConfig, labels: Sequence[str], groups: Mapping[str, Array
     Raises:
         ValueError: they belong to another network; every variable of this one gets a value, or none does.
     """
-    before = keras.mixed_precision.dtype_policy()
-    keras.mixed_precision.set_global_policy("float32")
-    try:
+    with in_float32():
         model = build_for_export(config.model, config.image_size, len(labels), config.dropout, temperature)
-    finally:
-        keras.mixed_precision.set_global_policy(before)
     tensors = {name: array for group in groups.values() for name, array in group.items()}
     if len(tensors) < sum(map(len, groups.values())):
         raise ValueError("a tensor is in two groups")

@@ -2,6 +2,7 @@ import keras
 import numpy as np
 import pytest
 
+from trainer.backbones.registry import BACKBONES
 from trainer.config import NETWORKS, PRETRAINED
 from trainer.exits import Exit, ExitError
 from trainer.models.randomness import RowDropout
@@ -40,6 +41,10 @@ def test_networks_take_pictures_as_small_as_they_say_and_no_smaller(model: str, 
     if smallest > 16 and model not in PRETRAINED:  # those take any, and say from where on it makes sense
         with pytest.raises(ValueError, match=r"."):
             build_for_training(model, smallest - 1, 2, 0.5)
+
+
+def test_pre_trained_networks_are_those_with_a_backbone() -> None:
+    assert tuple(BACKBONES) == PRETRAINED
 
 
 def test_two_classes_have_one_logit_and_more_have_one_each() -> None:
