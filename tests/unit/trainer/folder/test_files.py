@@ -96,7 +96,7 @@ def test_an_option_that_a_later_version_adds_is_ignored_if_it_changes_nothing(st
 
 def test_a_finished_run_is_not_taken_for_another_that_is_asked_for() -> None:
     files.check_finished(asked(epochs=1, workers=2, force_resume=True), RECORD)
-    with pytest.raises(ExitError, match="has finished, with another configuration .--seed 3 there, 4 here") as caught:
+    with pytest.raises(ExitError, match=r"another configuration \(--seed 3 there, 4 here\)") as caught:
         files.check_finished(asked(seed=4, force_resume=True), RECORD)
     assert caught.value.code == Exit.RUN_REFUSED
 
