@@ -9,10 +9,10 @@ from trainer.contract import BEST, CHECKPOINTS
 from trainer.exits import Exit
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
-from trainer.folder.lease import TRIES
+from trainer.folder.held import again_if_late
 from trainer.folder.uploads import Uploads
 from trainer.storage.base import Storage
-from trainer.storage.errors import PreconditionFailed, StorageFailed
+from trainer.storage.errors import StorageFailed
 from trainer.telemetry import progress
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.tensorboard import TensorBoard
@@ -27,19 +27,6 @@ log = logging.getLogger(__name__)
 KINDS = ("best", "checkpoint", "metrics", "tensorboard")
 
 
-def _at_the_newest_generation(write: Callable[[], None]) -> None:
-    """Write again what an earlier write of ours, given up for lost and stored meanwhile, has made fail.
-
-    Each time, the lease is confirmed first. Raises PreconditionFailed if others write all the time.
-    """
-    for _ in range(TRIES - 1):
-        try:
-            return write()
-        except PreconditionFailed as error:
-            log.info("writing again: %s", error.message)
-    return write()
-
-
 class Observers:
     """The watchers of one attempt. Rank 0 writes to the run folder and shows progress; every rank has metrics."""
 
@@ -50,7 +37,7 @@ class Observers:
         self._durable_step = state.step
         self._fixed = checkpoint.write_fixed(run, task.learner.fixed) if rank == 0 else None
         if rank == 0 and state.best is not None:
-            _at_the_newest_generation(lambda: checkpoint.touch(run, BEST, attempt.confirm))
+            again_if_late(lambda: checkpoint.touch(run, BEST, attempt.confirm))
         self._uploads = Uploads(KINDS, task.config.storage_timeout, self._durable) if rank == 0 else None
         self._tensorboard = TensorBoard(run) if rank == 0 else None
         length, every = task.length, task.config.log_every
@@ -131,7 +118,7 @@ class Observers:
 
     def _timed(self, kind: str, write: Callable[[], None]) -> None:
         began = time.monotonic()
-        _at_the_newest_generation(write)
+        again_if_late(write)
         self._metrics.checkpoints.labels(kind).inc()
         self._metrics.checkpoint_seconds.labels(kind).inc(time.monotonic() - began)
 

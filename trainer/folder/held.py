@@ -6,6 +6,7 @@ another one, we look at that, then at the lease, and only then write again: whoe
 what we looked at, and our write fails again. docs/architecture.md, "Late writes".
 """
 
+import logging
 import threading
 from collections.abc import Callable
 
@@ -14,6 +15,22 @@ from trainer.folder import lease as leases
 from trainer.folder.lease import TRIES, Lease, Lost
 from trainer.storage.base import Stat, Storage
 from trainer.storage.errors import PreconditionFailed, StorageFailed
+
+log = logging.getLogger(__name__)
+
+
+def again_if_late(write: Callable[[], None]) -> None:
+    """Call `write` again where an earlier write of ours, given up for lost and stored meanwhile, has made it fail.
+
+    `write` confirms the lease after it has looked at what it replaces. Raises PreconditionFailed if others write all
+    the time.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return write()
+        except PreconditionFailed as error:
+            log.info("writing again: %s", error.message)
+    return write()
 
 
 def _never() -> bool:
