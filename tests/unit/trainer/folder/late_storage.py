@@ -10,8 +10,8 @@ from trainer.storage.base import Stat
 from trainer.storage.errors import PreconditionFailed, StorageFailed, StorageMissing
 
 OUTCOMES = ("ok", "gone", "unanswered", "late", "twice")
-"""Of a write or delete: stored; not stored; stored without an answer; perhaps stored some time later, without an answer;
-stored, and perhaps once more later. A read that is not ok or twice has no answer."""
+"""Of a write or delete: stored; not stored; stored without an answer; perhaps stored later, without an answer; stored,
+and perhaps once more later. A read that is not ok or twice has no answer."""
 
 Change = tuple[str, bytes | None, str | None]
 """Name, content or None for a delete, and the generation that it needs, if it needs one."""
