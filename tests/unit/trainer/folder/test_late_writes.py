@@ -73,8 +73,9 @@ class Attempt:
 
 
 ACTIONS = ("renew", "confirm", "write_state", "write_metrics", "save_best")
-mostly_ok = st.sampled_from(("ok",) * 8 + OUTCOMES)
-outcomes = st.one_of(st.just([]), st.lists(st.sampled_from(OUTCOMES), max_size=2), st.lists(mostly_ok, max_size=9))
+one_fault = st.builds(lambda at, fault: ["ok"] * at + [fault], st.integers(0, 4), st.sampled_from(OUTCOMES))
+mostly_ok = st.lists(st.sampled_from(("ok",) * 8 + OUTCOMES), max_size=9)
+outcomes = st.one_of(st.just([]), one_fault, one_fault, mostly_ok)
 
 
 class Folder(RuleBasedStateMachine):
@@ -185,7 +186,8 @@ class Folder(RuleBasedStateMachine):
             me = dataclasses.replace(self.holder(0), attempt=attempt.held.holder.attempt + 1)
             later = self.start(Client(self.bucket), me, asleep=True)
             assert later is not None
-            self.do(later, "enter")
+            for action in ("enter", "write_metrics", "save_best"):
+                self.do(later, action)
 
         attempt.client.outcomes = list(outcomes)
         attempt.client.interrupt = (calls, take_over)
@@ -201,23 +203,29 @@ class Folder(RuleBasedStateMachine):
             self.bucket.apply(change)
 
     @precondition(lambda self: self.attempts)
-    @rule(which=st.integers(0, 3), awake=st.booleans())
-    def sleeps_or_wakes(self, which: int, awake: bool) -> None:
-        self.attempts[which % len(self.attempts)].awake = awake
-
-    @precondition(lambda self: self.attempts)
-    @rule(which=st.integers(0, 3))
-    def is_killed(self, which: int) -> None:
-        self.attempts.pop(which % len(self.attempts))
+    @rule(which=st.integers(0, 3), outcomes=st.lists(st.sampled_from(("gone", "late", "unanswered")), max_size=3))
+    def renews_through_an_outage(self, which: int, outcomes: list[str]) -> None:
+        attempt = self.attempts[which % len(self.attempts)]
+        for outcome in [*outcomes, "ok"]:
+            if attempt in self.attempts:
+                attempt.client.outcomes = [outcome]
+                self.do(attempt, "renew")
 
     @precondition(lambda self: self.attempts)
     @rule(which=st.integers(0, 3), outcomes=outcomes)
-    def ends(self, which: int, outcomes: list[str]) -> None:
+    def saves_best(self, which: int, outcomes: list[str]) -> None:
+        self.acts(which, "save_best", outcomes)
+
+    @precondition(lambda self: self.attempts)
+    @rule(which=st.integers(0, 3), how=st.sampled_from(("sleeps", "wakes", "is killed", "ends")), outcomes=outcomes)
+    def rests_or_leaves(self, which: int, how: str, outcomes: list[str]) -> None:
         attempt = self.attempts[which % len(self.attempts)]
-        attempt.client.outcomes = list(outcomes)
-        self.do(attempt, "write_state")
-        self.do(attempt, "release")
-        if attempt in self.attempts:
+        attempt.awake = how == "wakes"
+        if how == "ends":
+            attempt.client.outcomes = list(outcomes)
+            self.do(attempt, "write_state")
+            self.do(attempt, "release")
+        if how in ("is killed", "ends") and attempt in self.attempts:
             self.attempts.remove(attempt)
 
     def teardown(self) -> None:
