@@ -84,7 +84,7 @@ def _train_from(
 
         threads, weights = strategy.threads_of(config, environment), start.class_weights
         record = Record(config, start.source.data.fingerprint, versions(), revision(), threads, weights)
-        if topology.rank == 0:
+        if topology.rank == 0 and start.snapshot is None:
             files.write_record(attempt, record)
         backbone = start.backbone.tensors if start.backbone is not None else None
         worker = Worker(topology, distribution, devices, environment)
@@ -97,6 +97,8 @@ def _train_from(
         train, valid = (inputs.by_phase(split, start.length) for split in ("train", "valid"))
         task = loop.Task(config, distribution, learner, train, valid, start.length, layout, by_class)
         state = first_state(task, start.snapshot)
+        if topology.rank == 0 and start.snapshot is not None:
+            files.write_record(attempt, record)  # only now that the checkpoint has turned out to fit
         with Observers(task, run, topology.rank, attempt, metrics, state) as observers:
             try:
                 state, code = loop.train(task, state, stop, observers.hooks()), Exit.DONE
