@@ -212,6 +212,7 @@ def test_what_is_written_in_an_outage_and_stored_after_it_ends_no_run(
         step = int(re.findall(r"step +(\d+)", runs.await_step(process, 0))[-1])
         deadline = time.monotonic() + 60
         while runs.durable_step(run) < step or open_storage(run).stat("lease.json") == renewed:
+            assert process.poll() is None, "the run has ended"
             assert time.monotonic() < deadline, f"still at {durable}, was at step {step} when storage came back"
             process.stdout.readline()
         process.terminate()
