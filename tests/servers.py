@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -107,6 +107,7 @@ class Faults:
 
     status: answered with one of `statuses` and not passed on. reset: connection reset, not passed on.
     lost: passed on, then the connection is reset instead of an answer. cut: the answer's body ends early.
+    late: reset, and kept in the proxy's `late`, to be passed on whenever the test wants.
     trickle: an object's content comes at 20 bytes a second.
     flip: one bit of an object's content is wrong, in an answer, or, with `flip_uploads`, in a request.
     stall: the answer comes `stall_seconds` later. A fault that does not fit a request (cut, flip) is not counted.
@@ -116,6 +117,7 @@ class Faults:
     status: float = 0.0
     reset: float = 0.0
     lost: float = 0.0
+    late: float = 0.0
     cut: float = 0.0
     flip: float = 0.0
     stall: float = 0.0
@@ -130,13 +132,16 @@ class Faults:
 @dataclass
 class FaultProxy:
     """A running proxy. `faults` may be replaced while it runs; `script` holds faults for the next requests, in order:
-    a Faults field's name, a status code as text ("503"), or "" for none."""
+    a Faults field's name, a status code as text ("503"), or "" for none. `deliver` passes on what is late, and returns
+    the status of each answer."""
 
     url: str
     faults: Faults
     script: deque[str] = field(default_factory=deque)
     counts: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
+    late: "deque[_Message]" = field(default_factory=deque)
+    deliver: Callable[[], list[int]] = list
 
     def next(self, *faults: str) -> None:
         self.script.extend(faults)
@@ -153,6 +158,7 @@ def fault_proxy(upstream: str, faults: Faults | None = None, seed: int = 0) -> I
     proxy.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     thread = threading.Thread(target=loop.run_forever, name="fault-proxy", daemon=True)
     thread.start()
+    proxy.deliver = lambda: asyncio.run_coroutine_threadsafe(relay.deliver(), loop).result(30)
     try:
         yield proxy
     finally:
@@ -238,8 +244,10 @@ class _Relay:
             writer.write(_refusal(int(fault)).encode())
             await writer.drain()
             return True
-        if fault == "reset":
-            self.proxy.counts["reset"] += 1
+        if fault in ("reset", "late"):
+            self.proxy.counts[fault] += 1
+            if fault == "late":
+                self.proxy.late.append(request)
             writer.transport.abort()
             return False
         uploads = "/upload/" in path and len(request.body) > 4096
@@ -277,11 +285,20 @@ class _Relay:
         if faults.of not in request:
             return ""
         at = self.draw.random()
-        for name in ("status", "reset", "lost", "cut", "flip", "stall", "trickle"):
+        for name in ("status", "reset", "lost", "late", "cut", "flip", "stall", "trickle"):
             at -= getattr(faults, name)
             if at < 0:
                 return str(self.draw.choice(faults.statuses)) if name == "status" else name
         return ""
+
+    async def deliver(self) -> list[int]:
+        """Pass on the requests that are late, in their order; answer with the status codes that nobody waits for."""
+        answers = []
+        while self.proxy.late:
+            request = self.proxy.late.popleft()
+            answer = await self._forward(request, request.first.split(" ", 1)[0])
+            answers.append(int(answer.first.split(" ")[1]))
+        return answers
 
     async def _forward(self, request: _Message, method: str) -> _Message:
         reader, writer = await asyncio.open_connection(self.host, self.port)

@@ -132,6 +132,17 @@ def build(kind: type[T], values: Mapping[str, Any], naming: Naming, prefix: str 
     return kind(**made)
 
 
+def known(kind: type[Any], values: Any) -> dict[str, Any]:
+    """What a stored document has for the fields of a dataclass; keys that a later version added are left out.
+
+    Raises:
+        TypeError: it is not a mapping.
+    """
+    if not isinstance(values, Mapping):
+        raise TypeError(f"{kind.__name__} must be a mapping, not {type(values).__name__}")
+    return {one.name: values[one.name] for one in dataclasses.fields(kind) if one.name in values}
+
+
 def mapping(value: Any, shown: str) -> Mapping[str, Any]:
     """The value itself if it is a mapping, empty for None; raises Refused otherwise."""
     if value is None:

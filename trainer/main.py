@@ -5,11 +5,11 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING
 
 from trainer.config import RunConfig
-from trainer.contract import REPORT, State
+from trainer.contract import REPORT
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
-from trainer.folder.files import Record, RunState
+from trainer.folder.files import Record
 from trainer.process import quiet, signals
 from trainer.process.signals import StopRequest
 from trainer.process.versions import revision, versions
@@ -66,9 +66,8 @@ def _train_from(
     from trainer.training.learner import build_learner
     from trainer.training.resume import first_state
 
-    running = RunState(State.RUNNING, total_steps=start.length.total_steps, restarts=start.restarts)
     with (
-        Attempt(run, topology.rank, start.lease, running) as attempt,
+        Attempt(run, topology.rank, start.lease, start.running) as attempt,
         serve(metrics, start.config, topology.rank) as scrapes,
     ):
         stop.on_give_up = attempt.give_up
@@ -85,8 +84,8 @@ def _train_from(
 
         threads, weights = strategy.threads_of(config, environment), start.class_weights
         record = Record(config, start.source.data.fingerprint, versions(), revision(), threads, weights)
-        if topology.rank == 0:
-            files.write_record(run, record)
+        if topology.rank == 0 and start.snapshot is None:
+            files.write_record(attempt, record)
         backbone = start.backbone.tensors if start.backbone is not None else None
         worker = Worker(topology, distribution, devices, environment)
         inputs = load_inputs(config, start.source, start.length, start.step, backbone, run, worker)
@@ -98,6 +97,8 @@ def _train_from(
         train, valid = (inputs.by_phase(split, start.length) for split in ("train", "valid"))
         task = loop.Task(config, distribution, learner, train, valid, start.length, layout, by_class)
         state = first_state(task, start.snapshot)
+        if topology.rank == 0 and start.snapshot is not None:
+            files.write_record(attempt, record)  # only now that the checkpoint has turned out to fit
         with Observers(task, run, topology.rank, attempt, metrics, state) as observers:
             try:
                 state, code = loop.train(task, state, stop, observers.hooks()), Exit.DONE
@@ -106,7 +107,7 @@ def _train_from(
             observers.flush()
 
         if code == Exit.DONE and topology.rank == 0:
-            results.finish(run, record, inputs, task, state, metrics)
+            results.finish(attempt, record, inputs, task, state, metrics)
         attempt.end(code, "" if code == Exit.DONE else f"stopped by a signal at step {state.step}, state saved")
         _leave(distribution, attempt)
         if code == Exit.DONE:

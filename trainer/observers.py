@@ -9,13 +9,15 @@ from trainer.contract import BEST, CHECKPOINTS
 from trainer.exits import Exit
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
+from trainer.folder.held import again_if_late
 from trainer.folder.uploads import Uploads
 from trainer.storage.base import Storage
+from trainer.storage.errors import StorageFailed
 from trainer.telemetry import progress
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.tensorboard import TensorBoard
 from trainer.training import checkpoint
-from trainer.training.checkpoint import Snapshot
+from trainer.training.checkpoint import Snapshot, Unusable
 from trainer.training.loop import Hooks, StepNumbers, Task
 from trainer.training.state import LoopState, goodput
 from trainer.training.watchdog import Watchdog
@@ -34,6 +36,8 @@ class Observers:
         self._task, self._run, self._attempt, self._metrics = task, run, attempt, metrics
         self._durable_step = state.step
         self._fixed = checkpoint.write_fixed(run, task.learner.fixed) if rank == 0 else None
+        if rank == 0 and state.best is not None:
+            again_if_late(lambda: checkpoint.touch(run, BEST, attempt.confirm))
         self._uploads = Uploads(KINDS, task.config.storage_timeout, self._durable) if rank == 0 else None
         self._tensorboard = TensorBoard(run) if rank == 0 else None
         length, every = task.length, task.config.log_every
@@ -83,7 +87,7 @@ class Observers:
             self._view.epoch(state)
         if self._uploads is not None and self._tensorboard is not None:
             self._tensorboard.epoch(state)
-            self._uploads.submit("metrics", lambda: files.write_metrics(self._run, state.history))
+            self._uploads.submit("metrics", lambda: files.write_metrics(self._attempt, state.history))
             self._uploads.submit("tensorboard", self._tensorboard.copy)
 
     def _best(self, best: Snapshot) -> None:
@@ -95,20 +99,26 @@ class Observers:
             self._uploads.submit("checkpoint", lambda: self._timed("checkpoint", lambda: self._save(snapshot)))
 
     def _save_best(self, best: Snapshot) -> None:
-        checkpoint.sweep(self._run, checkpoint.write(self._run, BEST, best, self._fixed))
+        left = checkpoint.write(self._run, BEST, best, self._fixed, confirm=self._attempt.confirm)
+        checkpoint.sweep(self._run, left)
 
     def _save(self, snapshot: Snapshot) -> None:
-        store = self._run.child(CHECKPOINTS)
-        left = checkpoint.write(store, checkpoint.step_name(snapshot.state.step), snapshot, self._fixed)
+        store, name = self._run.child(CHECKPOINTS), checkpoint.step_name(snapshot.state.step)
+        before = self._durable_step
+        left = checkpoint.write(store, name, snapshot, self._fixed, self._run, self._attempt.confirm)
         self._durable_step = snapshot.state.step  # even if the cleanup below fails
         self._metrics.checkpoint_step.set(self._durable_step)
+        self._attempt.confirm()
         checkpoint.sweep(store, left)
-        checkpoint.prune(store, self._task.config.keep_checkpoints, self._durable_step)
+        try:
+            checkpoint.prune(store, self._task.config.keep_checkpoints, self._durable_step, self._run)
+        except Unusable as error:
+            self._durable_step = before
+            raise StorageFailed(f"{store.uri}/{name} cannot be read back: {error}; older ones are kept") from error
 
     def _timed(self, kind: str, write: Callable[[], None]) -> None:
-        self._attempt.confirm()
         began = time.monotonic()
-        write()
+        again_if_late(write)
         self._metrics.checkpoints.labels(kind).inc()
         self._metrics.checkpoint_seconds.labels(kind).inc(time.monotonic() - began)
 
@@ -119,11 +129,12 @@ class Observers:
         self._attempt.die(Exit.STALLED, f"no step finished for {seconds:.0f} s; {self._durable()}")
 
     def flush(self) -> None:
-        """Wait until everything saved is durable.
+        """Wait until everything saved is durable, as long as training would wait for storage; no step is due any more.
 
         Raises:
             ExitError: 74 or 77 naming the last durable step.
         """
+        self._watchdog.close()
         if self._uploads is not None:
             self._uploads.close()
 

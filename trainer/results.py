@@ -16,6 +16,7 @@ from trainer.data import augment
 from trainer.data.augment import transforms
 from trainer.data.decode import Pixels
 from trainer.folder import files
+from trainer.folder.attempt import Attempt
 from trainer.folder.files import Record
 from trainer.storage.base import Storage
 from trainer.telemetry.figures.confusion import confusion_png
@@ -74,14 +75,15 @@ other picture too.
 """
 
 
-def finish(run: Storage, record: Record, inputs: Inputs, task: Task, state: LoopState, metrics: Metrics) -> None:
+def finish(attempt: Attempt, record: Record, inputs: Inputs, task: Task, state: LoopState, metrics: Metrics) -> None:
     """Export the best weights, evaluate them on a test split, write summary, figures and report; set the metrics.
 
     Raises:
         ExitError: 74 when the best weights cannot be read back, or storage fails; 70 when the exported model answers
-            otherwise than the network.
+            otherwise than the network; 73 or 75 when another attempt has the run folder.
     """
-    source, config = inputs.source, record.config
+    attempt.confirm()
+    run, source, config = attempt.run, inputs.source, record.config
     labels = source.data.classes
     model, calibrated = export.best_network(run, config, labels, 1.0), None
     if config.calibrate:
@@ -97,9 +99,9 @@ def finish(run: Storage, record: Record, inputs: Inputs, task: Task, state: Loop
     if inputs.features:
         predictions.compare_served(run, model, inputs, config, labels)
         forget_features(run)
-    files.write_json(run, contract.SUMMARY, summary(record, inputs, task, state, test, calibrated))
+    files.write_json(attempt, contract.SUMMARY, summary(record, inputs, task, state, test, calibrated))
     write_figures(run, inputs, labels, config, test)
-    files.write_metrics(run, state.history)
+    files.write_metrics(attempt, state.history)
     report = write_report(run, ended=contract.State.SUCCEEDED)
     if test is None:
         log.info("finished: validation accuracy %.1f %%; there is no test split", 100 * state.best.accuracy)

@@ -19,6 +19,7 @@ from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder import lease as leases
 from trainer.folder.files import RunState
+from trainer.folder.held import Held
 from trainer.folder.lease import Lease
 from trainer.process.versions import catdog_version
 from trainer.storage.base import Storage
@@ -39,7 +40,8 @@ REFUSAL_SECONDS = 15.0
 @dataclass(frozen=True)
 class Start:
     """What an attempt starts with. `snapshot` is None for a fresh run; only rank 0 has a `lease` and the names of the
-    `refused` checkpoints. `class_weights` is by class, None without weights; `backbone` None unless pre-trained."""
+    `refused` checkpoints. `class_weights` is by class, None without weights; `backbone` None unless pre-trained.
+    `attempt` and `writer` are the term and the uid of rank 0's lease."""
 
     config: RunConfig
     source: Source
@@ -51,6 +53,14 @@ class Start:
     refused: tuple[str, ...] = ()
     class_weights: Mapping[str, float] | None = None
     backbone: Weights | None = None
+    attempt: int = 0
+    writer: str = ""
+
+    @property
+    def running(self) -> RunState:
+        """The state of the run from now on."""
+        state = RunState(State.RUNNING, total_steps=self.length.total_steps, restarts=self.restarts)
+        return dataclasses.replace(state, attempt=self.attempt, writer=self.writer)
 
     @property
     def step(self) -> int:
@@ -82,9 +92,10 @@ def begin(
         meet(topology, hello, config.rendezvous_timeout, _message(start))
     except ExitError as error:
         if start.lease is not None:
-            state = RunState(State.FAILED, error.message, int(error.code), 0, restarts=start.restarts)
-            files.write_state(run, state)
-            leases.release(run, start.lease)
+            held = Held(run, start.lease)
+            state = dataclasses.replace(start.running, state=State.FAILED, reason=error.message)
+            files.write_state(held, dataclasses.replace(state, exit_code=int(error.code)))
+            held.release()
         raise
     return start
 
@@ -99,6 +110,8 @@ def _message(start: Start) -> dict[str, Any]:
         "step": None if start.snapshot is None else start.snapshot.state.step,
         "finished": start.finished,
         "restarts": start.restarts,
+        "attempt": start.attempt,
+        "writer": start.writer,
     }
 
 
@@ -113,7 +126,8 @@ def claim(
 
     Raises:
         ExitError: 65 and 66 about the data; 73 for a folder that is in use, or belongs to another configuration or
-            data set; 74 when no checkpoint can be read. A refused command changes nothing in another run's folder.
+            data set; 74 when no checkpoint can be read; 75 when another attempt at this run uses the folder. A refused
+            command changes nothing in another run's folder.
     """
     record = files.read_record(run)
     known = {} if record is None else {"known": record.config.class_weights}
@@ -126,7 +140,8 @@ def claim(
     weights = _weights(config, source, log.warning)
     files.check_data(config, record, source.data.fingerprint)
     length = length_of(config, len(source.data.splits["train"]))
-    lease = leases.acquire(run, leases.myself(environment))
+    before = files.read_state(run)
+    lease = leases.acquire(run, leases.myself(environment), 0 if before is None else before.attempt)
     try:
         previous = files.read_state(run)
         found = checkpoint.newest(run.child(CHECKPOINTS), run)
@@ -137,9 +152,13 @@ def claim(
         succeeded = previous is not None and previous.state == State.SUCCEEDED
         restarts = 0 if previous is None else previous.restarts + (not succeeded)
         if done and succeeded:
+            files.check_finished(config, record)
             leases.release(run, lease)
             return Start(config, source, length, snapshot, True, restarts, None)
-        return Start(config, source, length, snapshot, False, restarts, lease, found.refused, weights, backbone)
+        ours, writer = lease.holder.term, lease.holder.uid
+        return Start(
+            config, source, length, snapshot, False, restarts, lease, found.refused, weights, backbone, ours, writer
+        )
     except BaseException:
         leases.release(run, lease)
         raise
@@ -172,8 +191,8 @@ def follow(
     snapshot = None if message["step"] is None else _read(run, message["step"])
     length = length_of(config, len(source.data.splits["train"]))
     weights = _weights(config, source)
-    done, restarts = message["finished"], message["restarts"]
-    return Start(config, source, length, snapshot, done, restarts, None, (), weights, backbone)
+    done, restarts, attempt, writer = (message[name] for name in ("finished", "restarts", "attempt", "writer"))
+    return Start(config, source, length, snapshot, done, restarts, None, (), weights, backbone, attempt, writer)
 
 
 def _open(config: RunConfig, on_retry: Callable[[RetryEvent], None] | None) -> Source:

@@ -190,6 +190,40 @@ def test_training_goes_on_while_storage_is_away_for_a_minute_and_checkpoints_cat
         assert process.wait(60) == 143
 
 
+def test_what_is_written_in_an_outage_and_stored_after_it_ends_no_run(
+    data: Path, proxy: FaultProxy, bucket: str, tmp_path: Path
+) -> None:
+    """Every write is kept until a renewal of the lease was given up for lost; then storage is back and stores them."""
+    run = f"{bucket}/run"
+    long = asked(copied(data, bucket), run, tmp_path / "cache", epochs=100_000, log_every=1, storage_timeout=25.0)
+    with runs.started(long) as process:
+        runs.await_step(process, 5)
+        runs.await_checkpoint(run)
+        proxy.faults = Faults(late=1.0, of="POST /upload")
+        assert process.stdout is not None
+        began, renewed = time.monotonic(), open_storage(run).stat("lease.json")
+        while not process.stdout.readline().startswith("heartbeat: "):
+            assert time.monotonic() - began < 120, "no renewal was given up"
+        proxy.faults = Faults()
+        answers = proxy.deliver()
+        assert 200 in answers
+        assert 412 in answers, "the same write arrives as often as it was tried"
+        durable = runs.durable_step(run)
+        step = int(re.findall(r"step +(\d+)", runs.await_step(process, 0))[-1])
+        deadline = time.monotonic() + 60
+        while runs.durable_step(run) < step or open_storage(run).stat("lease.json") == renewed:
+            assert process.poll() is None, "the run has ended"
+            assert time.monotonic() < deadline, f"still at {durable}, was at step {step} when storage came back"
+            process.stdout.readline()
+        process.terminate()
+        output = runs.finish(process, 143)
+    assert "taken over" not in output
+    assert open_storage(run).stat("lease.json") is None
+    state = json.loads(open_storage(run).read("state.json"))
+    assert (state["state"], state["attempt"]) == ("preempted", 1)
+    assert runs.last(run).state.step == state["step"]
+
+
 @pytest.mark.parametrize(
     "gone",
     [
@@ -217,13 +251,13 @@ def test_storage_that_is_gone_for_good_ends_with_74_and_the_last_durable_step(
 def test_an_attempt_whose_folder_was_taken_over_stops_and_changes_nothing(
     data: Path, bucket: str, tmp_path: Path
 ) -> None:
-    """A higher attempt of the same run takes over at once; the older one ends with 73, its late writes fenced."""
+    """A higher attempt at the same run takes over at once; the older one ends with 75, its late writes fenced."""
     config = asked(copied(data, bucket), f"{bucket}/run", tmp_path / "cache", epochs=100_000, log_every=1)
     with runs.started(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="0") as old:
         runs.await_step(old, 5)
         runs.await_checkpoint(f"{bucket}/run")
         with runs.started(config, CATDOG_RUN_UID="u", CATDOG_ATTEMPT="1") as new:
-            assert "taken over this run folder" in runs.finish(old, 73)
+            assert "taken over this run folder" in runs.finish(old, 75)
             runs.await_step(new, runs.durable_step(f"{bucket}/run") + 5)
             assert new.poll() is None
             new.terminate()

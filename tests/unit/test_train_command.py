@@ -135,7 +135,14 @@ def test_another_configuration_or_data_set_is_refused_and_nothing_is_touched(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
     forced = catdog("train", *QUICK, "--data", data, "--run", run, "--epochs", 2, "--force-resume", code=73)
     assert f"--init-from {run}" in complaint(forced)
+    late = ("--epochs", 1, "--learning-rate", "0.001", "--force-resume")
+    forced = catdog("train", *QUICK, "--data", good, "--run", run, *late, code=73)
+    assert "this run has finished, with another configuration (--learning-rate 0.002 there" in complaint(forced)
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+    other = ("--epochs", 2, "--optimizer", "sgd", "--force-resume")
+    forced = catdog("train", *QUICK, "--data", good, "--run", run, *other, code=73)
+    assert "its checkpoint is for another network or optimizer" in complaint(forced)
+    assert (run / "config.json").read_bytes() == before[run / "config.json"]
     forced = catdog(
         "train", *QUICK, "--data", good, "--run", run, "--epochs", 2, "--learning-rate", "0.001", "--force-resume"
     )

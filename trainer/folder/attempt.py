@@ -8,16 +8,18 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
 
-from trainer.contract import ENV_TERMINATION_LOG, TERMINATION_LOG, State
+from trainer.contract import ENV_TERMINATION_LOG, STATE, TERMINATION_LOG, State
 from trainer.exits import MEANING, Exit, ExitError
-from trainer.folder import lease as leases
-from trainer.folder.files import RunState, read_state, write_state
-from trainer.folder.lease import Lease
-from trainer.storage.base import Storage
+from trainer.folder.files import RunState, encoded_state, read_state, write_state
+from trainer.folder.held import Held
+from trainer.folder.lease import TRIES, Lease, Lost
+from trainer.storage.base import Stat, Storage
+from trainer.storage.errors import PreconditionFailed
 
 log = logging.getLogger(__name__)
 
@@ -40,17 +42,16 @@ class Attempt:
     def __init__(self, run: Storage, rank: int, lease: Lease | None, state: RunState) -> None:
         self.run = run
         self.rank = rank
-        self._lease = lease
+        self._held = None if lease is None else Held(run, lease)
         self._state = state
         self._guard = threading.Lock()
         self._closed = threading.Event()
-        self._lost: ExitError | None = None
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Attempt":
         if self.rank == 0:
             with self._guard:
-                write_state(self.run, self._state)
+                write_state(self, self._state)
             self._thread.start()
         return self
 
@@ -59,54 +60,66 @@ class Attempt:
         self._state = dataclasses.replace(self._state, **changes)
 
     def check(self) -> None:
-        """Raise ExitError 73 when another attempt has taken over the run folder."""
-        if self._lost is not None:
-            raise self._lost
+        """Raise Lost when another attempt is known to have taken over the run folder."""
+        if self._held is not None and self._held.lost is not None:
+            raise self._held.lost
 
     def confirm(self) -> None:
         """Check that the run folder is still ours, before anything in it is replaced or deleted.
 
         Raises:
-            ExitError: 73 when another attempt has taken it over.
+            Lost: another attempt has taken it over.
         """
-        self.check()
-        with self._guard:
-            if self._lease is not None and not leases.holds(self.run, self._lease):
-                self._lost, self._lease = leases.taken_over(self.run), None
-        self.check()
+        if self._held is not None:
+            self._held.confirm()
+
+    def write(self, name: str, data: bytes) -> Stat | None:
+        """Write a file of the run folder that only its holder replaces (rank 0). Raises Lost."""
+        return self.run.write(name, data) if self._held is None else self._held.write(name, data)
 
     def end(self, code: Exit, reason: str) -> None:
         """Write the final state and release the run folder."""
         self._closed.set()
         write_termination_message(f"{int(code)} {MEANING.get(code, code.name)}: {reason}" if code else "done")
+        ending: dict[str, Any] = {"state": _ENDINGS.get(code, State.FAILED), "reason": reason, "exit_code": int(code)}
         with self._guard:
-            if self._may_tell(code):
-                ending = _ENDINGS.get(code, State.FAILED)
-                write_state(
-                    self.run,
-                    dataclasses.replace(self._state, state=ending, reason=reason, exit_code=int(code), rank=self.rank),
-                )
-            if self._lease is not None:
-                leases.release(self.run, self._lease)
-                self._lease = None
+            if self.rank != 0:
+                if code not in _ENDINGS and code != Exit.PEER_LOST:
+                    self._tell_as_peer(ending)
+            elif self._may_tell(code):
+                write_state(self, dataclasses.replace(self._state, **ending, rank=0))
+            if self._held is not None:
+                self._held.release()
 
     def is_recorded(self) -> bool:
-        """Whether state.json says that the run has ended without a failure."""
+        """Whether state.json says that this attempt has ended without a failure."""
         told = read_state(self.run)
-        return told is not None and told.state in _ENDINGS.values()
+        return told is not None and told.writer == self._state.writer and told.state in _ENDINGS.values()
 
     def _may_tell(self, code: Exit) -> bool:
-        """Whether this rank's ending is the run's: not if it lost the folder, or a peer that has recorded its own."""
-        if self._lost is not None:
+        """Whether rank 0's ending is the run's: not if it lost the folder, or a peer that has recorded its own."""
+        if self._held is not None and self._held.lost is not None:
             return False
-        if self.rank == 0 and code != Exit.PEER_LOST:
-            return True
+        return code != Exit.PEER_LOST or not self._told_by_peer()
+
+    def _told_by_peer(self) -> bool:
+        """Whether another rank of this attempt has recorded a failure."""
         told = read_state(self.run)
-        if self.rank == 0:
-            return told is None or told.state != State.FAILED or told.rank == 0
-        if told is not None:
-            self._state = told
-        return code not in _ENDINGS and code != Exit.PEER_LOST
+        ours = told is not None and told.writer == self._state.writer
+        return told is not None and ours and told.state == State.FAILED and told.rank != 0
+
+    def _tell_as_peer(self, ending: Mapping[str, Any]) -> None:
+        """Write the final state without the lease, unless state.json is another attempt's; the run's step is kept."""
+        for _ in range(TRIES):
+            seen, told = self.run.stat(STATE), read_state(self.run)
+            if told is not None and told.writer != self._state.writer:
+                return
+            state = dataclasses.replace(told or self._state, **ending, rank=self.rank)
+            try:
+                self.run.write(STATE, encoded_state(state), if_generation=seen.generation if seen else "")
+            except PreconditionFailed:  # rank 0's heartbeat was faster
+                continue
+            return
 
     def give_up(self, code: Exit) -> NoReturn:
         """Exit at once after a signal to which no step responded."""
@@ -138,13 +151,12 @@ class Attempt:
                 with self._guard:
                     if self._closed.is_set():
                         return
-                    if self._lease is not None:
-                        self._lease = leases.renew(self.run, self._lease)
-                    write_state(self.run, self._state)
+                    if self._held is not None:
+                        self._held.renew()
+                        self._held.write(STATE, encoded_state(self._state), spare=self._told_by_peer)
+            except Lost:
+                return
             except ExitError as error:
-                if error.code == Exit.RUN_REFUSED:
-                    self._lost, self._lease = error, None
-                    return
                 log.warning("heartbeat: %s", error.message)
 
     def __exit__(

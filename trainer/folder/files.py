@@ -5,12 +5,12 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from trainer.config import RunConfig, differences, fingerprint, from_mapping
 from trainer.contract import CONFIG, LABELS, METRICS, STATE
 from trainer.exits import Exit, ExitError
-from trainer.fields import flag
+from trainer.fields import flag, known
 from trainer.requests import SCHEMA
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageMissing
@@ -19,9 +19,19 @@ LONGEST_SHOWN = 80
 """Characters of a value in a message."""
 
 
+class Writer(Protocol):
+    """Where files are written: a storage, or the run folder as its holder writes it (`trainer.folder.held`)."""
+
+    def write(self, name: str, data: bytes) -> object:
+        """Store bytes under a name."""
+
+
 @dataclass(frozen=True)
 class RunState:
-    """state.json: the run's state, for people and for `catdog status`. `updated` is a heartbeat."""
+    """state.json: the run's state, for people and for `catdog status`. `updated` is a heartbeat.
+
+    `attempt` is the term of the lease under which it was written, `writer` the uid of that lease.
+    """
 
     state: str  # a contract.State
     reason: str = ""
@@ -32,6 +42,8 @@ class RunState:
     total_steps: int = 0
     restarts: int = 0
     updated: str = ""
+    attempt: int = 0
+    writer: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,9 +58,13 @@ class Record:
     class_weights: Mapping[str, float] | None = None  # by class; None without weights
 
 
-def write_json(storage: Storage, name: str, value: Any) -> None:
+def write_json(storage: Writer, name: str, value: Any) -> None:
     """Write a value as JSON."""
-    storage.write(name, json.dumps(value, indent=1).encode() + b"\n")
+    storage.write(name, _json(value))
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1).encode() + b"\n"
 
 
 def read_json(storage: Storage, name: str) -> Any | None:
@@ -67,7 +83,7 @@ def read_json(storage: Storage, name: str) -> Any | None:
         ) from error
 
 
-def write_record(storage: Storage, record: Record) -> None:
+def write_record(storage: Writer, record: Record) -> None:
     """Write config.json."""
     write_json(
         storage,
@@ -88,6 +104,8 @@ def write_record(storage: Storage, record: Record) -> None:
 def read_record(storage: Storage) -> Record | None:
     """The run folder's record; None when nothing was recorded yet.
 
+    An option that a later version added is left out if the configuration means the same without it, by the fingerprint.
+
     Raises:
         ExitError: 73 when it is not valid.
     """
@@ -95,8 +113,13 @@ def read_record(storage: Storage) -> Record | None:
     if document is None:
         return None
     try:
+        values = document["config"]
+        config = from_mapping({"pixel_path": 1, **known(RunConfig, values)})  # absent: recorded before there was a 2
+        later = sorted(set(values) - set(known(RunConfig, values)))
+        if later and document["fingerprint"] != fingerprint(config):
+            raise TypeError(f"unknown options: {', '.join(map(flag, later))}")
         return Record(
-            from_mapping({"pixel_path": 1, **document["config"]}),  # absent: recorded before there was a 2
+            config,
             document["data_fingerprint"],
             document["versions"],
             document["revision"],
@@ -123,15 +146,33 @@ def settle(asked: RunConfig, record: Record | None) -> RunConfig:
         settled = dataclasses.replace(settled, precision=record.config.precision)
     differing = differences(record.config, settled)
     if differing and not asked.force_resume:
-        words = ", ".join(
-            f"{flag(name)} {_short(before)} there, {_short(now)} here" for name, (before, now) in differing.items()
-        )
         raise ExitError(
             Exit.RUN_REFUSED,
-            f"{asked.run}: this run folder belongs to another configuration ({words}); "
+            f"{asked.run}: this run folder belongs to another configuration ({_words(differing)}); "
             "use another --run, or --force-resume",
         )
     return settled
+
+
+def check_finished(asked: RunConfig, record: Record | None) -> None:
+    """Refuse to say that a run is finished when another one is asked for: --force-resume comes too late for it.
+
+    Raises:
+        ExitError: 73 naming each identity option that differs.
+    """
+    differing = {} if record is None else differences(record.config, asked)
+    if differing:
+        raise ExitError(
+            Exit.RUN_REFUSED,
+            f"{asked.run}: this run has finished, with another configuration ({_words(differing)}), and "
+            "--force-resume cannot change what was trained; use another --run, with --init-from for its weights",
+        )
+
+
+def _words(differing: Mapping[str, tuple[Any, Any]]) -> str:
+    return ", ".join(
+        f"{flag(name)} {_short(before)} there, {_short(now)} here" for name, (before, now) in differing.items()
+    )
 
 
 def _short(value: Any) -> str:
@@ -154,10 +195,15 @@ def check_data(config: RunConfig, record: Record | None, data_fingerprint: str) 
         )
 
 
-def write_state(storage: Storage, state: RunState) -> None:
+def write_state(storage: Writer, state: RunState) -> None:
     """Write state.json, with `updated` set to now."""
+    storage.write(STATE, encoded_state(state))
+
+
+def encoded_state(state: RunState) -> bytes:
+    """The content of state.json, with `updated` set to now."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    write_json(storage, STATE, dataclasses.asdict(dataclasses.replace(state, updated=now)))
+    return _json(dataclasses.asdict(dataclasses.replace(state, updated=now)))
 
 
 def read_state(storage: Storage) -> RunState | None:
@@ -168,7 +214,7 @@ def read_state(storage: Storage) -> RunState | None:
     """
     values = read_json(storage, STATE)
     try:
-        return None if values is None else RunState(**values)
+        return None if values is None else RunState(**known(RunState, values))
     except TypeError as error:
         raise ExitError(
             Exit.RUN_REFUSED,
@@ -177,7 +223,7 @@ def read_state(storage: Storage) -> RunState | None:
         ) from error
 
 
-def write_metrics(storage: Storage, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_metrics(storage: Writer, rows: Iterable[Mapping[str, Any]]) -> None:
     """Rewrite metrics.jsonl: all epochs, one object per line."""
     storage.write(METRICS, "".join(json.dumps(row) + "\n" for row in rows).encode())
 

@@ -1,9 +1,10 @@
 """One live trainer per run folder.
 
 lease.json names the holder of the folder. It is written with a generation precondition, so that one of two concurrent
-writers loses, and renewed while training. A lease is taken over when its holder is known to be dead, belongs to an
-older attempt of the same run, or is silent for `STALE_SECONDS`; the old holder's next renewal then fails, and it stops.
-A holder on another machine might have died a moment ago: it is given time to renew.
+writers loses, and renewed while training. A lease with our uid is ours, whatever its generation: a renewal that we gave
+up for lost may be stored later. A lease is taken over when its holder is known to be dead, belongs to an older attempt
+at the same run, or was not renewed for `STALE_SECONDS` while we looked; the old holder's next renewal then fails, and
+it stops. Clocks of different machines are never compared. docs/architecture.md, "Late writes", has the whole protocol.
 """
 
 import dataclasses
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from trainer.contract import ENV_ATTEMPT, ENV_ATTEMPT_UNCOUNTED, ENV_RUN_UID, LEASE
 from trainer.exits import Exit, ExitError
+from trainer.fields import known
 from trainer.storage.base import Storage
 from trainer.storage.errors import PreconditionFailed, StorageMissing
 from trainer.words import ago
@@ -26,29 +28,54 @@ from trainer.words import ago
 STALE_SECONDS = 90.0
 LOOK_SECONDS = 5.0
 
+TRIES = 5
+"""How often a conditional write is made again after another one was stored first: at most as many of ours can be late
+at once."""
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Holder:
-    """The holder of a run folder. `run_uid` and `attempt` come from Kubernetes, if it runs there."""
+    """The holder of a run folder. `run_uid` and `attempt` come from Kubernetes, if it runs there.
+
+    `term` counts how often the folder was taken, so it orders all attempts. `renewed` is a Unix time of the holder's
+    clock, for people.
+    """
 
     uid: str
-    run_uid: str
-    attempt: int
-    host: str
-    boot: str
-    pid: int
-    started: str
-    renewed: float
+    run_uid: str = ""
+    attempt: int = 0
+    host: str = ""
+    boot: str = ""
+    pid: int = 0
+    started: str = ""
+    renewed: float = 0.0
+    term: int = 0
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease that this process holds; renewal requires the generation at which it was last written."""
+    """A lease that this process holds; renewal requires the generation at which it was last seen."""
 
     holder: Holder
     generation: str
+
+
+class Lost(ExitError):
+    """The lease is not ours (any more): 75 if another attempt at the same run has it, else 73."""
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """lease.json at a generation, "" where there is none; `holder` is None where there is none that can be read."""
+
+    holder: Holder | None
+    generation: str
+
+    @property
+    def free(self) -> bool:
+        return not self.generation
 
 
 def myself(environment: Mapping[str, str]) -> Holder:
@@ -69,72 +96,107 @@ def myself(environment: Mapping[str, str]) -> Holder:
     )
 
 
-def acquire(storage: Storage, me: Holder, wait: Callable[[float], object] = time.sleep) -> Lease:
-    """Take the run folder, waiting at most `STALE_SECONDS` to find out whether its holder is alive.
+def acquire(storage: Storage, me: Holder, term: int = 0, wait: Callable[[float], object] = time.sleep) -> Lease:
+    """Take the run folder, waiting to find out whether its holder is alive: `STALE_SECONDS`, or twice that for another
+    attempt at the same run, which might be about to end.
+
+    `term` is the highest one known from elsewhere. An outage of storage does not count as the holder's silence: only
+    answers do, `LOOK_SECONDS` apart.
 
     Raises:
-        ExitError: 73 when another live run holds it, naming it.
+        Lost: another live process holds it, which is named.
     """
-    seen: str | None = None
-    for looks in range(int(STALE_SECONDS / LOOK_SECONDS) + 2):
-        holder, generation = _read(storage)
-        if holder is None or _is_dead(holder, me) or _silence(holder, looks) >= STALE_SECONDS:
+    seen: _Seen | None = None
+    unchanged = 0
+    for _ in range(2 * int(STALE_SECONDS / LOOK_SECONDS)):
+        before, seen = seen, _read(storage)
+        if seen.holder is not None and seen.holder.uid == me.uid:
+            return Lease(seen.holder, seen.generation)
+        renewed = before is not None and before.generation != seen.generation
+        unchanged = 0 if renewed else unchanged + (before is not None)
+        term = max(term, seen.holder.term if seen.holder else 0)
+        if seen.free or _is_dead(seen.holder, me) or unchanged * LOOK_SECONDS >= STALE_SECONDS:
             try:
-                return _write(storage, me, generation)
+                return _write(storage, dataclasses.replace(me, term=term + 1), seen.generation)
             except PreconditionFailed:
-                seen = generation
                 continue
-        if _is_alive(holder, me) or seen not in (None, generation):
-            raise _refusal(storage, f"held by a live run ({_named(holder)}); wait for it or use another --run")
-        if seen is None:
-            log.info("%s: held by %s; waiting to see whether it is still alive", storage.uri, _named(holder))
-        seen = generation
+        if _same_machine(seen.holder, me) or (renewed and not _same_run(seen.holder, me)):
+            raise _refused(storage, seen.holder, me)
+        if before is None:
+            log.info("%s: held by %s; waiting to see whether it is still alive", storage.uri, _named(seen.holder))
         wait(LOOK_SECONDS)
-    raise _refusal(storage, "another run has just taken this folder; use another --run")
-
-
-def _refusal(storage: Storage, why: str) -> ExitError:
-    return ExitError(Exit.RUN_REFUSED, f"{storage.uri}: {why}")
-
-
-def _named(holder: Holder) -> str:
-    return f"process {holder.pid} on {holder.host}, renewed {ago(max(0, time.time() - holder.renewed))}"
-
-
-def _silence(holder: Holder, looks: int) -> float:
-    """Seconds since the holder's last sign of life: by the clocks of both machines, or by ours alone."""
-    return max(time.time() - holder.renewed, looks * LOOK_SECONDS)
+    raise _refused(storage, seen.holder if seen else None, me)
 
 
 def renew(storage: Storage, lease: Lease) -> Lease:
     """Record that this process is still alive.
 
     Raises:
-        ExitError: 73 when another run has taken over.
+        Lost: another attempt has taken over.
     """
-    try:
-        return _write(storage, dataclasses.replace(lease.holder, renewed=time.time()), lease.generation)
-    except PreconditionFailed as error:
-        raise taken_over(storage) from error
+    renewed = dataclasses.replace(lease.holder, renewed=time.time())
+    for _ in range(TRIES - 1):
+        try:
+            return _write(storage, renewed, lease.generation)
+        except PreconditionFailed:
+            lease = confirm(storage, lease)
+    return _write(storage, renewed, lease.generation)
 
 
-def holds(storage: Storage, lease: Lease) -> bool:
-    """Whether the lease is still the one in the run folder."""
+def confirm(storage: Storage, lease: Lease) -> Lease:
+    """The lease, with the generation that it has now.
+
+    Raises:
+        Lost: another attempt has taken over.
+    """
     stat = storage.stat(LEASE)
-    return stat is not None and stat.generation == lease.generation
-
-
-def taken_over(storage: Storage) -> ExitError:
-    """The error of an attempt whose run folder another attempt has taken over."""
-    return _refusal(storage, "another attempt has taken over this run folder")
+    if stat is not None and stat.generation == lease.generation:
+        return lease
+    seen = _read(storage)
+    if seen.holder is None or seen.holder.uid != lease.holder.uid:
+        raise _taken(storage, seen, lease.holder)
+    return Lease(lease.holder, seen.generation)
 
 
 def release(storage: Storage, lease: Lease) -> None:
     """Release the run folder, unless another process has taken it over."""
-    try:
-        storage.delete(LEASE, if_generation=lease.generation)
-    except PreconditionFailed:
-        return
+    for _ in range(TRIES):
+        try:
+            storage.delete(LEASE, if_generation=lease.generation)
+        except PreconditionFailed:
+            try:
+                lease = confirm(storage, lease)
+            except Lost:
+                return
+        else:
+            return
+
+
+def _refused(storage: Storage, holder: Holder | None, me: Holder) -> Lost:
+    if _same_run(holder, me):
+        return Lost(Exit.PEER_LOST, f"{storage.uri}: held by another attempt at this run ({_named(holder)})")
+    return Lost(
+        Exit.RUN_REFUSED,
+        f"{storage.uri}: held by a live run ({_named(holder)}); wait for it or use another --run",
+    )
+
+
+def _taken(storage: Storage, seen: _Seen, me: Holder) -> Lost:
+    """A run in Kubernetes is started again when it is not known that another run has its folder."""
+    code = Exit.RUN_REFUSED
+    if _same_run(seen.holder, me) or (me.run_uid and seen.holder is None):
+        code = Exit.PEER_LOST
+    if seen.free:
+        why = f"{LEASE} is gone: the run folder was moved or deleted, or another attempt took it over and has ended"
+    else:
+        why = f"another attempt has taken over this run folder: {_named(seen.holder)}"
+    return Lost(code, f"{storage.uri}: {why}")
+
+
+def _named(holder: Holder | None) -> str:
+    if holder is None:
+        return f"a {LEASE} that this version of catdog cannot read"
+    return f"process {holder.pid} on {holder.host}, renewed {ago(max(0, time.time() - holder.renewed))}"
 
 
 def _write(storage: Storage, holder: Holder, generation: str) -> Lease:
@@ -142,39 +204,56 @@ def _write(storage: Storage, holder: Holder, generation: str) -> Lease:
     return Lease(holder, stat.generation)
 
 
-def _read(storage: Storage) -> tuple[Holder | None, str]:
+def _read(storage: Storage) -> _Seen:
+    """The generation is looked up first: what is then written over it replaces nothing newer than what was read."""
     stat = storage.stat(LEASE)
     if stat is None:
-        return None, ""
+        return _Seen(None, "")
     try:
-        return Holder(**json.loads(storage.read(LEASE))), stat.generation
-    except (StorageMissing, ValueError, TypeError):
-        return None, stat.generation
+        return _Seen(_parsed(storage.read(LEASE)), stat.generation)
+    except StorageMissing:
+        return _Seen(None, stat.generation)
 
 
-def _is_dead(holder: Holder, me: Holder) -> bool:
-    """Whether the holder certainly no longer trains."""
+def _parsed(text: bytes) -> Holder | None:
+    """None for what is no lease, or lacks its holder's uid."""
+    try:
+        holder = Holder(**known(Holder, json.loads(text)))
+    except (ValueError, TypeError):
+        return None
+    words = (holder.uid, holder.run_uid, holder.host, holder.boot, holder.started)
+    numbers = (holder.attempt, holder.pid, holder.renewed, holder.term)
+    valid = all(isinstance(word, str) for word in words) and all(isinstance(number, int | float) for number in numbers)
+    return holder if valid and holder.uid else None
+
+
+def _is_dead(holder: Holder | None, me: Holder) -> bool:
+    """Whether the holder certainly no longer trains, or was replaced by Kubernetes.
+
+    A higher count of failures says so. A lower or equal one says nothing: Kueue begins to count anew at a preemption.
+    """
+    if holder is None:
+        return False
     if _same_run(holder, me) and holder.attempt < me.attempt:
         return True
     return _same_machine(holder, me) and _started(holder.pid) != holder.started
 
 
-def _is_alive(holder: Holder, me: Holder) -> bool:
-    """Whether the holder, if not dead, certainly trains; or takes precedence."""
-    return _same_machine(holder, me) or (_same_run(holder, me) and holder.attempt > me.attempt)
+def _same_run(holder: Holder | None, me: Holder) -> bool:
+    return holder is not None and bool(holder.run_uid) and holder.run_uid == me.run_uid
 
 
-def _same_run(holder: Holder, me: Holder) -> bool:
-    return bool(holder.run_uid) and holder.run_uid == me.run_uid
-
-
-def _same_machine(holder: Holder, me: Holder) -> bool:
-    return (holder.boot, holder.host) == (me.boot, me.host)
+def _same_machine(holder: Holder | None, me: Holder) -> bool:
+    return holder is not None and bool(holder.boot) and (holder.boot, holder.host) == (me.boot, me.host)
 
 
 def _boot() -> str:
+    """The boot of this machine, and whose process numbers are meant: containers with its network share its name.
+
+    "" where that cannot be told.
+    """
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
         return ""
 

@@ -1,7 +1,7 @@
 """Writes to the run folder in the background: one at a time; the newest of each kind replaces older ones.
 
-Training continues while storage is unavailable, for up to `patience` seconds; failed writes are retried, and once more
-at the end.
+Training continues while storage is unavailable, for up to `patience` seconds; failed writes are retried, also at the
+end, so that what is newest is stored as soon as storage is back.
 """
 
 import logging
@@ -35,7 +35,7 @@ class Uploads:
         self._waiting: dict[str, Job] = {}
         self._changed = threading.Condition()
         self._closing = False
-        self._failing_since: float | None = None
+        self._failing_since: dict[str, float] = {}  # of each kind, in seconds of the monotonic clock
         self._fatal: ExitError | None = None
         self._crash: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name="uploads", daemon=True)
@@ -55,7 +55,8 @@ class Uploads:
             raise self._crash
 
     def close(self) -> None:
-        """Finish waiting jobs, trying each at least once more, and stop the thread.
+        """Finish waiting jobs and stop the thread: a job that fails is tried again for `patience` seconds as before,
+        and after that the others once each.
 
         Raises:
             ExitError: 74 or 77 when something could not be written; names what is durable.
@@ -89,18 +90,19 @@ class Uploads:
             return kind, self._waiting.pop(kind)
 
     def _run(self, kind: str, job: Job) -> None:
+        closing = self._closing
         try:
             job()
-            self._failing_since = None
+            self._failing_since.pop(kind, None)
         except StorageFailed as error:
             now = time.monotonic()
-            self._failing_since = self._failing_since or now
+            since = self._failing_since.setdefault(kind, now)
             message = f"{error.message}; {self._durable()}"
-            if self._closing or now - self._failing_since >= self._patience:
+            if self._fatal is not None or now - since >= self._patience:
                 raise ExitError(Exit.STORAGE_FAILED, message) from error
             log.warning("writing %s failed, trying again: %s", kind, message)
             with self._changed:
                 self._waiting.setdefault(kind, job)
-                self._changed.wait_for(lambda: self._closing, timeout=RETRY_SECONDS)
+                self._changed.wait_for(lambda: self._closing != closing, timeout=RETRY_SECONDS)
         except ExitError as error:
             raise ExitError(error.code, f"{error.message}; {self._durable()}") from error

@@ -1,8 +1,9 @@
 """Checkpoints: plain tensors in a safetensors file, and a MANIFEST.json that makes it valid.
 
-The file is written first; the manifest, with size and CRC-32C of the file and all loop state, last. A folder without a
-valid manifest is not a checkpoint. The file is named by step and content, so a second save at one step never touches
-the one that the manifest still points to. safetensors contains no code, and many tools read it.
+The file is written first; the manifest, with size and CRC-32C of the file and all loop state, last; then both are
+looked at again, before anything older is deleted. A folder without a valid manifest is not a checkpoint. The file is
+named by step and content, so a second save at one step never touches the one that the manifest still points to.
+safetensors contains no code, and many tools read it.
 
 What a run never changes, the frozen part of a pre-trained network, is one more file of the run folder: named by its
 content, written once, and named by every manifest, which makes it part of each checkpoint.
@@ -12,7 +13,7 @@ import dataclasses
 import hashlib
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -26,7 +27,7 @@ from trainer.contract import FROZEN, MANIFEST
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
 from trainer.storage.content import Pieces
-from trainer.storage.errors import BadName, PreconditionFailed, StorageMissing
+from trainer.storage.errors import BadName, PreconditionFailed, StorageFailed, StorageMissing
 from trainer.tensors import Array, Arrays, Tensors
 from trainer.training.state import LoopState, from_json, to_json
 
@@ -90,38 +91,87 @@ def write_fixed(run: Storage, groups: Mapping[str, Arrays]) -> Fixed | None:
     for piece in pieces:
         digest.update(piece.data)
     name, size, crc = f"{FROZEN}/{digest.hexdigest()}.safetensors", sum(map(len, pieces)), crc32c(pieces)
-    there = run.stat(name)
-    if there is None or there.size != size:
+    if _fault(run, name, size, crc):
         run.write(name, pieces)
     return Fixed(name, size, crc, tuple(sorted(groups)))
 
 
-def write(storage: Storage, prefix: str, snapshot: Snapshot, fixed: Fixed | None = None) -> tuple[Stat, ...]:
-    """Save below `prefix` of a storage: tensors, then the manifest. On return it is durable.
+def _nothing() -> None:
+    pass
 
-    Groups of `fixed` are not written again; the manifest names their file. The manifest replaces only the generation
-    that was there at the start, so one of two concurrent writers fails.
+
+def write(
+    storage: Storage,
+    prefix: str,
+    snapshot: Snapshot,
+    fixed: Fixed | None = None,
+    run: Storage | None = None,
+    confirm: Callable[[], object] = _nothing,
+) -> tuple[Stat, ...]:
+    """Save below `prefix` of a storage: tensors, then the manifest. On return it is durable and was looked at again.
+
+    Groups of `fixed` are not written again unless their file has gone from `run`, the run folder, where it is not
+    `storage` itself; the manifest names it. The manifest replaces only the generation that was there at the start, so
+    one of two concurrent writers fails; `confirm` is called in between, to find out who may write.
 
     Returns the objects that were there at the start and are now obsolete, for `sweep`.
 
     Raises:
-        PreconditionFailed: another writer saved here meanwhile; its checkpoint is complete.
+        PreconditionFailed: another writer, or an earlier try of our own, saved here meanwhile; its checkpoint is
+            complete.
         StorageFailed, StorageDenied: the previous checkpoint is still complete.
     """
     before = {stat.name: stat for stat in storage.list(f"{prefix}/")}
     left_out = () if fixed is None else fixed.groups
     pieces = encode(_joined({group: tensors for group, tensors in snapshot.groups.items() if group not in left_out}))
-    crc = crc32c(pieces)
+    size, crc = sum(map(len, pieces)), crc32c(pieces)
     name = f"tensors-{snapshot.state.step:09d}-{crc:08x}.safetensors"
-    size = storage.write(f"{prefix}/{name}", pieces).size
+    storage.write(f"{prefix}/{name}", pieces)
     files = [{"name": name, "size": size, "crc32c": crc}]
     manifest = {"schema": SCHEMA, "step": snapshot.state.step, "files": files, "state": to_json(snapshot.state)}
     if fixed is not None:
         manifest |= {"schema": SCHEMA_FIXED, "fixed": dataclasses.asdict(fixed)}
-    replaced = before.pop(f"{prefix}/{MANIFEST}", None)
-    storage.write(f"{prefix}/{MANIFEST}", sealed(manifest), if_generation=replaced.generation if replaced else "")
+        if _fault(run or storage, fixed.name, fixed.size, fixed.crc32c):
+            (run or storage).write(fixed.name, encode(_joined({group: snapshot.groups[group] for group in left_out})))
+    text, replaced = sealed(manifest), before.pop(f"{prefix}/{MANIFEST}", None)
+    confirm()
+    storage.write(f"{prefix}/{MANIFEST}", text, if_generation=replaced.generation if replaced else "")
+    if fault := _fault(storage, f"{prefix}/{name}", size, crc) or _other(storage, f"{prefix}/{MANIFEST}", text):
+        raise StorageFailed(f"{storage.uri}/{prefix}: what was saved is not there: {fault}")
     before.pop(f"{prefix}/{name}", None)
     return tuple(before.values())
+
+
+def _other(storage: Storage, name: str, text: bytes) -> str:
+    """What is wrong with a small stored file, which is read; "" if nothing is."""
+    try:
+        return "" if storage.read(name) == text else f"{name} is not what was written"
+    except StorageMissing:
+        return f"no {name}"
+
+
+def _fault(storage: Storage, name: str, size: int, crc: int) -> str:
+    """What is wrong with a stored file, as far as storage knows without reading it; "" if nothing is."""
+    stat = storage.stat(name)
+    if stat is None:
+        return f"no {name}"
+    if (stat.size, stat.crc32c or crc) != (size, crc):
+        return f"{name} has {stat.size} bytes and another content, instead of {size}"
+    return ""
+
+
+def touch(storage: Storage, prefix: str, confirm: Callable[[], object]) -> None:
+    """Write the manifest below `prefix` again as it is, if there is one: what an earlier attempt wrote for the
+    generation before it can no longer arrive.
+
+    Raises:
+        PreconditionFailed: it was replaced meanwhile.
+    """
+    stat = storage.stat(f"{prefix}/{MANIFEST}")
+    if stat is not None:
+        text = storage.read(stat.name)
+        confirm()
+        storage.write(stat.name, text, if_generation=stat.generation)
 
 
 def sweep(storage: Storage, left: Iterable[Stat]) -> None:
@@ -276,14 +326,24 @@ def newest(storage: Storage, run: Storage | None = None) -> Found:
     return Found(None)
 
 
-def prune(storage: Storage, keep: int, newest_step: int) -> None:
+def prune(storage: Storage, keep: int, newest_step: int, run: Storage | None = None) -> None:
     """Delete all but the newest `keep` complete checkpoints up to `newest_step`, and remains of older incomplete ones.
 
-    Manifests are deleted first, so that none is ever incomplete.
+    Manifests are deleted first, so that none is ever incomplete. If only one is to be left, it is read first, whole;
+    `run` is the run folder, as in `read`.
+
+    Raises:
+        Unusable: that one cannot be read; nothing was deleted.
     """
     stats = list(storage.list("step-"))
-    complete = sorted((s.name.split("/")[0] for s in stats if s.name.endswith("/" + MANIFEST)), reverse=True)
+    manifests = {s.name.split("/")[0] for s in stats if s.name.endswith("/" + MANIFEST)}
+    # A manifest that arrives late, after its files were deleted, makes no checkpoint.
+    files = {s.name.split("/")[0] for s in stats if not s.name.endswith("/" + MANIFEST)}
+    complete = sorted(manifests & files, reverse=True)
     doomed = set([name for name in complete if name <= step_name(newest_step)][keep:])
+    kept = [name for name in complete if name not in doomed]
+    if doomed and len(kept) == 1:
+        read(storage, kept[0], run)
     doomed |= {name for name in (s.name.split("/")[0] for s in stats) if name < step_name(newest_step)} - set(complete)
     manifests_first = sorted(stats, key=lambda stat: not stat.name.endswith("/" + MANIFEST))
     sweep(storage, (stat for stat in manifests_first if stat.name.split("/")[0] in doomed))

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.config import ACCURACY
+from trainer.fields import known
 from trainer.training.phases import Length
 
 
@@ -153,13 +154,17 @@ def to_json(state: LoopState) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> LoopState:
-    """The inverse of to_json. Raises KeyError or TypeError for anything that to_json did not write."""
+    """The inverse of to_json; keys that a later version added are left out.
+
+    Raises:
+        KeyError, TypeError: for anything else that to_json did not write.
+    """
     best = values["best"]
     return LoopState(
         **{
-            **values,
-            "sums": Sums(**values["sums"]),
+            **known(LoopState, values),
+            "sums": Sums(**known(Sums, values["sums"])),
             "history": tuple(values["history"]),
-            "best": None if best is None else Best(**best),
+            "best": None if best is None else Best(**known(Best, best)),
         }
     )

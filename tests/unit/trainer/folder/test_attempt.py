@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from trainer.folder import files
 from trainer.folder import lease as leases
 from trainer.folder.attempt import Attempt, write_termination_message
 from trainer.folder.files import RunState
-from trainer.folder.lease import Lease
+from trainer.folder.lease import Lease, Lost
 from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage
 
@@ -145,6 +146,62 @@ def test_before_something_is_replaced_the_lease_is_looked_at(storage: Storage, l
 
     with pytest.raises(ExitError, match="taken over this run folder"):
         train()
+    assert state(storage).state == "running"
+
+
+def test_a_late_renewal_is_no_takeover(storage: Storage, lease: Lease, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client gave up, and storage stored it afterwards: with our uid, at a generation that we do not know."""
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.05)
+    with Attempt(storage, 0, lease, RUNNING) as attempt:
+        for step in range(50, 60):
+            storage.write(LEASE, storage.read(LEASE))
+            files.write_state(storage, RunState("running", step=1))
+            attempt.confirm()
+            attempt.update(step=step)
+            eventually(lambda step=step: state(storage).step == step)
+        attempt.end(Exit.DONE, "")
+    assert state(storage).state == "succeeded"
+    assert storage.stat(LEASE) is None
+
+
+def test_a_moved_folder_is_not_finished(storage: Storage, lease: Lease, tmp_path: Path) -> None:
+    with Attempt(storage, 0, lease, RUNNING) as attempt:
+        (tmp_path / "run").rename(tmp_path / "moved")
+        with pytest.raises(Lost, match="was moved or deleted"):
+            attempt.confirm()
+        attempt.end(Exit.RUN_REFUSED, "moved")
+    assert not list(storage.list())
+
+
+def test_a_folder_that_was_moved_before_the_last_words_is_not_finished(
+    storage: Storage, lease: Lease, tmp_path: Path
+) -> None:
+    with Attempt(storage, 0, lease, RUNNING) as attempt:
+        (tmp_path / "run").rename(tmp_path / "moved")
+        with pytest.raises(Lost, match="was moved or deleted"):
+            attempt.end(Exit.DONE, "")
+    assert not list(storage.list())
+
+
+def test_a_heartbeat_leaves_the_cause_that_a_peer_has_told(
+    storage: Storage, lease: Lease, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HEARTBEAT_SECONDS", 0.05)
+    with Attempt(storage, 0, lease, RUNNING) as attempt:
+        with Attempt(storage, 2, None, RUNNING) as peer:
+            peer.end(Exit.NO_ACCELERATOR, "no GPU here")
+        before = json.loads(storage.read(LEASE))["renewed"]
+        eventually(lambda: json.loads(storage.read(LEASE))["renewed"] > before + 0.2)
+        assert (state(storage).state, state(storage).rank) == ("failed", 2)
+        attempt.end(Exit.PEER_LOST, "a peer was lost")
+    assert state(storage).reason == "no GPU here"
+
+
+def test_a_rank_of_an_earlier_attempt_tells_nothing(storage: Storage) -> None:
+    files.write_state(storage, dataclasses.replace(RUNNING, writer="a later attempt"))
+    with Attempt(storage, 2, None, dataclasses.replace(RUNNING, writer="an earlier one")) as attempt:
+        attempt.end(Exit.NO_ACCELERATOR, "no GPU here")
+        assert not attempt.is_recorded()
     assert state(storage).state == "running"
 
 

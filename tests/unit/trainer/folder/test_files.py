@@ -70,6 +70,37 @@ def test_a_record_of_before_there_was_a_choice_is_squashed(storage: Storage) -> 
     assert files.read_record(storage) == RECORD
 
 
+def test_a_key_that_a_later_version_adds_is_ignored(storage: Storage) -> None:
+    files.write_record(storage, RECORD)
+    files.write_json(storage, "config.json", {**json.loads(storage.read("config.json")), "mood": "good"})
+    assert files.read_record(storage) == RECORD
+    state = RunState("running", step=3, updated="2026-11-26T05:00:00+00:00")
+    files.write_json(storage, "state.json", {**dataclasses.asdict(state), "mood": "good"})
+    assert files.read_state(storage) == state
+    files.write_metrics(storage, [{"epoch": 1, "mood": "good"}])
+    assert files.read_metrics(storage)[0]["epoch"] == 1
+
+
+def test_an_option_that_a_later_version_adds_is_ignored_if_it_changes_nothing(storage: Storage) -> None:
+    files.write_record(storage, RECORD)
+    document = json.loads(storage.read("config.json"))
+    document["config"]["mood"] = "good"
+    files.write_json(storage, "config.json", document)
+    assert files.read_record(storage) == RECORD
+    document["fingerprint"] = "another training"
+    files.write_json(storage, "config.json", document)
+    with pytest.raises(ExitError, match="unknown options: --mood") as caught:
+        files.read_record(storage)
+    assert caught.value.code == Exit.RUN_REFUSED
+
+
+def test_a_finished_run_is_not_taken_for_another_that_is_asked_for() -> None:
+    files.check_finished(asked(epochs=1, workers=2, force_resume=True), RECORD)
+    with pytest.raises(ExitError, match=r"another configuration \(--seed 3 there, 4 here\)") as caught:
+        files.check_finished(asked(seed=4, force_resume=True), RECORD)
+    assert caught.value.code == Exit.RUN_REFUSED
+
+
 def test_a_run_is_not_continued_with_other_squares() -> None:
     with pytest.raises(ExitError, match="--resize squash there, crop here, --antialias False there, True here"):
         settle(asked(resize="crop", antialias=True), RECORD)
@@ -114,7 +145,7 @@ def test_another_versions_record_is_refused(storage: Storage, document: Any) -> 
     assert caught.value.code == Exit.RUN_REFUSED
 
 
-@pytest.mark.parametrize("document", [[], 3, {"state": "running", "mood": "good"}, {}])
+@pytest.mark.parametrize("document", [[], 3, {"mood": "good"}, {}])
 def test_another_versions_state_is_refused(storage: Storage, document: Any) -> None:
     files.write_json(storage, "state.json", document)
     with pytest.raises(ExitError, match=r"state\.json") as caught:
@@ -199,7 +230,8 @@ def test_a_state_is_read_as_it_was_written_with_the_time(storage: Storage) -> No
 def test_state_json_has_the_contracts_fields(storage: Storage) -> None:
     files.write_state(storage, RunState("running"))
     assert set(json.loads(storage.read("state.json"))) == {
-        *("state", "reason", "exit_code", "rank", "epoch", "step", "total_steps", "restarts", "updated")
+        *("state", "reason", "exit_code", "rank", "epoch", "step", "total_steps", "restarts", "updated"),
+        *("attempt", "writer"),
     }
 
 

@@ -7,14 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from trainer.contract import LEASE
 from trainer.exits import Exit, ExitError
-from trainer.folder.lease import STALE_SECONDS, Holder, acquire, holds, myself, release, renew, taken_over
-from trainer.storage.base import Storage
+from trainer.folder.lease import STALE_SECONDS, Holder, Lease, Lost, acquire, confirm, myself, release, renew
+from trainer.storage.base import Stat, Storage
+from trainer.storage.content import Content
+from trainer.storage.errors import StorageFailed
 from trainer.storage.opening import open_storage
 
 REPOSITORY = Path(__file__).parents[4]
@@ -88,12 +91,57 @@ class Waits:
             self._event()
 
 
-def refused(storage: Storage, me: Holder, wait: Callable[[float], object] | None = None) -> str:
+def refused(
+    storage: Storage, me: Holder, wait: Callable[[float], object] | None = None, code: Exit = Exit.RUN_REFUSED
+) -> str:
     """The message; `wait` is not called where it is not given."""
     with pytest.raises(ExitError) as caught:
-        acquire(storage, me, wait or pytest.fail)
-    assert caught.value.code == Exit.RUN_REFUSED
+        acquire(storage, me, wait=wait or pytest.fail)
+    assert caught.value.code == code
     return caught.value.message
+
+
+def taken_from(storage: Storage, lease: Lease, code: Exit = Exit.RUN_REFUSED) -> str:
+    """The message that the lease is lost, which renewing and confirming agree about."""
+    with pytest.raises(Lost) as caught:
+        renew(storage, lease)
+    with pytest.raises(Lost) as confirmed:
+        confirm(storage, lease)
+    assert (caught.value.code, confirmed.value.code) == (code, code)
+    assert caught.value.message == confirmed.value.message
+    return caught.value.message
+
+
+def takes_over(storage: Storage, me: Holder | None = None) -> Lease:
+    """Another attempt takes the folder, after what it takes for silence."""
+    return acquire(storage, me or myself({}), wait=lambda _: None)
+
+
+class Late(Storage):
+    """Gives up each write of lease.json for lost, and stores it when it is asked to."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage, self._late = storage, list[tuple[bytes, str]]()
+
+    def write(self, name: str, data: Content, *, if_generation: str | None = None) -> Stat:
+        assert isinstance(data, bytes)
+        assert if_generation is not None
+        self._late.append((data, if_generation))
+        raise StorageFailed("gs://bucket/run/lease.json: write gave up")
+
+    def arrive(self) -> None:
+        for data, generation in self._late:
+            with suppress(StorageFailed):
+                self._storage.write(LEASE, data, if_generation=generation)
+
+
+def with_late_renewals(storage: Storage, lease: Lease, times: int = 3) -> Late:
+    """As many renewals as an outage of minutes sees, none of which has arrived yet."""
+    late = Late(storage)
+    for _ in range(times):
+        with pytest.raises(StorageFailed):
+            renew(late, lease)
+    return late
 
 
 def test_a_free_folder_is_taken_and_let_go(storage: Storage) -> None:
@@ -148,49 +196,91 @@ def test_another_machines_holder_keeps_its_folder_when_it_renews(storage: Storag
     assert waits.seconds == 30
 
 
-def test_another_machines_holder_that_does_not_is_taken_over_from(storage: Storage) -> None:
-    acquire(storage, elsewhere(renewed=time.time() - 60))
+@pytest.mark.parametrize("clock", [0, -60, -STALE_SECONDS - 1, -86_400, 86_400])
+def test_only_our_own_waiting_tells_that_another_machine_is_silent(storage: Storage, clock: float) -> None:
+    """A clock that is 90 s behind does not lose a live lease, and one that is ahead does not hold it for ever."""
+    acquire(storage, elsewhere(renewed=time.time() + clock))
     waits = Waits()
     me = myself({})
-    acquire(storage, me, waits)
+    acquire(storage, me, wait=waits)
     assert held_by(storage) == me.uid
-    assert waits.seconds <= STALE_SECONDS
-
-
-def test_a_clock_that_is_ahead_does_not_hold_a_folder_for_ever(storage: Storage) -> None:
-    acquire(storage, elsewhere(renewed=time.time() + 86_400))
-    waits = Waits()
-    acquire(storage, myself({}), waits)
     assert waits.seconds == STALE_SECONDS
+
+
+def test_an_outage_does_not_make_a_holder_silent(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each look takes five minutes, in which the holder could not reach storage either."""
+    lease = acquire(storage, elsewhere())
+    began = time.time()
+    waits = Waits(lambda: renew(storage, lease), after=10)
+    monkeypatch.setattr(time, "time", lambda: began + 60 * waits.seconds)
+    monkeypatch.setattr(time, "monotonic", lambda: 60 * waits.seconds)
+    refused(storage, myself({}), waits)
+    assert waits.seconds == 10
 
 
 def test_another_machines_holder_that_lets_go_is_followed(storage: Storage) -> None:
     lease = acquire(storage, elsewhere())
     waits = Waits(lambda: release(storage, lease), after=10)
-    acquire(storage, myself({}), waits)
+    acquire(storage, myself({}), wait=waits)
     assert waits.seconds == 10
 
 
-def test_a_silent_holder_on_another_machine_is_taken_over_from_at_once(storage: Storage) -> None:
-    acquire(storage, elsewhere(renewed=time.time() - STALE_SECONDS - 1))
-    acquire(storage, myself({}), pytest.fail)
+def test_each_taking_of_the_folder_has_a_higher_term(storage: Storage) -> None:
+    first = acquire(storage, elsewhere())
+    second = takes_over(storage)
+    release(storage, second)
+    third = acquire(storage, myself({}), second.holder.term)  # which state.json remembers
+    assert [lease.holder.term for lease in (first, second, third)] == [1, 2, 3]
+    assert json.loads(storage.read(LEASE))["term"] == 3
 
 
 def test_a_later_attempt_at_the_same_run_takes_over(storage: Storage) -> None:
     acquire(storage, elsewhere(run_uid="run-1", attempt=1))
     me = myself({"CATDOG_RUN_UID": "run-1", "CATDOG_ATTEMPT": "2"})
     assert (me.run_uid, me.attempt) == ("run-1", 2)
-    acquire(storage, me)
+    acquire(storage, me, wait=pytest.fail)
     assert held_by(storage) == me.uid
 
 
-def test_an_older_attempt_is_refused_at_once(storage: Storage) -> None:
+@pytest.mark.parametrize("attempt", ["0", "1"])
+def test_a_count_that_began_anew_neither_refuses_nor_takes_over_at_once(storage: Storage, attempt: str) -> None:
+    """Kueue resets the counts of a Job at a preemption: the holder was killed, and its successor counts from zero."""
     acquire(storage, elsewhere(run_uid="run-1", attempt=1))
-    refused(storage, myself({"CATDOG_RUN_UID": "run-1", "CATDOG_ATTEMPT": "0"}))
+    me, waits = myself({"CATDOG_RUN_UID": "run-1", "CATDOG_ATTEMPT": attempt}), Waits()
+    acquire(storage, me, wait=waits)
+    assert held_by(storage) == me.uid
+    assert waits.seconds == STALE_SECONDS
 
 
-@pytest.mark.parametrize(("run_uid", "attempt"), [("run-1", "1"), ("run-2", "9"), ("", "9")])
-def test_the_same_attempt_or_another_run_has_to_wait(storage: Storage, run_uid: str, attempt: str) -> None:
+def test_a_live_attempt_at_the_same_run_is_waited_for_and_then_tried_again_by_kubernetes(storage: Storage) -> None:
+    held = [acquire(storage, elsewhere(run_uid="run-1", attempt=1))]
+    waited = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        held.append(renew(storage, held[-1]))
+
+    message = refused(storage, myself({"CATDOG_RUN_UID": "run-1"}), wait, Exit.PEER_LOST)
+    assert "held by another attempt at this run (process 1 on node-7" in message
+    assert STALE_SECONDS < sum(waited) <= 2 * STALE_SECONDS
+
+
+def test_an_attempt_at_the_same_run_that_is_about_to_end_is_followed(storage: Storage) -> None:
+    held = [acquire(storage, elsewhere(run_uid="run-1", attempt=1))]
+    waited = []
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        held.append(renew(storage, held[-1]))
+        if sum(waited) == 60:
+            release(storage, held[-1])
+
+    acquire(storage, myself({"CATDOG_RUN_UID": "run-1"}), wait=wait)
+    assert sum(waited) == 60
+
+
+@pytest.mark.parametrize(("run_uid", "attempt"), [("run-2", "9"), ("", "9")])
+def test_another_run_has_to_wait(storage: Storage, run_uid: str, attempt: str) -> None:
     lease = acquire(storage, elsewhere(run_uid="run-1", attempt=1))
     waits = Waits(lambda: renew(storage, lease), after=30)
     refused(storage, myself({"CATDOG_RUN_UID": run_uid, "CATDOG_ATTEMPT": attempt}), waits)
@@ -209,53 +299,118 @@ def test_renewing_keeps_the_folder(storage: Storage) -> None:
     refused(storage, myself({}), Waits(lambda: renew(storage, renewed), after=5))
 
 
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_renewal_that_was_given_up_and_arrives_later_is_ours(storage: Storage, times: int) -> None:
+    lease = acquire(storage, elsewhere())
+    late = with_late_renewals(storage, lease, times)
+    late.arrive()
+    assert confirm(storage, lease).generation != lease.generation
+    renewed = renew(storage, lease)
+    late.arrive()  # once more: it changes nothing
+    assert confirm(storage, renewed) == renewed
+    release(storage, renewed)
+    assert storage.stat(LEASE) is None
+    late.arrive()
+    assert storage.stat(LEASE) is None
+
+
+def test_a_lease_whose_late_renewal_has_arrived_is_let_go(storage: Storage) -> None:
+    lease = acquire(storage, elsewhere())
+    with_late_renewals(storage, lease).arrive()
+    release(storage, lease)
+    assert storage.stat(LEASE) is None
+
+
+def test_a_renewal_that_arrives_after_a_takeover_changes_nothing(storage: Storage) -> None:
+    lease = acquire(storage, elsewhere())
+    late = with_late_renewals(storage, lease)
+    mine = takes_over(storage)
+    late.arrive()
+    assert confirm(storage, mine) == mine
+    taken_from(storage, lease)
+
+
 def test_renewing_after_a_takeover_fails_and_changes_nothing(storage: Storage) -> None:
-    theirs = acquire(storage, elsewhere(renewed=0))
-    me = myself({})
-    mine = acquire(storage, me)
-    with pytest.raises(ExitError, match="another attempt has taken over this run folder") as caught:
-        renew(storage, theirs)
-    assert caught.value.code == Exit.RUN_REFUSED
-    assert held_by(storage) == me.uid
+    theirs = acquire(storage, elsewhere())
+    mine = takes_over(storage)
+    message = taken_from(storage, theirs)
+    assert f"another attempt has taken over this run folder: process {os.getpid()} on" in message
+    assert held_by(storage) == mine.holder.uid
     renew(storage, mine)
 
 
-def test_renewing_after_the_lease_was_deleted_fails(storage: Storage) -> None:
-    lease = acquire(storage, myself({}))
-    storage.delete(LEASE)
-    with pytest.raises(ExitError, match="taken over this run folder"):
-        renew(storage, lease)
+def test_losing_the_folder_to_the_same_run_is_left_to_kubernetes(storage: Storage) -> None:
+    theirs = acquire(storage, elsewhere(run_uid="run-1", attempt=0))
+    acquire(storage, myself({"CATDOG_RUN_UID": "run-1", "CATDOG_ATTEMPT": "1"}))
+    taken_from(storage, theirs, Exit.PEER_LOST)
 
 
-def test_whether_a_lease_still_holds(storage: Storage) -> None:
-    theirs = acquire(storage, elsewhere(renewed=0))
-    assert holds(storage, theirs)
-    renewed = renew(storage, theirs)
-    assert not holds(storage, theirs)
-    assert holds(storage, renewed)
+def test_losing_the_folder_to_another_run_is_a_refusal(storage: Storage) -> None:
+    theirs = acquire(storage, elsewhere(run_uid="run-1"))
+    takes_over(storage, myself({"CATDOG_RUN_UID": "run-2"}))
+    taken_from(storage, theirs)
+
+
+@pytest.mark.parametrize(("run_uid", "code"), [("", Exit.RUN_REFUSED), ("run-1", Exit.PEER_LOST)])
+def test_a_lease_that_is_gone_is_lost(storage: Storage, run_uid: str, code: Exit) -> None:
+    lease = acquire(storage, dataclasses.replace(myself({}), run_uid=run_uid))
     storage.delete(LEASE)
-    assert not holds(storage, renewed)
-    assert taken_over(storage).code == Exit.RUN_REFUSED
+    assert "lease.json is gone: the run folder was moved or deleted" in taken_from(storage, lease, code)
 
 
 def test_letting_go_after_a_takeover_leaves_the_new_holder(storage: Storage) -> None:
-    theirs = acquire(storage, elsewhere(renewed=0))
-    me = myself({})
-    acquire(storage, me)
+    theirs = acquire(storage, elsewhere())
+    mine = takes_over(storage)
     release(storage, theirs)
+    assert held_by(storage) == mine.holder.uid
+
+
+UNREADABLE = [b"", b"{", b"[]", b"{}", b'{"uid": ""}', b'{"uid": 7}', b'{"uid": "x", "attempt": "two"}', b"\xff"]
+
+
+@pytest.mark.parametrize("content", UNREADABLE)
+def test_a_lease_that_cannot_be_read_is_a_live_run_until_it_was_silent(storage: Storage, content: bytes) -> None:
+    storage.write(LEASE, content)
+    waits = Waits(lambda: storage.write(LEASE, content), after=30)
+    assert "a lease.json that this version of catdog cannot read" in refused(storage, myself({}), waits)
+    silent = Waits()
+    me = myself({})
+    acquire(storage, me, wait=silent)
+    assert silent.seconds == STALE_SECONDS
     assert held_by(storage) == me.uid
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"uid": "x"}'])
-def test_a_damaged_lease_holds_nothing(storage: Storage, content: bytes) -> None:
-    storage.write(LEASE, content)
-    acquire(storage, myself({}))
+def test_a_lease_with_a_key_of_a_later_version_is_read(storage: Storage) -> None:
+    theirs = acquire(storage, elsewhere())
+    storage.write(LEASE, json.dumps({**json.loads(storage.read(LEASE)), "mood": {"good": True}}).encode())
+    assert confirm(storage, theirs).holder == theirs.holder
+    waits = Waits(lambda: renew(storage, theirs), after=30)
+    assert "process 1 on node-7" in refused(storage, myself({}), waits)
+
+
+def test_a_lease_of_before_there_were_terms_is_read(storage: Storage) -> None:
+    theirs = acquire(storage, elsewhere())
+    facts = json.loads(storage.read(LEASE))
+    del facts["term"]
+    storage.write(LEASE, json.dumps(facts).encode())
+    assert takes_over(storage).holder.term == 1
+    taken_from(storage, theirs)
+
+
+def test_a_container_beside_ours_is_not_looked_for_among_our_processes(storage: Storage) -> None:
+    """With the host's network two pods of a node have one name and one boot, but each its own process numbers."""
+    boot, _, processes = myself({}).boot.partition(" ")
+    assert boot
+    assert processes.startswith("pid:[")
+    beside = dataclasses.replace(myself({}), uid="theirs", pid=1, started="1", boot=f"{boot} pid:[1]")
+    lease = acquire(storage, beside)
+    refused(storage, myself({}), Waits(lambda: renew(storage, lease), after=10))
 
 
 @pytest.mark.parametrize("left", ["nothing", "dead"])
 def test_of_two_that_race_exactly_one_wins(storage: Storage, left: str) -> None:
     if left == "dead":
-        acquire(storage, elsewhere(renewed=0))
+        acquire(storage, dataclasses.replace(myself({}), started="1"))
     with start(RACE, storage.uri) as one, start(RACE, storage.uri) as other:
         racers = (one, other)
         assert [line(racer) for racer in racers] == ["ready", "ready"]

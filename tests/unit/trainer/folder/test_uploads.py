@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -203,8 +204,28 @@ def test_close_tries_once_more_without_waiting(monkeypatch: pytest.MonkeyPatch) 
     assert time.monotonic() - began < 30
 
 
+def test_close_waits_for_storage_as_long_as_training_would() -> None:
+    made, done = make(), []
+    made.submit("checkpoint", failing(6, done))
+    made.close()
+    assert done == ["done"]
+
+
+def test_one_kind_that_works_does_not_hide_that_another_fails() -> None:
+    made, done = make(patience=0.4), []
+    made.submit("checkpoint", failing(10**6, []))
+    with suppress(ExitError):
+        for _ in range(100):
+            made.submit("best", lambda: done.append("best"))
+            time.sleep(0.05)
+            made.check()
+    assert 0 < len(done) < 100
+    with pytest.raises(ExitError, match="away"):
+        made.close()
+
+
 def test_close_raises_74_naming_what_is_durable() -> None:
-    made = make()
+    made = make(patience=0.2)
     made.submit("checkpoint", failing(10**6, []))
     with pytest.raises(ExitError, match="away; the last durable checkpoint is step 7") as caught:
         made.close()
@@ -212,7 +233,7 @@ def test_close_raises_74_naming_what_is_durable() -> None:
 
 
 def test_close_tries_every_kind_though_the_first_fails() -> None:
-    made, done = make(), []
+    made, done = make(patience=0.2), []
     gate = busy(made)
     made.submit("best", failing(10**6, []))
     made.submit("checkpoint", lambda: done.append("checkpoint"))

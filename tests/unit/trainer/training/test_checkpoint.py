@@ -31,6 +31,7 @@ from trainer.training.checkpoint import (
     read,
     step_name,
     sweep,
+    touch,
     write,
 )
 from trainer.training.state import Best, LoopState, Sums
@@ -470,3 +471,136 @@ def test_pruning_spares_what_another_writer_has_replaced(storage: Storage) -> No
 
     prune(Late(storage), 1, newest_step=2)
     assert same(read(storage, step_name(1)), snapshot(1, seed=5))
+
+
+class Lossy(Recorder):
+    """Stores something else than what is written, or nothing, to the names that end so."""
+
+    def __init__(self, storage: Storage, ending: str, instead: bytes | None) -> None:
+        super().__init__(storage)
+        self._ending, self._instead = ending, instead
+
+    def write(self, name: str, data: Any, *, if_generation: str | None = None) -> Stat:
+        if not name.endswith(self._ending):
+            return super().write(name, data, if_generation=if_generation)
+        if self._instead is None:
+            return Stat(name, 0, None, "1")
+        return super().write(name, self._instead, if_generation=if_generation)
+
+
+@pytest.mark.parametrize("ending", [MANIFEST, ".safetensors"])
+@pytest.mark.parametrize("instead", [None, b"", b"something else"])
+def test_a_save_that_is_not_there_afterwards_has_failed(storage: Storage, ending: str, instead: bytes | None) -> None:
+    save(storage, 3)
+    with pytest.raises(StorageFailed, match="what was saved is not there"):
+        write(Lossy(storage, ending, instead), step_name(6), snapshot(6))
+    found = newest(storage).snapshot
+    assert found is not None
+    assert found.state.step == 3
+
+
+def test_a_save_of_the_same_size_with_another_checksum_has_failed(storage: Storage) -> None:
+    class Wrong(Recorder):
+        def stat(self, name: str) -> Stat | None:
+            stat = storage.stat(name)
+            return stat and dataclasses.replace(stat, crc32c=1)
+
+    with pytest.raises(StorageFailed, match="another content"):
+        write(Wrong(storage), step_name(6), snapshot(6))
+
+
+def test_looking_again_costs_two_small_requests_and_pruning_none(storage: Storage) -> None:
+    class Counting(Recorder):
+        def __init__(self, storage: Storage) -> None:
+            super().__init__(storage)
+            self.asked: list[str] = []
+
+        def stat(self, name: str) -> Stat | None:
+            self.asked.append(name)
+            return storage.stat(name)
+
+        def read(self, name: str) -> bytes:
+            self.asked.append(name)
+            return storage.read(name)
+
+    counting = Counting(storage)
+    write(counting, step_name(6), snapshot(6))
+    assert [name.rpartition(".")[2] for name in counting.asked] == ["safetensors", "json"]
+    save(storage, 1, 2, 3)
+    counting.asked.clear()
+    prune(counting, 3, newest_step=6)
+    assert counting.asked == []
+
+
+def test_before_only_one_is_left_it_is_read_whole(storage: Storage, root: Path) -> None:
+    save(storage, 1, 2, 3)
+    flip(file_of(root, 3), 8000)
+    with pytest.raises(Unusable, match="CRC-32C differs"):
+        prune(storage, 1, newest_step=3)
+    assert steps(root) == [1, 2, 3]
+    prune(storage, 2, newest_step=3)
+    save(storage, 3)
+    prune(storage, 1, newest_step=3)
+    assert steps(root) == [3]
+
+
+def test_a_manifest_that_comes_after_its_files_were_pruned_counts_for_nothing(storage: Storage, root: Path) -> None:
+    save(storage, 1, 2, 3, 4)
+    file_of(root, 2).unlink()
+    prune(storage, 3, newest_step=4)
+    assert steps(root) == [1, 3, 4]
+
+
+def test_who_may_write_is_asked_between_the_listing_and_the_manifest(storage: Storage) -> None:
+    """So that a save that was stopped there replaces nothing of a later attempt."""
+    write(storage, "best", snapshot(3))
+
+    def replaced() -> None:
+        write(storage, "best", snapshot(5))
+
+    with pytest.raises(PreconditionFailed):
+        write(storage, "best", snapshot(4), confirm=replaced)
+    assert same(read(storage, "best"), snapshot(5))
+
+    def lost() -> None:
+        raise ExitError(Exit.PEER_LOST, "taken over")
+
+    with pytest.raises(ExitError, match="taken over"):
+        write(storage, "best", snapshot(6), confirm=lost)
+    assert same(read(storage, "best"), snapshot(5))
+
+
+def test_what_was_touched_is_the_same_and_refuses_what_was_written_for_the_one_before(storage: Storage) -> None:
+    touch(storage, "best", lambda: None)
+    assert storage.stat(f"best/{MANIFEST}") is None
+    write(storage, "best", snapshot(3))
+
+    class Late(Recorder):
+        def write(self, name: str, data: Any, *, if_generation: str | None = None) -> Stat:
+            if name.endswith(MANIFEST):
+                touch(storage, "best", lambda: None)
+            return super().write(name, data, if_generation=if_generation)
+
+    with pytest.raises(PreconditionFailed):
+        write(Late(storage), "best", snapshot(4))
+    assert same(read(storage, "best"), snapshot(3))
+
+
+def test_a_frozen_file_that_has_gone_is_written_again(tmp_path: Path) -> None:
+    run = open_storage(str(tmp_path / "run"))
+    store, frozen = run.child("checkpoints"), {"frozen": {"stem/kernel": np.arange(8, dtype=np.float32)}}
+    fixed = checkpoint.write_fixed(run, frozen)
+    assert fixed is not None
+    saved = dataclasses.replace(snapshot(3), groups={**snapshot(3).groups, **frozen})
+    run.delete(fixed.name)
+    write(store, step_name(3), saved, fixed, run)
+    assert same(read(store, step_name(3), run), saved)
+
+
+def test_keys_that_a_later_version_adds_to_a_manifest_are_ignored(storage: Storage, root: Path) -> None:
+    save(storage, 9)
+    path = root / step_name(9) / MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["mood"] = manifest["state"]["mood"] = manifest["files"][0]["mood"] = "good"
+    path.write_bytes(checkpoint.sealed(manifest))
+    assert same(read(storage, step_name(9)), snapshot(9))
