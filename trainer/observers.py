@@ -1,4 +1,4 @@
-"""Everything that watches the loop: progress, metrics, heartbeat, checkpoints, TensorBoard, watchdog."""
+"""Everything that watches the loop: progress, metrics, heartbeat, checkpoints, TensorBoard."""
 
 import logging
 import time
@@ -6,19 +6,19 @@ from collections.abc import Callable
 from types import TracebackType
 
 from trainer.contract import BEST, CHECKPOINTS
-from trainer.exits import Exit
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
 from trainer.folder.uploads import Uploads
+from trainer.process.activity import Activity
 from trainer.storage.base import Storage
 from trainer.telemetry import progress
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.tensorboard import TensorBoard
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot
-from trainer.training.loop import Hooks, StepNumbers, Task
+from trainer.training.hooks import Hooks, StepNumbers
+from trainer.training.loop import Task
 from trainer.training.state import LoopState, goodput
-from trainer.training.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -29,16 +29,22 @@ class Observers:
     """The watchers of one attempt. Rank 0 writes to the run folder and shows progress; every rank has metrics."""
 
     def __init__(
-        self, task: Task, run: Storage, rank: int, attempt: Attempt, metrics: Metrics, state: LoopState
+        self,
+        task: Task,
+        run: Storage,
+        rank: int,
+        attempt: Attempt,
+        metrics: Metrics,
+        activity: Activity,
+        state: LoopState,
     ) -> None:
         self._task, self._run, self._attempt, self._metrics = task, run, attempt, metrics
-        self._durable_step = state.step
+        self._activity = activity
         self._fixed = checkpoint.write_fixed(run, task.learner.fixed) if rank == 0 else None
         self._uploads = Uploads(KINDS, task.config.storage_timeout, self._durable) if rank == 0 else None
         self._tensorboard = TensorBoard(run) if rank == 0 else None
         length, every = task.length, task.config.log_every
         self._view = progress.view(length, state.step, every) if rank == 0 else None
-        self._watchdog = Watchdog(task.config.stall_timeout, self._stalled)
         metrics.total_steps.set(length.total_steps)
         metrics.step.set(state.step)
 
@@ -47,10 +53,9 @@ class Observers:
 
     def hooks(self) -> Hooks:
         """The callbacks that the loop calls."""
-        return Hooks(self._step, self._evaluation_step, self._epoch, self._best, self._checkpoint)
+        return Hooks(self._activity, self._step, self._evaluation_step, self._epoch, self._best, self._checkpoint)
 
     def _step(self, state: LoopState, numbers: StepNumbers) -> None:
-        self._watchdog.beat()
         self._attempt.check()
         self._attempt.update(step=state.step, epoch=self._task.length.epoch_after(state.step))
         if self._uploads is not None:
@@ -69,7 +74,6 @@ class Observers:
             metrics.step_seconds.observe(numbers.seconds)
 
     def _evaluation_step(self, done: int, total: int) -> None:
-        self._watchdog.beat()
         if self._view is not None:
             self._view.validating(done, total)
 
@@ -100,10 +104,10 @@ class Observers:
     def _save(self, snapshot: Snapshot) -> None:
         store = self._run.child(CHECKPOINTS)
         left = checkpoint.write(store, checkpoint.step_name(snapshot.state.step), snapshot, self._fixed)
-        self._durable_step = snapshot.state.step  # even if the cleanup below fails
-        self._metrics.checkpoint_step.set(self._durable_step)
+        self._attempt.saved_step = snapshot.state.step  # even if the cleanup below fails
+        self._metrics.checkpoint_step.set(snapshot.state.step)
         checkpoint.sweep(store, left)
-        checkpoint.prune(store, self._task.config.keep_checkpoints, self._durable_step)
+        checkpoint.prune(store, self._task.config.keep_checkpoints, snapshot.state.step)
 
     def _timed(self, kind: str, write: Callable[[], None]) -> None:
         self._attempt.confirm()
@@ -113,10 +117,7 @@ class Observers:
         self._metrics.checkpoint_seconds.labels(kind).inc(time.monotonic() - began)
 
     def _durable(self) -> str:
-        return f"the last durable checkpoint is step {self._durable_step}"
-
-    def _stalled(self, seconds: float) -> None:
-        self._attempt.die(Exit.STALLED, f"no step finished for {seconds:.0f} s; {self._durable()}")
+        return f"the last durable checkpoint is step {self._attempt.saved_step}"
 
     def flush(self) -> None:
         """Wait until everything saved is durable.
@@ -137,7 +138,6 @@ class Observers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._watchdog.close()
         if self._view is not None:
             self._view.close()
         if self._tensorboard is not None:

@@ -8,6 +8,9 @@ import logging
 import os
 import sys
 import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -23,6 +26,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 10.0
 LAST_WORDS_SECONDS = 10.0
+NOTICED_WITHIN = 5.0
+"""Seconds that a thread which trains takes to notice that a collective has failed, if it does."""
 
 _ENDINGS = {Exit.DONE: State.SUCCEEDED, Exit.TERMINATED: State.PREEMPTED, Exit.INTERRUPTED: State.CANCELLED}
 
@@ -34,17 +39,29 @@ def write_termination_message(text: str) -> None:
         path.write_text(text[:4096])
 
 
+def leave(code: Exit, reason: str, wait: float = 0.0) -> NoReturn:
+    """Say why, and exit after `wait` seconds, from any thread."""
+    try:
+        write_termination_message(f"{int(code)} {MEANING.get(code, code.name)}: {reason}")
+        print(f"catdog: {reason}", file=sys.stderr, flush=True)
+        time.sleep(wait)
+    finally:  # even if something above fails, such as a closed standard error
+        os._exit(int(code))
+
+
 class Attempt:
     """Owns the run folder while the process lives. Only rank 0 writes to it, except for a failure's cause."""
 
-    def __init__(self, run: Storage, rank: int, lease: Lease | None, state: RunState) -> None:
+    def __init__(self, run: Storage, rank: int, lease: Lease | None, state: RunState, saved_step: int = 0) -> None:
         self.run = run
         self.rank = rank
         self._lease = lease
         self._state = state
         self._guard = threading.Lock()
         self._closed = threading.Event()
+        self.told: Callable[[], Mapping[str, Any]] = dict  # what each heartbeat adds to the state
         self._lost: ExitError | None = None
+        self.saved_step = saved_step  # of the last durable checkpoint
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Attempt":
@@ -108,17 +125,47 @@ class Attempt:
             self._state = told
         return code not in _ENDINGS and code != Exit.PEER_LOST
 
+    def lose(self, ranks: tuple[int, ...], words: str, peer_lost_wait: float) -> None:
+        """Record which workers are lost, and exit with 75 unless the thread that trains does, as it will where a
+        collective fails; it does not where it waits for a worker that lives and is stuck. Call on a thread of its own.
+
+        The lowest rank that is left records it.
+        """
+        log.error("lost: %s", words)
+        recording = threading.Thread(target=self._record_lost, args=(ranks,), daemon=True)
+        recording.start()
+        recording.join(LAST_WORDS_SECONDS)
+        if not self._closed.wait(NOTICED_WITHIN):
+            self.die(Exit.PEER_LOST, f"a peer was lost: {words}", peer_lost_wait)
+
+    def _record_lost(self, ranks: tuple[int, ...]) -> None:
+        if self.rank != int(0 in ranks):
+            return
+        since = datetime.now(UTC).isoformat(timespec="seconds")
+        try:
+            with self._guard:
+                state = self._state if self.rank == 0 else read_state(self.run)
+                if state is None or self._closed.is_set():
+                    return
+                self._state = dataclasses.replace(state, lost=ranks, lost_since=since)
+                write_state(self.run, self._state)
+        except ExitError as error:
+            log.error("could not record it: %s", error.message)
+
+    def stalled(self, words: str) -> NoReturn:
+        """Exit at once: the thread that trains does not move."""
+        self.die(Exit.STALLED, f"{words}; the last durable checkpoint is step {self.saved_step}")
+
     def give_up(self, code: Exit) -> NoReturn:
         """Exit at once after a signal to which no step responded."""
         self.die(code, "no step finished in time after the signal")
 
-    def die(self, code: Exit, reason: str) -> NoReturn:
-        """Exit at once, from any thread; try for a few seconds to write the final state."""
+    def die(self, code: Exit, reason: str, wait: float = 0.0) -> NoReturn:
+        """Exit, from any thread, after `wait` seconds; try for a few seconds to write the final state."""
         try:
             self._last_words(code, reason)
-            print(f"catdog: {reason}", file=sys.stderr, flush=True)
-        finally:  # even if something above fails, such as a closed standard error
-            os._exit(int(code))
+        finally:
+            leave(code, reason, wait)
 
     def _last_words(self, code: Exit, reason: str) -> None:
         """Write the final state, but wait only a few seconds for storage, which might be what failed."""
@@ -140,6 +187,7 @@ class Attempt:
                         return
                     if self._lease is not None:
                         self._lease = leases.renew(self.run, self._lease)
+                    self._state = dataclasses.replace(self._state, **self.told())
                     write_state(self.run, self._state)
             except ExitError as error:
                 if error.code == Exit.RUN_REFUSED:

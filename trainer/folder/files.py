@@ -32,6 +32,11 @@ class RunState:
     total_steps: int = 0
     restarts: int = 0
     updated: str = ""
+    lost: tuple[int, ...] = ()  # ranks that are silent or gone, while the others are about to exit
+    lost_since: str = ""
+    slow: Mapping[str, Any] | None = None  # {"rank", "times"}: takes so many times as long for a step as the others
+    workers: int = 1
+    workers_seen: int = 1
 
 
 @dataclass(frozen=True)
