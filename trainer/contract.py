@@ -73,8 +73,8 @@ ENV_ATTEMPT_UNCOUNTED = "CATDOG_ATTEMPT_UNCOUNTED"
 # `python -m trainer train`.
 ENV_PEER_LOST_WAIT = "CATDOG_PEER_LOST_WAIT"
 
-# Seconds without an answer to the liveness probe after which a SIGTERM is taken for the probe's. Written by the manifest,
-# read by trainer.main.
+# Seconds without an answer to the liveness probe after which a SIGTERM is taken for the probe's. Written by the
+# manifest, read by trainer.main.
 ENV_LIVENESS_SECONDS = "CATDOG_LIVENESS_SECONDS"
 
 # Bytes that files in the temporary folder may take before the pod is evicted; empty: no limit. Written by the manifest,

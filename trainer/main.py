@@ -80,7 +80,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
     ):
         process.stop.on_give_up = attempt.give_up
         attempt.told = lambda: told_of(line)
-        line.on_lost = lambda ranks, words: attempt.lose(ranks, words, peer_lost_wait(environment))
+        line.on_lost = lambda words: attempt.lose(words, peer_lost_wait(environment))
         quiet.import_tensorflow()
         from trainer import results
         from trainer.observers import Observers

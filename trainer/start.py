@@ -102,7 +102,7 @@ def begin(
     return start, Line(topology.rank, connections, activity, on_lost)
 
 
-def _leave(wait: float, ranks: tuple[int, ...], words: str) -> NoReturn:
+def _leave(wait: float, words: str) -> NoReturn:
     """What a worker does that learns of a loss while it starts."""
     leave(Exit.PEER_LOST, f"a peer was lost: {words}", wait)
 

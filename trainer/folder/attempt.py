@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -49,6 +48,10 @@ def leave(code: Exit, reason: str, wait: float = 0.0) -> NoReturn:
         os._exit(int(code))
 
 
+def _nothing_told() -> Mapping[str, Any]:
+    return {"lost": (), "lost_since": ""}
+
+
 class Attempt:
     """Owns the run folder while the process lives. Only rank 0 writes to it, except for a failure's cause."""
 
@@ -59,7 +62,9 @@ class Attempt:
         self._state = state
         self._guard = threading.Lock()
         self._closed = threading.Event()
-        self.told: Callable[[], Mapping[str, Any]] = dict  # what each heartbeat adds to the state
+        self.told: Callable[[], Mapping[str, Any]] = (
+            _nothing_told  # what is known of the workers, as fields of the state
+        )
         self._lost: ExitError | None = None
         self.saved_step = saved_step  # of the last durable checkpoint
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -97,6 +102,8 @@ class Attempt:
         self._closed.set()
         write_termination_message(f"{int(code)} {MEANING.get(code, code.name)}: {reason}" if code else "done")
         with self._guard:
+            if code == Exit.PEER_LOST and self._lost is None:
+                self._record_lost()
             if self._may_tell(code):
                 ending = _ENDINGS.get(code, State.FAILED)
                 write_state(
@@ -125,32 +132,33 @@ class Attempt:
             self._state = told
         return code not in _ENDINGS and code != Exit.PEER_LOST
 
-    def lose(self, ranks: tuple[int, ...], words: str, peer_lost_wait: float) -> None:
+    def lose(self, words: str, peer_lost_wait: float) -> None:
         """Record which workers are lost, and exit with 75 unless the thread that trains does, as it will where a
         collective fails; it does not where it waits for a worker that lives and is stuck. Call on a thread of its own.
-
-        The lowest rank that is left records it.
         """
         log.error("lost: %s", words)
-        recording = threading.Thread(target=self._record_lost, args=(ranks,), daemon=True)
+        recording = threading.Thread(target=self._try_to_record_lost, daemon=True)
         recording.start()
         recording.join(LAST_WORDS_SECONDS)
         if not self._closed.wait(NOTICED_WITHIN):
             self.die(Exit.PEER_LOST, f"a peer was lost: {words}", peer_lost_wait)
 
-    def _record_lost(self, ranks: tuple[int, ...]) -> None:
-        if self.rank != int(0 in ranks):
-            return
-        since = datetime.now(UTC).isoformat(timespec="seconds")
+    def _try_to_record_lost(self) -> None:
         try:
             with self._guard:
-                state = self._state if self.rank == 0 else read_state(self.run)
-                if state is None or self._closed.is_set():
-                    return
-                self._state = dataclasses.replace(state, lost=ranks, lost_since=since)
-                write_state(self.run, self._state)
+                if not self._closed.is_set():
+                    self._record_lost()
         except ExitError as error:
             log.error("could not record it: %s", error.message)
+
+    def _record_lost(self) -> None:
+        """Add to state.json who is lost. Rank 0 does it; rank 1 when it is rank 0 that is lost."""
+        told = self.told()
+        if self.rank == 0:
+            self._state = dataclasses.replace(self._state, **told)
+            write_state(self.run, self._state)
+        elif self.rank == 1 and 0 in told["lost"] and (state := read_state(self.run)) is not None:
+            write_state(self.run, dataclasses.replace(state, lost=told["lost"], lost_since=told["lost_since"]))
 
     def stalled(self, words: str) -> NoReturn:
         """Exit at once: the thread that trains does not move."""

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from trainer.exits import Exit, ExitError
@@ -41,7 +42,7 @@ NAMED_WITHIN = SILENT_SECONDS + 5.0
 class Line:
     """One worker's end: on rank 0 a connection for each other rank, on the others one to rank 0.
 
-    `on_lost(ranks, words)` is called once, on the line's own thread, when a worker is lost.
+    `on_lost(words)` is called once, on the line's own thread, when a worker is lost.
     """
 
     def __init__(
@@ -49,10 +50,11 @@ class Line:
         rank: int,
         connections: Mapping[int, tuple[str, socket.socket]],
         activity: Activity,
-        on_lost: Callable[[tuple[int, ...], str], None],
+        on_lost: Callable[[str], None],
         tick: float = TICK_SECONDS,
     ) -> None:
         self.rank, self.on_lost = rank, on_lost
+        self.lost_since = ""  # when the first loss was noticed, ISO 8601
         self._activity, self._tick = activity, tick
         self._sockets = {peer: connection for peer, (_, connection) in connections.items()}
         self._peers = {peer: Peer(peer, host) for peer, (host, _) in connections.items()}
@@ -93,7 +95,7 @@ class Line:
         A collective can fail seconds before the silence of the worker that it waited for is long enough.
         """
         with self._changed:
-            self._changed.wait_for(lambda: bool(lost(self._peers)), timeout=seconds if self._sockets else 0)
+            self._changed.wait_for(lambda: bool(self.lost_since), timeout=seconds if self._sockets else 0)
         return told(self._peers)
 
     def end(self, code: Exit, reason: str) -> None:
@@ -117,7 +119,6 @@ class Line:
         return Beat(now.doing, now.dispatched, now.seen, statistics.median(tuple(now.own_seconds) or (0.0,)))
 
     def _run(self) -> None:
-        reported = False
         while not self._over.is_set():
             self._say(self._mine())
             heard = self._listen(time.monotonic() + self._tick)
@@ -127,11 +128,11 @@ class Line:
             for rank, peer in self._peers.items():
                 if rank not in heard:
                     self._peers[rank] = dataclasses.replace(peer, silent=peer.silent + 1)
-            if not reported and lost(self._peers):
-                reported = True
+            if lost(self._peers) and not self.lost_since:
+                self.lost_since = datetime.now(UTC).isoformat(timespec="seconds")
                 with self._changed:
                     self._changed.notify_all()
-                self.on_lost(lost(self._peers), told(self._peers))
+                self.on_lost(told(self._peers))
 
     def _say(self, beat: Beat) -> None:
         for rank, connection in self._sockets.items():
@@ -205,7 +206,7 @@ def telling_failures(line: Line) -> Iterator[None]:
         yield
     except ExitError as error:
         if error.code == Exit.PEER_LOST and (words := line.await_loss(NAMED_WITHIN)):
-            error = ExitError(error.code, f"{words}; {error.message}")
+            error = ExitError(error.code, f"a peer was lost: {words}")
         line.end(error.code, error.message)
         raise error from None
     except BaseException as error:
@@ -213,7 +214,7 @@ def telling_failures(line: Line) -> Iterator[None]:
         raise
 
 
-def needs_no_peer(ranks: tuple[int, ...], words: str) -> None:
+def needs_no_peer(words: str) -> None:
     """An `on_lost` for a worker that goes on alone."""
     log.warning("lost: %s; the rest needs no other worker", words)
 
@@ -236,4 +237,4 @@ def told_of(line: Line) -> dict[str, Any]:
     """What state.json says of the workers."""
     slow = slowest(line.beats()) if line.rank == 0 else None
     named = None if slow is None else {"rank": slow[0], "times": round(slow[1], 2)}
-    return {"workers_seen": line.seen, "slow": named}
+    return {"workers_seen": line.seen, "slow": named, "lost": lost(line.peers), "lost_since": line.lost_since}
