@@ -245,7 +245,8 @@ def _steps(
         pending.append((done, rate))
         activity.dispatched = step + 1
         ready = time.time() if done.ready is None else float(done.ready.numpy())
-        activity.own_seconds.append(ready - free)
+        if step != compiled.first_step:
+            activity.own_seconds.append(ready - free)
         free = time.time()
         # The first step of a process compiles: wait for it, so that later steps do not include its time.
         now = step + 1 == until or step == compiled.first_step

@@ -34,6 +34,8 @@ from trainer.workers.standing import (
 log = logging.getLogger(__name__)
 
 TICK_SECONDS = 1.0
+FEWEST_STEPS = 16
+"""So many steps are timed before it is told how long one takes."""
 LAST_WORD_SECONDS = 2.0
 LONGEST_LINE = 1 << 16
 NAMED_WITHIN = SILENT_SECONDS + 5.0
@@ -116,7 +118,8 @@ class Line:
 
     def _mine(self) -> Beat:
         now = self._activity
-        return Beat(now.doing, now.dispatched, now.seen, statistics.median(tuple(now.own_seconds) or (0.0,)))
+        own = tuple(now.own_seconds)
+        return Beat(now.doing, now.dispatched, now.seen, statistics.median(own) if len(own) >= FEWEST_STEPS else 0.0)
 
     def _run(self) -> None:
         while not self._over.is_set():
