@@ -62,9 +62,8 @@ class Attempt:
         self._state = state
         self._guard = threading.Lock()
         self._closed = threading.Event()
-        self.told: Callable[[], Mapping[str, Any]] = (
-            _nothing_told  # what is known of the workers, as fields of the state
-        )
+        # What is known of the workers, as fields of the state; each heartbeat asks.
+        self.told: Callable[[], Mapping[str, Any]] = _nothing_told
         self._lost: ExitError | None = None
         self.saved_step = saved_step  # of the last durable checkpoint
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
@@ -153,12 +152,12 @@ class Attempt:
 
     def _record_lost(self) -> None:
         """Add to state.json who is lost. Rank 0 does it; rank 1 when it is rank 0 that is lost."""
-        told = self.told()
-        if self.rank == 0:
-            self._state = dataclasses.replace(self._state, **told)
-            write_state(self.run, self._state)
-        elif self.rank == 1 and 0 in told["lost"] and (state := read_state(self.run)) is not None:
-            write_state(self.run, dataclasses.replace(state, lost=told["lost"], lost_since=told["lost_since"]))
+        told = {name: value for name, value in self.told().items() if name in ("lost", "lost_since")}
+        if not told["lost"] or self.rank != int(0 in told["lost"]):
+            return
+        self._state = dataclasses.replace(self._state, **told)
+        if (state := read_state(self.run)) is not None:  # with the cause, where another rank has told it
+            write_state(self.run, dataclasses.replace(state, **told))
 
     def stalled(self, words: str) -> NoReturn:
         """Exit at once: the thread that trains does not move."""

@@ -173,7 +173,7 @@ def read_state(storage: Storage) -> RunState | None:
     """
     values = read_json(storage, STATE)
     try:
-        return None if values is None else RunState(**values)
+        return None if values is None else RunState(**{**values, "lost": tuple(values.get("lost", ()))})
     except TypeError as error:
         raise ExitError(
             Exit.RUN_REFUSED,

@@ -12,7 +12,7 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -105,16 +105,20 @@ class Line:
         if self._over.is_set():
             return
         self._over.set()
-        words = Farewell(int(code), reason[:1000], lost(self._peers))
+        word = _line("farewell", Farewell(int(code), reason[:1000], lost(self._peers)))
+        deadline = time.monotonic() + LAST_WORD_SECONDS
         for rank, connection in self._sockets.items():
-            try:
+            with suppress(OSError):  # gone already
                 with self._sending:
-                    connection.settimeout(LAST_WORD_SECONDS)
-                    connection.sendall(self._unsent[rank] + _line("farewell", words))
-            except OSError as error:
-                log.debug("rank %d did not hear the last word: %s", rank, error)
-            finally:
-                connection.close()
+                    connection.settimeout(max(0.1, deadline - time.monotonic()))
+                    connection.sendall(self._unsent[rank] + word)
+                connection.shutdown(socket.SHUT_WR)
+        for connection in self._sockets.values():
+            with suppress(OSError), connection:
+                # Closed with something unread, a connection is reset, and the other end can lose what is on its way.
+                connection.settimeout(max(0.1, deadline - time.monotonic()))
+                while connection.recv(65536) and time.monotonic() < deadline:
+                    pass
 
     def _mine(self) -> Beat:
         now = self._activity

@@ -199,7 +199,8 @@ def test_a_state_is_read_as_it_was_written_with_the_time(storage: Storage) -> No
 def test_state_json_has_the_contracts_fields(storage: Storage) -> None:
     files.write_state(storage, RunState("running"))
     assert set(json.loads(storage.read("state.json"))) == {
-        *("state", "reason", "exit_code", "rank", "epoch", "step", "total_steps", "restarts", "updated")
+        *("state", "reason", "exit_code", "rank", "epoch", "step", "total_steps", "restarts", "updated"),
+        *("lost", "lost_since", "slow", "workers", "workers_seen"),
     }
 
 
