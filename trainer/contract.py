@@ -38,6 +38,9 @@ WEIGHTS_CARD = "weights.json"
 MANIFEST = "MANIFEST.json"
 """In each checkpoint's folder, including BEST."""
 
+HEALTH_PATH = "/healthz"
+"""On the port of the metrics: answered while the process is alive."""
+
 
 class State(StrEnum):
     """`state` in STATE: a run's state, as the run itself reports it."""

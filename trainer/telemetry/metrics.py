@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app, start_http_server
 
 from trainer.config import RunConfig
+from trainer.contract import HEALTH_PATH
 from trainer.exits import Exit, ExitError
 from trainer.process.container import local_workers
 from trainer.storage.retry import RetryEvent
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 FINAL_SCRAPE_SECONDS = 30.0
-HEALTH = "/healthz"
 
 
 class Metrics:
@@ -103,7 +103,7 @@ class Scrapes:
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """A scrape (PEP 3333), or a question whether this process is alive, which is answered and not counted."""
-        if environ.get("PATH_INFO") == HEALTH:
+        if environ.get("PATH_INFO") == HEALTH_PATH:
             self._asked = time.monotonic()
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [b"ok\n"]
