@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from trainer.config import RunConfig
-from trainer.contract import ENV_PEER_LOST_WAIT
 from trainer.exits import Exit, ExitError
 from trainer.folder.attempt import write_termination_message
 from trainer.process import orphan, signals
@@ -33,7 +32,7 @@ from trainer.requests import (
     from_json,
 )
 from trainer.workers import gang
-from trainer.workers.topology import is_member, rank_text
+from trainer.workers.topology import is_member, peer_lost_wait, rank_text
 
 # How long the training loop's thread waits for the interpreter lock when an upload or decoding thread has it. The
 # default, 5 ms, is a third of a small step.
@@ -80,7 +79,7 @@ def _train(verb: Verb, config: RunConfig, text: str) -> int:
     """Start this machine's workers, or run as one of them; signals are handled before anything slow is imported."""
     if config.workers > 1 and not is_member(os.environ):
         return gang.run(config.workers, text)
-    patience = _patience(os.environ)
+    patience = peer_lost_wait(os.environ)
     sys.setswitchinterval(SWITCH_SECONDS)
     stop = signals.install(config.grace_period)
     orphan.stop_with_parent(os.environ)
@@ -92,14 +91,6 @@ def _train(verb: Verb, config: RunConfig, text: str) -> int:
         _explain(rank_text(os.environ) or "0", error.message, error.code)
         stop.came.wait(patience)
         return int(error.code)
-
-
-def _patience(environment: Mapping[str, str]) -> float:
-    """Seconds to wait after losing a peer, so that the peer's exit is seen first: it decides what the restart costs."""
-    text = environment.get(ENV_PEER_LOST_WAIT) or "0"
-    if not text.isdecimal():
-        raise ExitError(Exit.BAD_OPTION, f"{ENV_PEER_LOST_WAIT} is {text!r}; it must be a whole number of seconds")
-    return float(text)
 
 
 def main(arguments: list[str]) -> int:

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from trainer import fields
 from trainer.exits import Exit, ExitError
-from trainer.fields import Naming, Refused, declare, flag, options
+from trainer.fields import AUTO, Naming, Refused, declare, flag, options, seconds_or_auto
 
 T = TypeVar("T")
 
@@ -249,8 +249,11 @@ class RunConfig:
     rendezvous_timeout: float = declare(
         60.0, "How long to wait for all workers.", unit="seconds", above=0, group="Faults"
     )
-    stall_timeout: float = declare(
-        900.0, "Give up when no step finishes for this long; 0: never.", unit="seconds", low=0, group="Faults"
+    stall_timeout: str = declare(
+        AUTO,
+        "Seconds after which a step counts as stalled; auto: 60, or 10 times the slowest of late; 0: never.",
+        fault=seconds_or_auto,
+        group="Faults",
     )
     storage_timeout: float = declare(
         600.0, "Give up when the run folder cannot be written for this long.", unit="seconds", low=0, group="Faults"

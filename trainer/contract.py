@@ -38,6 +38,9 @@ WEIGHTS_CARD = "weights.json"
 MANIFEST = "MANIFEST.json"
 """In each checkpoint's folder, including BEST."""
 
+HEALTH_PATH = "/healthz"
+"""On the port of the metrics: answered while the process is alive."""
+
 
 class State(StrEnum):
     """`state` in STATE: a run's state, as the run itself reports it."""
@@ -72,6 +75,10 @@ ENV_ATTEMPT_UNCOUNTED = "CATDOG_ATTEMPT_UNCOUNTED"
 # Seconds that a worker waits before it exits with 75, unless SIGTERM comes first. Written by the manifest, read by
 # `python -m trainer train`.
 ENV_PEER_LOST_WAIT = "CATDOG_PEER_LOST_WAIT"
+
+# Seconds without an answer to the liveness probe after which a SIGTERM is taken for the probe's. Written by the
+# manifest, read by trainer.main.
+ENV_LIVENESS_SECONDS = "CATDOG_LIVENESS_SECONDS"
 
 # Bytes that files in the temporary folder may take before the pod is evicted; empty: no limit. Written by the manifest,
 # read by trainer.process.container.

@@ -12,6 +12,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+AUTO = "auto"
+"""The value of a field that leaves the choice to the program."""
+
 
 @dataclass(frozen=True)
 class Option:
@@ -197,3 +200,12 @@ def _typed(kind: Any, value: Any, shown: str) -> Any:
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, inner) for item in value):
         raise Refused(f"{shown} must be a list of {'strings' if inner is str else 'mappings'}")
     return tuple(value)
+
+
+def seconds_or_auto(text: str) -> str:
+    """What a field that takes seconds or `auto` must be, empty if this text is valid."""
+    try:
+        valid = text == AUTO or 0 <= float(text) < math.inf
+    except ValueError:
+        valid = False
+    return "" if valid else f"{AUTO}, or 0 seconds (never) or more"

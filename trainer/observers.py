@@ -1,4 +1,4 @@
-"""Everything that watches the loop: progress, metrics, heartbeat, checkpoints, TensorBoard, watchdog."""
+"""Everything that watches the loop: progress, metrics, heartbeat, checkpoints, TensorBoard."""
 
 import logging
 import time
@@ -6,11 +6,11 @@ from collections.abc import Callable
 from types import TracebackType
 
 from trainer.contract import BEST, CHECKPOINTS
-from trainer.exits import Exit
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
 from trainer.folder.held import again_if_late
 from trainer.folder.uploads import Uploads
+from trainer.process.activity import Activity
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageFailed
 from trainer.telemetry import progress
@@ -18,9 +18,9 @@ from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.tensorboard import TensorBoard
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot, Unusable
-from trainer.training.loop import Hooks, StepNumbers, Task
+from trainer.training.hooks import Hooks, StepNumbers
+from trainer.training.loop import Task
 from trainer.training.state import LoopState, goodput
-from trainer.training.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -31,10 +31,17 @@ class Observers:
     """The watchers of one attempt. Rank 0 writes to the run folder and shows progress; every rank has metrics."""
 
     def __init__(
-        self, task: Task, run: Storage, rank: int, attempt: Attempt, metrics: Metrics, state: LoopState
+        self,
+        task: Task,
+        run: Storage,
+        rank: int,
+        attempt: Attempt,
+        metrics: Metrics,
+        activity: Activity,
+        state: LoopState,
     ) -> None:
         self._task, self._run, self._attempt, self._metrics = task, run, attempt, metrics
-        self._durable_step = state.step
+        self._activity = activity
         self._fixed = checkpoint.write_fixed(run, task.learner.fixed) if rank == 0 else None
         if rank == 0 and state.best is not None:
             again_if_late(lambda: checkpoint.touch(run, BEST, attempt.confirm))
@@ -42,7 +49,6 @@ class Observers:
         self._tensorboard = TensorBoard(run) if rank == 0 else None
         length, every = task.length, task.config.log_every
         self._view = progress.view(length, state.step, every) if rank == 0 else None
-        self._watchdog = Watchdog(task.config.stall_timeout, self._stalled)
         metrics.total_steps.set(length.total_steps)
         metrics.step.set(state.step)
 
@@ -51,10 +57,9 @@ class Observers:
 
     def hooks(self) -> Hooks:
         """The callbacks that the loop calls."""
-        return Hooks(self._step, self._evaluation_step, self._epoch, self._best, self._checkpoint)
+        return Hooks(self._activity, self._step, self._evaluation_step, self._epoch, self._best, self._checkpoint)
 
     def _step(self, state: LoopState, numbers: StepNumbers) -> None:
-        self._watchdog.beat()
         self._attempt.check()
         self._attempt.update(step=state.step, epoch=self._task.length.epoch_after(state.step))
         if self._uploads is not None:
@@ -73,7 +78,6 @@ class Observers:
             metrics.step_seconds.observe(numbers.seconds)
 
     def _evaluation_step(self, done: int, total: int) -> None:
-        self._watchdog.beat()
         if self._view is not None:
             self._view.validating(done, total)
 
@@ -103,17 +107,17 @@ class Observers:
         checkpoint.sweep(self._run, left)
 
     def _save(self, snapshot: Snapshot) -> None:
-        store, name = self._run.child(CHECKPOINTS), checkpoint.step_name(snapshot.state.step)
-        before = self._durable_step
+        store, step = self._run.child(CHECKPOINTS), snapshot.state.step
+        before, name = self._attempt.saved_step, checkpoint.step_name(step)
         left = checkpoint.write(store, name, snapshot, self._fixed, self._run, self._attempt.confirm)
-        self._durable_step = snapshot.state.step  # even if the cleanup below fails
-        self._metrics.checkpoint_step.set(self._durable_step)
+        self._attempt.saved_step = step  # even if the cleanup below fails
+        self._metrics.checkpoint_step.set(step)
         self._attempt.confirm()
         checkpoint.sweep(store, left)
         try:
-            checkpoint.prune(store, self._task.config.keep_checkpoints, self._durable_step, self._run)
+            checkpoint.prune(store, self._task.config.keep_checkpoints, step, self._run)
         except Unusable as error:
-            self._durable_step = before
+            self._attempt.saved_step = before
             raise StorageFailed(f"{store.uri}/{name} cannot be read back: {error}; older ones are kept") from error
 
     def _timed(self, kind: str, write: Callable[[], None]) -> None:
@@ -123,10 +127,7 @@ class Observers:
         self._metrics.checkpoint_seconds.labels(kind).inc(time.monotonic() - began)
 
     def _durable(self) -> str:
-        return f"the last durable checkpoint is step {self._durable_step}"
-
-    def _stalled(self, seconds: float) -> None:
-        self._attempt.die(Exit.STALLED, f"no step finished for {seconds:.0f} s; {self._durable()}")
+        return f"the last durable checkpoint is step {self._attempt.saved_step}"
 
     def flush(self) -> None:
         """Wait until everything saved is durable, as long as training would wait for storage; no step is due any more.
@@ -134,7 +135,6 @@ class Observers:
         Raises:
             ExitError: 74 or 77 naming the last durable step.
         """
-        self._watchdog.close()
         if self._uploads is not None:
             self._uploads.close()
 
@@ -148,7 +148,6 @@ class Observers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._watchdog.close()
         if self._view is not None:
             self._view.close()
         if self._tensorboard is not None:

@@ -1,12 +1,13 @@
 """How an attempt at a run starts: rank 0 claims the run folder and chooses what to resume from; other ranks follow."""
 
 import dataclasses
+import functools
 import logging
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from trainer.backbones.stored import Weights
 from trainer.class_weights import advice, inlined, resolve
@@ -18,9 +19,11 @@ from trainer.data.split import describe
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder import lease as leases
+from trainer.folder.attempt import leave
 from trainer.folder.files import RunState
 from trainer.folder.held import Held
 from trainer.folder.lease import Lease
+from trainer.process.activity import Activity
 from trainer.process.versions import catdog_version
 from trainer.storage.base import Storage
 from trainer.storage.retry import RetryEvent
@@ -29,8 +32,9 @@ from trainer.training.backbone import backbone_for
 from trainer.training.checkpoint import Snapshot, Unusable
 from trainer.training.phases import Length, length_of
 from trainer.training.state import finished
+from trainer.workers.line import Line, telling_failures
 from trainer.workers.rendezvous import Hello, Message, meet, refuse
-from trainer.workers.topology import Topology
+from trainer.workers.topology import Topology, peer_lost_wait
 
 log = logging.getLogger(__name__)
 
@@ -73,23 +77,32 @@ def begin(
     topology: Topology,
     run: Storage,
     environment: Mapping[str, str],
+    activity: Activity,
     on_retry: Callable[[RetryEvent], None] | None = None,
-) -> Start:
-    """Meet the other workers and start where rank 0 says; `on_retry` is called for each repeated request for data.
+) -> tuple[Start, Line]:
+    """Meet the other workers and start where rank 0 says; the line to them is open from then on.
+
+    Args:
+        activity: what this worker does, for the others to know.
+        on_retry: called for each repeated request for data.
 
     Raises:
         ExitError: what `claim` and `follow` raise on this rank; 69 when a worker did not join; 75 when rank 0 failed.
     """
+    on_lost = functools.partial(_leave, peer_lost_wait(environment))
     hello = Hello(topology.rank, uuid.uuid4().hex, catdog_version(), fingerprint(config))
     if topology.rank != 0:
-        return follow(config, run, meet(topology, hello, config.rendezvous_timeout, {}), on_retry)
+        message, connections = meet(topology, hello, config.rendezvous_timeout, {})
+        line = Line(topology.rank, connections, activity, on_lost)
+        with telling_failures(line):
+            return follow(config, run, message, on_retry), line
     try:
         start = claim(config, run, environment, on_retry)
     except ExitError as error:
         refuse(topology, hello, min(config.rendezvous_timeout, REFUSAL_SECONDS), error)
         raise
     try:
-        meet(topology, hello, config.rendezvous_timeout, _message(start))
+        _, connections = meet(topology, hello, config.rendezvous_timeout, _message(start))
     except ExitError as error:
         if start.lease is not None:
             held = Held(run, start.lease)
@@ -97,7 +110,12 @@ def begin(
             files.write_state(held, dataclasses.replace(state, exit_code=int(error.code)))
             held.release()
         raise
-    return start
+    return start, Line(topology.rank, connections, activity, on_lost)
+
+
+def _leave(wait: float, words: str) -> NoReturn:
+    """What a worker does that learns of a loss while it starts."""
+    leave(Exit.PEER_LOST, f"a peer was lost: {words}", wait)
 
 
 def _message(start: Start) -> dict[str, Any]:

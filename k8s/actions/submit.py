@@ -80,6 +80,8 @@ def prepare(asked: Asked, platform: Platform, served: Served, nodes: Nodes, now:
     notes = [*looked, chosen.note, shape_note(spec, platform, served)]
     if "recipe" not in asked.values:
         notes.append(f"recipe {config.recipe} (the platform's default; --recipe overrides it)")
+    if not config.metrics_port:
+        notes.append("--metrics-port 0: no metrics, and no liveness probe: a pod that freezes is not restarted")
     if not config.data:
         notes.append("no --data, and none in the platform: using the drawn demo set (cartoons, not photographs)")
     return Prepared(spec, objects, tuple(notes))

@@ -25,6 +25,11 @@ from trainer.requests import to_json
 
 USER = 10001  # the image's user
 
+PROBE_PERIOD, PROBE_TIMEOUT, PROBE_FAILURES = 15, 10, 12
+"""Seconds, seconds, and how many in a row. A process that imports or compiles for minutes on a fifth of a processor
+answers in between; only one that is frozen does not, in three minutes."""
+PROBE_GRACE_SECONDS = 5
+
 
 def pod_template(spec: RunSpec, platform: Platform, shape: Shape) -> Object:
     """`template` of the Job.
@@ -84,6 +89,7 @@ def _container(spec: RunSpec, platform: Platform, shape: Shape) -> Object:
         "args": ["train", "--config", CONFIG_PATH],
         "env": _environment(spec, platform, shape),
         "ports": [{"name": name, "containerPort": port} for name, port in ports.items()],
+        **({"livenessProbe": _probe()} if spec.config.metrics_port else {}),
         "resources": {"requests": asked, "limits": dict(asked)},
         "terminationMessagePath": contract.TERMINATION_LOG,
         "terminationMessagePolicy": "FallbackToLogsOnError",
@@ -93,6 +99,16 @@ def _container(spec: RunSpec, platform: Platform, shape: Shape) -> Object:
             "capabilities": {"drop": ["ALL"]},
         },
         "volumeMounts": mounts(platform),
+    }
+
+
+def _probe() -> Object:
+    return {
+        "httpGet": {"path": contract.HEALTH_PATH, "port": METRICS_PORT},
+        "periodSeconds": PROBE_PERIOD,
+        "timeoutSeconds": PROBE_TIMEOUT,
+        "failureThreshold": PROBE_FAILURES,
+        "terminationGracePeriodSeconds": PROBE_GRACE_SECONDS,
     }
 
 
@@ -109,6 +125,9 @@ def _environment(spec: RunSpec, platform: Platform, shape: Shape) -> list[Object
         made.append(_from_field(contract.ENV_ATTEMPT_UNCOUNTED, shape.attempt_uncounted))
     if shape.peer_lost_wait:
         made.append({"name": contract.ENV_PEER_LOST_WAIT, "value": str(shape.peer_lost_wait)})
+    if spec.config.metrics_port:
+        silence = PROBE_PERIOD * (PROBE_FAILURES - 1)
+        made.append({"name": contract.ENV_LIVENESS_SECONDS, "value": str(silence)})
     limit = {"resourceFieldRef": {"resource": "limits.ephemeral-storage", "divisor": "1"}}
     made += [
         {"name": "HOME", "value": SPOOL},

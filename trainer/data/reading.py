@@ -17,7 +17,8 @@ from trainer.storage.errors import StorageFailed
 from trainer.storage.fetch import in_parallel
 from trainer.storage.retry import MIB, GaveUp, RetryEvent, RetryPolicy, RetryReason, Try, keep_trying
 
-Read = Callable[[Sequence[Example]], Generator[tuple[int, bytes], None, None]]
+Contents = Generator[tuple[int, bytes], None, None]
+Read = Callable[[Sequence[Example]], Contents]
 """Yields (position in the sequence, encoded bytes) of each example once, as they arrive, in no order. Close it if you
 stop early."""
 

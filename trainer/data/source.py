@@ -1,5 +1,6 @@
 """Where a run's pictures come from: the named data set, or the drawn demo set."""
 
+import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 from trainer.data.demo import write_demo
 from trainer.data.downloads import open_downloads
 from trainer.data.drawing.draw import DEMO_VERSION
-from trainer.data.reading import CONCURRENCY, Read, reader
+from trainer.data.reading import CONCURRENCY, Contents, Read, reader
 from trainer.data.rules import AS_IT_IS, Rules
 from trainer.data.split import DataSet, list_data_set
 from trainer.storage.opening import open_storage
@@ -22,6 +23,11 @@ class Source:
     data: DataSet
     read: Read
     demo: bool
+
+
+def counted_by(source: Source, counted: Callable[[Contents], Contents]) -> Source:
+    """The same source, of which what it reads goes through `counted`."""
+    return dataclasses.replace(source, read=lambda examples: counted(source.read(examples)))
 
 
 def demo_folder() -> Path:

@@ -8,7 +8,8 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 10.0
 LAST_WORDS_SECONDS = 10.0
+NOTICED_WITHIN = 5.0
+"""Seconds that a thread which trains takes to notice that a collective has failed, if it does."""
 
 _ENDINGS = {Exit.DONE: State.SUCCEEDED, Exit.TERMINATED: State.PREEMPTED, Exit.INTERRUPTED: State.CANCELLED}
 
@@ -36,16 +39,33 @@ def write_termination_message(text: str) -> None:
         path.write_text(text[:4096])
 
 
+def leave(code: Exit, reason: str, wait: float = 0.0) -> NoReturn:
+    """Say why, and exit after `wait` seconds, from any thread."""
+    try:
+        write_termination_message(f"{int(code)} {MEANING.get(code, code.name)}: {reason}")
+        print(f"catdog: {reason}", file=sys.stderr, flush=True)
+        time.sleep(wait)
+    finally:  # even if something above fails, such as a closed standard error
+        os._exit(int(code))
+
+
+def _nothing_told() -> Mapping[str, Any]:
+    return {"lost": (), "lost_since": ""}
+
+
 class Attempt:
     """Owns the run folder while the process lives. Only rank 0 writes to it, except for a failure's cause."""
 
-    def __init__(self, run: Storage, rank: int, lease: Lease | None, state: RunState) -> None:
+    def __init__(self, run: Storage, rank: int, lease: Lease | None, state: RunState, saved_step: int = 0) -> None:
         self.run = run
         self.rank = rank
         self._held = None if lease is None else Held(run, lease)
         self._state = state
         self._guard = threading.Lock()
         self._closed = threading.Event()
+        # What is known of the workers, as fields of the state; each heartbeat asks.
+        self.told: Callable[[], Mapping[str, Any]] = _nothing_told
+        self.saved_step = saved_step  # of the last durable checkpoint
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def __enter__(self) -> "Attempt":
@@ -83,9 +103,11 @@ class Attempt:
         write_termination_message(f"{int(code)} {MEANING.get(code, code.name)}: {reason}" if code else "done")
         ending: dict[str, Any] = {"state": _ENDINGS.get(code, State.FAILED), "reason": reason, "exit_code": int(code)}
         with self._guard:
+            if code == Exit.PEER_LOST:
+                self._record_lost()
             if self.rank != 0:
                 if code not in _ENDINGS and code != Exit.PEER_LOST:
-                    self._tell_as_peer(ending)
+                    self._amend({**ending, "rank": self.rank})
             elif self._may_tell(code):
                 write_state(self, dataclasses.replace(self._state, **ending, rank=0))
             if self._held is not None:
@@ -108,30 +130,59 @@ class Attempt:
         ours = told is not None and told.writer == self._state.writer
         return told is not None and ours and told.state == State.FAILED and told.rank != 0
 
-    def _tell_as_peer(self, ending: Mapping[str, Any]) -> None:
-        """Write the final state without the lease, unless state.json is another attempt's; the run's step is kept."""
+    def _amend(self, changes: Mapping[str, Any]) -> None:
+        """Change state.json without the lease, unless it is another attempt's; the rest of it is kept."""
         for _ in range(TRIES):
             seen, told = self.run.stat(STATE), read_state(self.run)
             if told is not None and told.writer != self._state.writer:
                 return
-            state = dataclasses.replace(told or self._state, **ending, rank=self.rank)
+            state = dataclasses.replace(told or self._state, **changes)
             try:
                 self.run.write(STATE, encoded_state(state), if_generation=seen.generation if seen else "")
             except PreconditionFailed:  # rank 0's heartbeat was faster
                 continue
             return
 
+    def lose(self, words: str, peer_lost_wait: float) -> None:
+        """Record which workers are lost, and exit with 75 unless the thread that trains does, as it will where a
+        collective fails; it does not where it waits for a worker that lives and is stuck. Call on a thread of its own.
+        """
+        log.error("lost: %s", words)
+        recording = threading.Thread(target=self._try_to_record_lost, daemon=True)
+        recording.start()
+        recording.join(LAST_WORDS_SECONDS)
+        if not self._closed.wait(NOTICED_WITHIN):
+            self.die(Exit.PEER_LOST, f"a peer was lost: {words}", peer_lost_wait)
+
+    def _try_to_record_lost(self) -> None:
+        try:
+            with self._guard:
+                if not self._closed.is_set():
+                    self._record_lost()
+        except ExitError as error:
+            log.error("could not record it: %s", error.message)
+
+    def _record_lost(self) -> None:
+        """Add to state.json who is lost. Rank 0 does it; rank 1 when it is rank 0 that is lost."""
+        told = {name: value for name, value in self.told().items() if name in ("lost", "lost_since")}
+        if told["lost"] and self.rank == int(0 in told["lost"]):
+            self._state = dataclasses.replace(self._state, **told)
+            self._amend(told)
+
+    def stalled(self, words: str) -> NoReturn:
+        """Exit at once: the thread that trains does not move."""
+        self.die(Exit.STALLED, f"{words}; the last durable checkpoint is step {self.saved_step}")
+
     def give_up(self, code: Exit) -> NoReturn:
         """Exit at once after a signal to which no step responded."""
         self.die(code, "no step finished in time after the signal")
 
-    def die(self, code: Exit, reason: str) -> NoReturn:
-        """Exit at once, from any thread; try for a few seconds to write the final state."""
+    def die(self, code: Exit, reason: str, wait: float = 0.0) -> NoReturn:
+        """Exit, from any thread, after `wait` seconds; try for a few seconds to write the final state."""
         try:
             self._last_words(code, reason)
-            print(f"catdog: {reason}", file=sys.stderr, flush=True)
-        finally:  # even if something above fails, such as a closed standard error
-            os._exit(int(code))
+        finally:
+            leave(code, reason, wait)
 
     def _last_words(self, code: Exit, reason: str) -> None:
         """Write the final state, but wait only a few seconds for storage, which might be what failed."""
@@ -151,6 +202,7 @@ class Attempt:
                 with self._guard:
                     if self._closed.is_set():
                         return
+                    self._state = dataclasses.replace(self._state, **self.told())
                     if self._held is not None:
                         self._held.renew()
                         self._held.write(STATE, encoded_state(self._state), spare=self._told_by_peer)

@@ -44,6 +44,11 @@ class RunState:
     updated: str = ""
     attempt: int = 0
     writer: str = ""
+    lost: tuple[int, ...] = ()  # ranks that are silent or gone, while the others are about to exit
+    lost_since: str = ""
+    slow: Mapping[str, Any] | None = None  # {"rank", "times"}: takes so many times as long for a step as the others
+    workers: int = 1
+    workers_seen: int = 1
 
 
 @dataclass(frozen=True)
@@ -214,7 +219,9 @@ def read_state(storage: Storage) -> RunState | None:
     """
     values = read_json(storage, STATE)
     try:
-        return None if values is None else RunState(**known(RunState, values))
+        if values is not None:
+            values = {**known(RunState, values), "lost": tuple(values.get("lost", ()))}
+        return None if values is None else RunState(**values)
     except TypeError as error:
         raise ExitError(
             Exit.RUN_REFUSED,

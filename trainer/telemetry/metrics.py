@@ -2,13 +2,15 @@
 
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app, start_http_server
 
 from trainer.config import RunConfig
+from trainer.contract import HEALTH_PATH
 from trainer.exits import Exit, ExitError
 from trainer.process.container import local_workers
 from trainer.storage.retry import RetryEvent
@@ -61,10 +63,26 @@ class Metrics:
         )
         self.storage_retries = self._counter("catdog_storage_retries", "Storage calls retried, by reason.", ["reason"])
         self.restarts = self._gauge("catdog_restarts", "Times the run was restarted.")
+        self.workers = self._gauge(
+            "catdog_workers", "Workers of the run that this one is to hear from, itself included."
+        )
+        self.workers_seen = self._gauge("catdog_workers_seen", "Those of them that were heard in the last second.")
+        self.worker_step_seconds = self._gauge(
+            "catdog_worker_step_seconds",
+            "What a worker takes for its own part of a step, without waiting for others; rank 0 knows all.",
+            ["worker"],
+        )
 
     def count_retry(self, event: RetryEvent) -> None:
         """Count one retried storage call."""
         self.storage_retries.labels(event.reason).inc()
+
+    def show_workers(self, seen: Callable[[], int], step_seconds: Mapping[int, Callable[[], float]]) -> None:
+        """Show, from now on, how many of the workers are there, and what each takes for a step."""
+        self.workers.set(len(step_seconds))
+        self.workers_seen.set_function(seen)
+        for rank, seconds in step_seconds.items():
+            self.worker_step_seconds.labels(str(rank)).set_function(seconds)
 
     def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
         return Counter(name, text, labels or [], registry=self.registry)
@@ -80,14 +98,23 @@ class Scrapes:
         self._application = application
         self._changed = threading.Condition()
         self._begun = 0
+        self._asked: float | None = None  # when the last question was answered
         self._answered = 0  # number of the latest scrape whose answer is sent
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """A scrape (PEP 3333)."""
+        """A scrape (PEP 3333), or a question whether this process is alive, which is answered and not counted."""
+        if environ.get("PATH_INFO") == HEALTH_PATH:
+            self._asked = time.monotonic()
+            start_response("200 OK", [("Content-Type", "text/plain")])
+            return [b"ok\n"]
         with self._changed:
             self._begun += 1
             this = self._begun
         return _Answer(self._application(environ, start_response), lambda: self._sent(this))
+
+    def neglected(self, liveness_seconds: float) -> bool:
+        """Whether questions came and then, for so long that this process counts as frozen, were not answered."""
+        return self._asked is not None and 0 < liveness_seconds < time.monotonic() - self._asked
 
     def _sent(self, this: int) -> None:
         with self._changed:

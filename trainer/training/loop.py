@@ -8,7 +8,7 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -18,11 +18,13 @@ from trainer.data.augment import Augmentation
 from trainer.data.order import Layout, Schedule
 from trainer.data.pipeline import Feed, Rows, evaluation_feeds, prefetched, training_feeds
 from trainer.exits import Exit, ExitError
+from trainer.process.activity import Doing
 from trainer.process.signals import StopRequest, stop_code
 from trainer.tensors import Array, Vector
 from trainer.training.agreement import blamed
 from trainer.training.checkpoint import Snapshot
 from trainer.training.feeding import to_devices
+from trainer.training.hooks import Hooks, StepNumbers
 from trainer.training.learner import Learner, begin_phase, copy_to_host, evaluated, groups, hold, require_same, restore
 from trainer.training.phases import Length, Phase
 from trainer.training.schedule import learning_rate
@@ -65,29 +67,6 @@ class _StopSeen(Exception):
         super().__init__()
         self.state = state
         self.code = code
-
-
-@dataclass(frozen=True)
-class StepNumbers:
-    """One step's global means on the host; `seconds` is None when they include a compilation."""
-
-    loss: float
-    accuracy: float
-    examples: float
-    gradient_norm: float
-    learning_rate: float
-    seconds: float | None
-
-
-@dataclass(frozen=True)
-class Hooks:
-    """Callbacks for each event; all are called on the loop's thread and should return soon."""
-
-    on_step: Callable[[LoopState, StepNumbers], None]
-    on_evaluation_step: Callable[[int, int], None]  # steps done, of how many
-    on_epoch: Callable[[LoopState], None]
-    on_best: Callable[[Snapshot], None]
-    on_checkpoint: Callable[[Snapshot], None]
 
 
 @dataclass(frozen=True)
@@ -181,10 +160,16 @@ def _compile(task: Task, state: LoopState) -> _Compiled:
     strategy, config = task.distribution.strategy, task.config
     return _Compiled(
         phase,
-        build_train_step(strategy, task.learner, phase.name, config, task.layout),
+        build_train_step(strategy, task.learner, phase.name, config, task.layout, _is_timed(task.distribution)),
         build_evaluation_step(strategy, task.learner.networks[phase.name], task.layout, config.deterministic),
         state.step,
     )
+
+
+def _is_timed(distribution: Distribution) -> bool:
+    """Whether steps tell when this worker's part was ready: it is asked where there are other workers, and is exact
+    where an op that has returned has been computed."""
+    return len(distribution.local) < distribution.replicas and "cpu" in distribution.devices[0]
 
 
 def take(task: Task, state: LoopState) -> Snapshot:
@@ -246,19 +231,36 @@ def _steps(
     """Run steps up to `until`, or until all ranks know that one was asked to stop."""
     pending: deque[tuple[StepResult, float]] = deque()
     clock = time.monotonic()
+    activity, free = hooks.activity, time.time()  # since when this worker does not wait for others
     asked = 0.0  # the first step with a stop request decides, so that all ranks get the same code
     for step in range(state.step, until):
         rate = learning_rate(compiled.phase, task.config.schedule, step)
+        activity.enter(Doing.WAITING)
         rows = to_devices(task.distribution, next(feeds), stop.weight)
-        pending.append((compiled.train_step(rows, tf.constant(step, tf.int64), tf.constant(rate, tf.float32)), rate))
+        if step == compiled.first_step:
+            activity.compile()
+        else:
+            activity.enter(Doing.TRAINING)
+        done = compiled.train_step(rows, tf.constant(step, tf.int64), tf.constant(rate, tf.float32))
+        pending.append((done, rate))
+        activity.dispatched = step + 1
+        ready = time.time() if done.ready is None else float(done.ready.numpy())
+        if step != compiled.first_step:
+            activity.own_seconds.append(ready - free)
+        free = time.time()
         # The first step of a process compiles: wait for it, so that later steps do not include its time.
         now = step + 1 == until or step == compiled.first_step
         while pending and (len(pending) > LAG or asked or now):
             result, rate = pending.popleft()
             sums = result.sums.numpy()
             before, clock = clock, time.monotonic()
+            if done.ready is None:
+                free = time.time()
             seconds = None if state.step == compiled.first_step else clock - before
+            if seconds is not None:
+                activity.finished_one(Doing.TRAINING, seconds)
             state = _settled(task, state, sums, bool(result.finite.numpy()), seconds)
+            activity.seen = state.step
             asked = asked or float(sums[STOP])
             count = max(float(sums[WEIGHT]), 1.0)
             norm = float(result.gradient_norm.numpy())
@@ -316,6 +318,8 @@ def _evaluate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
     total = Sums()
     start = time.monotonic()
     feeds = prefetched(evaluation_feeds(valid, task.layout, task.distribution.local))
+    activity, clock = hooks.activity, time.monotonic()
+    activity.enter(Doing.VALIDATING)
     try:
         for batch, feed in enumerate(feeds, start=1):
             pending.append(compiled.evaluation_step(to_devices(task.distribution, feed, stop.weight)))
@@ -324,6 +328,9 @@ def _evaluate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
                 if sums[STOP] > 0:
                     raise _StopSeen(state, stop_code(float(sums[STOP])))
                 total = total.add(float(sums[LOSS]), float(sums[CORRECT]), float(sums[WEIGHT]), None)
+            before, clock = clock, time.monotonic()
+            if batch > 1:  # the first might have compiled
+                activity.finished_one(Doing.VALIDATING, clock - before)
             hooks.on_evaluation_step(batch, batches)
     finally:
         feeds.close()

@@ -48,6 +48,7 @@ class StepResult:
     sums: Vector  # float32 [4]: loss, correct, weight, stop; [5] with the weight of the loss
     gradient_norm: Scalar  # of the mean gradient, before clipping
     finite: Flag  # the update was applied
+    ready: Tensor | None = None  # float64, seconds since 1970: this worker's part was, where the step is timed
 
 
 TrainStep = Callable[[PerReplica, Integer, Scalar], StepResult]
@@ -153,16 +154,23 @@ def total(vectors: list[Vector], layout: Layout, deterministic: bool) -> Vector:
     return summed
 
 
-def build_train_step(strategy: Strategy, learner: Learner, phase: str, config: RunConfig, layout: Layout) -> TrainStep:
-    """The compiled step of a phase: (Rows of the local replicas, step, learning rate) → StepResult."""
+def build_train_step(
+    strategy: Strategy, learner: Learner, phase: str, config: RunConfig, layout: Layout, timed: bool = False
+) -> TrainStep:
+    """The compiled step of a phase: (Rows of the local replicas, step, learning rate) → StepResult.
+
+    `timed`: it tells when the gradient of a replica here was ready to be added to those of the others.
+    """
     network = learner.networks[phase]
     weights = {name: learner.weights[name] for name in weights_of(network)}
     shapes = [tuple(v.shape) for v in weights.values()]
     sizes = [int(tf.TensorShape(shape).num_elements() or 1) for shape in shapes]
     parameters = sum(sizes)
 
-    def replica_step(rows: Rows, step: Integer, rate: Scalar) -> tuple[Vector, Scalar, Flag]:
+    def replica_step(rows: Rows, step: Integer, rate: Scalar) -> tuple[Tensor, ...]:
         vectors = [part_gradient(learner, network, config, part, step) for part in split_parts(rows, layout)]
+        with tf.control_dependencies(vectors):
+            ready = [tf.timestamp()] if timed else []
         summed = total(vectors, layout, config.deterministic)
         sums = summed[parameters:]
         mean = summed[:parameters] / _divisor(sums, "loss_weights" in rows)
@@ -173,12 +181,11 @@ def build_train_step(strategy: Strategy, learner: Learner, phase: str, config: R
         flat = tf.split(mean, sizes)
         gradients = [tf.reshape(part, shape) for part, shape in zip(flat, shapes, strict=True)]
         _update(learner, weights, config, gradients, rate, finite)
-        return sums, norm, finite
+        return sums, norm, finite, *ready
 
     @tf.function(autograph=False)
-    def train_step(rows: PerReplica, step: Integer, rate: Scalar) -> tuple[Vector, Scalar, Flag]:
-        sums, norm, finite = strategy.run(replica_step, args=(rows, step, rate))
-        return _first(strategy, sums), _first(strategy, norm), _first(strategy, finite)
+    def train_step(rows: PerReplica, step: Integer, rate: Scalar) -> tuple[Tensor, ...]:
+        return tuple(_first(strategy, value) for value in strategy.run(replica_step, args=(rows, step, rate)))
 
     def run(rows: PerReplica, step: Integer, rate: Scalar) -> StepResult:
         return StepResult(*train_step(rows, step, rate))

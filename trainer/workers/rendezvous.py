@@ -3,7 +3,7 @@
 MultiWorkerMirroredStrategy waits forever when a worker is missing (tensorflow#58434 and similar). Here rank 0 listens,
 every other rank registers with its unique id, and rank 0 answers all of them at once with one message. A rank that
 registers twice has been restarted alone; a gang of old and new workers cannot train, so all exit with 75 and restart
-together.
+together. The connections stay open (trainer.workers.line).
 """
 
 import json
@@ -24,6 +24,8 @@ RETRY_SECONDS = 0.2
 LINE_LIMIT = 1 << 20
 
 Message = Mapping[str, Any]
+Connections = Mapping[int, tuple[str, socket.socket]]
+"""Rank → host and open connection: on rank 0 of all others, on the others of rank 0."""
 
 
 @dataclass(frozen=True)
@@ -36,18 +38,21 @@ class Hello:
     config: str
 
 
-def meet(topology: Topology, hello: Hello, timeout: float, message: Message) -> Message:
-    """Wait until every worker has joined; return rank 0's `message` on all of them (other ranks' own is ignored).
+def meet(topology: Topology, hello: Hello, timeout: float, message: Message) -> tuple[Message, Connections]:
+    """Wait until every worker has joined; return rank 0's `message` on all of them (other ranks' own is ignored), and
+    the connections over which they have met.
 
     Raises:
         ExitError: 69 naming the ranks that did not join within `timeout` seconds, or that run another program or
             configuration; 75 when rank 0 gave up, or a rank was restarted alone.
     """
     if topology.alone:
-        return message
+        return message, {}
     if topology.rank == 0:
-        return _host(topology, hello, timeout, {"message": dict(message)})
-    return _join(topology, hello, timeout)
+        guests = _host(topology, hello, timeout, {"message": dict(message)})
+        return message, {rank: (topology.hosts[rank], connection) for rank, connection in guests.items()}
+    answer, connection = _join(topology, hello, timeout)
+    return answer, {0: (topology.hosts[0], connection)}
 
 
 def refuse(topology: Topology, hello: Hello, timeout: float, reason: ExitError) -> None:
@@ -55,12 +60,13 @@ def refuse(topology: Topology, hello: Hello, timeout: float, reason: ExitError) 
     if topology.alone:
         return
     try:
-        _host(topology, hello, timeout, _refusal(reason))
+        for connection in _host(topology, hello, timeout, _refusal(reason)).values():
+            connection.close()
     except ExitError as error:
         log.warning("could not notify every worker: %s", error)
 
 
-def _host(topology: Topology, hello: Hello, timeout: float, answer: dict[str, Any]) -> Message:
+def _host(topology: Topology, hello: Hello, timeout: float, answer: dict[str, Any]) -> dict[int, socket.socket]:
     deadline, reminder = time.monotonic() + timeout, time.monotonic() + REMIND_SECONDS
     _, port = rendezvous_address(topology)
     present: dict[int, tuple[str, socket.socket]] = {}
@@ -83,8 +89,10 @@ def _host(topology: Topology, hello: Hello, timeout: float, answer: dict[str, An
             _answer(present, answer)
         except ExitError as error:
             _answer(present, _refusal(error))
+            for _, connection in present.values():
+                connection.close()
             raise
-    return dict(answer.get("message", {}))
+    return {rank: connection for rank, (_, connection) in present.items()}
 
 
 def _listen(port: int) -> socket.socket:
@@ -114,6 +122,7 @@ def _accept(
     objection = _objection(guest, hello, topology, present)
     if objection is not None:
         _answer({guest.rank: (guest.uid, connection)}, _refusal(objection))
+        connection.close()
         raise objection
     if guest.rank in present:
         present[guest.rank][1].close()  # it lost that connection and reconnected
@@ -158,22 +167,18 @@ def _answer(present: dict[int, tuple[str, socket.socket]], answer: dict[str, Any
     for rank, (_, connection) in present.items():
         try:
             _send(connection, answer)
-            connection.close()
         except OSError as error:
             log.warning("rendezvous: rank %d disconnected before the answer: %s", rank, error)
 
 
-def _join(topology: Topology, hello: Hello, timeout: float) -> Message:
+def _join(topology: Topology, hello: Hello, timeout: float) -> tuple[Message, socket.socket]:
     deadline, reminder = time.monotonic() + timeout, time.monotonic() + REMIND_SECONDS
     address = rendezvous_address(topology)
     trouble = "no answer"
     while (left := deadline - time.monotonic()) > 0:
         try:
             # Look the name up each time: a pod's name might not resolve yet, or still resolve to the previous pod.
-            with socket.create_connection(address, timeout=min(5.0, left)) as connection:
-                _send(connection, hello.__dict__)
-                connection.settimeout(left)
-                answer = _receive(connection)
+            answer, connection = _ask(address, hello, left)
         except (OSError, ValueError) as error:
             trouble = str(error)
             if time.monotonic() >= reminder:
@@ -182,12 +187,25 @@ def _join(topology: Topology, hello: Hello, timeout: float) -> Message:
             time.sleep(RETRY_SECONDS)
             continue
         if "refused" in answer:
+            connection.close()
             raise ExitError(Exit.PEER_LOST, str(answer["refused"]))
-        return dict(answer["message"])
+        return dict(answer["message"]), connection
     raise ExitError(
         Exit.RENDEZVOUS_FAILED,
         f"rendezvous: rank 0 ({address[0]}:{address[1]}) did not answer within {timeout:g} s: {trouble}",
     )
+
+
+def _ask(address: tuple[str, int], hello: Hello, patience: float) -> tuple[dict[str, Any], socket.socket]:
+    """Register with rank 0 and wait for its answer."""
+    connection = socket.create_connection(address, timeout=min(5.0, patience))
+    try:
+        _send(connection, hello.__dict__)
+        connection.settimeout(patience)
+        return _receive(connection), connection
+    except (OSError, ValueError):
+        connection.close()
+        raise
 
 
 def _send(connection: socket.socket, message: Mapping[str, Any]) -> None:
@@ -195,13 +213,14 @@ def _send(connection: socket.socket, message: Mapping[str, Any]) -> None:
 
 
 def _receive(connection: socket.socket) -> dict[str, Any]:
-    """One JSON object on one line. Raises ValueError when it is not, ConnectionError when it is cut off."""
+    """One JSON object on one line; what comes after it is left for the line. Raises ValueError when it is not,
+    ConnectionError when it is cut off."""
     data = b""
     while not data.endswith(b"\n"):
-        part = connection.recv(65536)
-        if not part:
+        ahead = connection.recv(65536, socket.MSG_PEEK)
+        if not ahead:
             raise ConnectionError("the connection was closed")
-        data += part
+        data += connection.recv(ahead.find(b"\n") + 1 or len(ahead))
         if len(data) > LINE_LIMIT:
             raise ValueError("line too long")
     message = json.loads(data)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from trainer.contract import ENV_HOST_TEMPLATE, ENV_HOSTS, ENV_RANK, ENV_WORKERS, HOST_INDEX
+from trainer.contract import ENV_HOST_TEMPLATE, ENV_HOSTS, ENV_PEER_LOST_WAIT, ENV_RANK, ENV_WORKERS, HOST_INDEX
 from trainer.exits import Exit, ExitError
 
 COMPLETION_INDEX = "JOB_COMPLETION_INDEX"
@@ -83,6 +83,18 @@ def _hosts(environment: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
     if HOST_INDEX not in template:
         raise ExitError(Exit.BAD_OPTION, f"{ENV_HOST_TEMPLATE} is {template!r}; it must contain {HOST_INDEX}")
     return ENV_HOST_TEMPLATE, tuple(template.replace(HOST_INDEX, str(index)) for index in range(int(workers)))
+
+
+def peer_lost_wait(environment: Mapping[str, str]) -> float:
+    """Seconds to wait after losing a peer, so that the peer's exit is seen first: it decides what the restart costs.
+
+    Raises:
+        ExitError: 64 when it is not a number.
+    """
+    text = environment.get(ENV_PEER_LOST_WAIT) or "0"
+    if not text.isdecimal():
+        raise ExitError(Exit.BAD_OPTION, f"{ENV_PEER_LOST_WAIT} is {text!r}; it must be a whole number of seconds")
+    return float(text)
 
 
 def tf_config(topology: Topology) -> str:

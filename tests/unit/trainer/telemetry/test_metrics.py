@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 import urllib.request
+from functools import partial
 from wsgiref.handlers import SimpleHandler
 
 import numpy as np
@@ -212,3 +213,41 @@ def test_nobody_is_waited_for_when_nobody_ever_scraped() -> None:
         began = time.monotonic()
         scrapes.await_last()
         assert time.monotonic() - began < 5
+
+
+def ask(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=LIMIT) as answer:
+        return str(answer.read().decode())
+
+
+def test_a_question_whether_the_process_lives_is_answered_and_is_no_scrape() -> None:
+    port = free_port()
+    with serve(Metrics(), RunConfig(metrics_port=port), 0) as scrapes:
+        assert ask(port) == "ok\n"
+        began = time.monotonic()
+        scrapes.await_last()
+        assert time.monotonic() - began < LIMIT / 2
+
+
+def test_a_process_that_stopped_answering_is_neglected(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    with serve(Metrics(), RunConfig(metrics_port=port), 0) as scrapes:
+        now = time.monotonic()
+        assert not scrapes.neglected(165)  # nobody has asked
+        ask(port)
+        assert not scrapes.neglected(165)
+        monkeypatch.setattr(time, "monotonic", lambda: now + 300)
+        assert scrapes.neglected(165)
+        assert not scrapes.neglected(0)  # there is no probe
+
+
+def test_the_workers_are_shown_as_they_are_when_scraped() -> None:
+    made, port = Metrics(), free_port()
+    seen, seconds = [2], {0: 0.02, 1: 0.03}
+    made.show_workers(lambda: seen[0], {rank: partial(seconds.__getitem__, rank) for rank in seconds})
+    with serve(made, RunConfig(metrics_port=port), 0):
+        assert scrape(port)["catdog_workers_seen", ()] == 2
+        seen[0], seconds[1] = 1, 0.5
+        shown = scrape(port)
+    assert (shown["catdog_workers", ()], shown["catdog_workers_seen", ()]) == (2, 1)
+    assert shown["catdog_worker_step_seconds", (("worker", "1"),)] == 0.5

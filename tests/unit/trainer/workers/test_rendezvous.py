@@ -12,11 +12,19 @@ import pytest
 
 from trainer.exits import Exit, ExitError
 from trainer.workers import rendezvous
-from trainer.workers.rendezvous import Hello, Message, meet, refuse
+from trainer.workers.rendezvous import Hello, Message, refuse
 from trainer.workers.topology import ALONE, Topology, rendezvous_address
 
 LIMIT = 30.0
 SENT: Message = {"precision": "float32", "pixel_path": 2, "step": 12, "finished": False}
+
+
+def meet(topology: Topology, greeting: Hello, timeout: float, message: Message) -> Message:
+    """What rank 0 says; the connections that are left open are closed."""
+    answer, connections = rendezvous.meet(topology, greeting, timeout, message)
+    for _, connection in connections.values():
+        connection.close()
+    return answer
 
 
 @pytest.fixture
@@ -76,6 +84,25 @@ def test_all_meet_and_hear_rank_0s_message(pool: ThreadPoolExecutor) -> None:
     time.sleep(0.3)  # they are there before rank 0
     assert meet(places[0], hello(0), LIMIT, SENT) == SENT
     assert [other.result(LIMIT) for other in others] == [SENT] * 3
+
+
+def test_the_connections_stay_open_and_nothing_that_follows_the_answer_is_lost(pool: ThreadPoolExecutor) -> None:
+    places = topologies(3)
+    others = [pool.submit(rendezvous.meet, place, hello(place.rank), LIMIT, {}) for place in places[1:]]
+    answer, guests = rendezvous.meet(places[0], hello(0), LIMIT, SENT)
+    assert answer == SENT
+    assert {rank: host for rank, (host, _) in guests.items()} == {1: "worker-1:2222", 2: "worker-2:2222"}
+    guests[1][1].sendall(b"to one\n")
+    guests[2][1].sendall(b"to two\n")
+    for other, said in zip(others, (b"to one\n", b"to two\n"), strict=True):
+        told, connections = other.result(LIMIT)
+        assert (told, set(connections)) == (SENT, {0})
+        connection = connections[0][1]
+        connection.settimeout(LIMIT)
+        assert connection.recv(100) == said
+        connection.close()
+    for _, connection in guests.values():
+        connection.close()
 
 
 def test_rank_0_waits_for_those_who_come_late(pool: ThreadPoolExecutor) -> None:

@@ -1,0 +1,247 @@
+"""The connections of the rendezvous, kept open: once a second each worker tells rank 0, and rank 0 each worker, what it
+does. A worker that is silent or gone is known by name in seconds, which TensorFlow's collectives do not tell: they wait
+for ever for a process that lives and is stuck (tensorflow#58434).
+"""
+
+import dataclasses
+import json
+import logging
+import selectors
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from trainer.exits import Exit, ExitError
+from trainer.process.activity import Activity
+from trainer.workers.standing import (
+    SILENT_SECONDS,
+    Beat,
+    Farewell,
+    Peer,
+    late,
+    lost,
+    read_beat,
+    read_farewell,
+    slowest,
+    told,
+)
+
+log = logging.getLogger(__name__)
+
+TICK_SECONDS = 1.0
+FEWEST_STEPS = 16
+"""So many steps are timed before it is told how long one takes."""
+LAST_WORD_SECONDS = 2.0
+LONGEST_LINE = 1 << 16
+NAMED_WITHIN = SILENT_SECONDS + 5.0
+
+
+class Line:
+    """One worker's end: on rank 0 a connection for each other rank, on the others one to rank 0.
+
+    `on_lost(words)` is called once, on the line's own thread, when a worker is lost.
+    """
+
+    def __init__(
+        self,
+        rank: int,
+        connections: Mapping[int, tuple[str, socket.socket]],
+        activity: Activity,
+        on_lost: Callable[[str], None],
+        tick: float = TICK_SECONDS,
+    ) -> None:
+        self.rank, self.on_lost = rank, on_lost
+        self.lost_since = ""  # when the first loss was noticed, ISO 8601
+        self._activity, self._tick = activity, tick
+        self._sockets = {peer: connection for peer, (_, connection) in connections.items()}
+        self._peers = {peer: Peer(peer, host) for peer, (host, _) in connections.items()}
+        self._received = dict.fromkeys(connections, b"")
+        self._unsent = dict.fromkeys(connections, b"")
+        self._sending, self._over = threading.Lock(), threading.Event()
+        self._changed = threading.Condition()
+        self._selector = selectors.DefaultSelector()
+        for peer, connection in self._sockets.items():
+            connection.setblocking(False)
+            self._selector.register(connection, selectors.EVENT_READ, peer)
+        self._thread = threading.Thread(target=self._run, name="line", daemon=True)
+        if connections:
+            self._thread.start()
+
+    @property
+    def peers(self) -> Mapping[int, Peer]:
+        """The other workers that this one is connected with, as they were when last heard."""
+        return self._peers
+
+    @property
+    def expected(self) -> int:
+        """How many workers this one is to hear from, itself included."""
+        return 1 + len(self._peers)
+
+    @property
+    def seen(self) -> int:
+        """How many of them are there."""
+        return 1 + sum(not peer.closed and not peer.silent for peer in self._peers.values())
+
+    def beats(self) -> dict[int, Beat]:
+        """The last word of each worker, and this one's present."""
+        return {self.rank: self._mine(), **{rank: peer.beat for rank, peer in self._peers.items()}}
+
+    def await_loss(self, seconds: float) -> str:
+        """Wait at most so long until a lost worker is known by name; return what is known of it, or nothing.
+
+        A collective can fail seconds before the silence of the worker that it waited for is long enough.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self.lost_since), timeout=seconds if self._sockets else 0)
+        return told(self._peers)
+
+    def end(self, code: Exit, reason: str) -> None:
+        """Tell the others that this worker ends, and why; afterwards it neither speaks nor listens."""
+        if self._over.is_set():
+            return
+        self._over.set()
+        word = _line("farewell", Farewell(int(code), reason[:1000], lost(self._peers)))
+        deadline = time.monotonic() + LAST_WORD_SECONDS
+        for rank, connection in self._sockets.items():
+            with suppress(OSError):  # gone already
+                with self._sending:
+                    connection.settimeout(max(0.1, deadline - time.monotonic()))
+                    connection.sendall(self._unsent[rank] + word)
+                connection.shutdown(socket.SHUT_WR)
+        for connection in self._sockets.values():
+            with suppress(OSError), connection:
+                # Closed with something unread, a connection is reset, and the other end can lose what is on its way.
+                connection.settimeout(max(0.1, deadline - time.monotonic()))
+                while connection.recv(65536) and time.monotonic() < deadline:
+                    pass
+
+    def _mine(self) -> Beat:
+        now = self._activity
+        own = tuple(now.own_seconds)
+        return Beat(now.doing, now.dispatched, now.seen, statistics.median(own) if len(own) >= FEWEST_STEPS else 0.0)
+
+    def _run(self) -> None:
+        while not self._over.is_set():
+            self._say(self._mine())
+            heard = self._listen(time.monotonic() + self._tick)
+            if self._over.is_set():
+                return
+            # One tick a round, however late: after a pause of our own, what the others said meanwhile is read first.
+            for rank, peer in self._peers.items():
+                if rank not in heard:
+                    self._peers[rank] = dataclasses.replace(peer, silent=peer.silent + 1)
+            if lost(self._peers) and not self.lost_since:
+                self.lost_since = datetime.now(UTC).isoformat(timespec="seconds")
+                with self._changed:
+                    self._changed.notify_all()
+                self.on_lost(told(self._peers))
+
+    def _say(self, beat: Beat) -> None:
+        for rank, connection in self._sockets.items():
+            with self._sending:
+                if self._over.is_set():
+                    return
+                data = self._unsent[rank] or _line("beat", beat)
+                try:
+                    self._unsent[rank] = data[connection.send(data) :]
+                except BlockingIOError:
+                    self._unsent[rank] = data  # it does not read: its silence will tell
+                except OSError:
+                    self._close(rank)
+
+    def _listen(self, deadline: float) -> set[int]:
+        """Read what comes until the deadline; return who was heard."""
+        heard: set[int] = set()
+        while (left := deadline - time.monotonic()) > 0 and not self._over.is_set():
+            for key, _ in self._selector.select(left):
+                heard |= self._hear(key.data, key.fileobj)
+        return heard
+
+    def _hear(self, rank: int, connection: Any) -> set[int]:
+        try:
+            data = connection.recv(65536)
+        except BlockingIOError:
+            return set()
+        except (OSError, ValueError):
+            data = b""
+        if not data:
+            self._close(rank)
+            return set()
+        *lines, rest = (self._received[rank] + data).split(b"\n")
+        self._received[rank] = rest[-LONGEST_LINE:]
+        for one in lines:
+            self._take(rank, one)
+        return {rank} if lines else set()
+
+    def _take(self, rank: int, line: bytes) -> None:
+        peer = self._peers[rank]
+        try:
+            message = json.loads(line)
+            if "beat" in message:
+                peer = dataclasses.replace(peer, beat=read_beat(message["beat"]), silent=0)
+            if "farewell" in message:
+                peer = dataclasses.replace(peer, farewell=read_farewell(message["farewell"]), silent=0)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            log.warning("rank %d said what cannot be read: %s", rank, error)
+        self._peers[rank] = peer
+
+    def _close(self, rank: int) -> None:
+        self._peers[rank] = dataclasses.replace(self._peers[rank], closed=True)
+        if self._sockets[rank].fileno() >= 0:
+            self._selector.unregister(self._sockets[rank])
+            self._sockets[rank].close()
+
+
+def _line(kind: str, message: Beat | Farewell) -> bytes:
+    return json.dumps({kind: dataclasses.asdict(message)}).encode() + b"\n"
+
+
+@contextmanager
+def telling_failures(line: Line) -> Iterator[None]:
+    """Ends the line with the failure that comes out of the block. One that only says that a peer was lost is given the
+    peer's name.
+
+    Raises:
+        ExitError: what comes out of the block; 75 with the lost worker's name, where it becomes known.
+    """
+    try:
+        yield
+    except ExitError as error:
+        if error.code == Exit.PEER_LOST and (words := line.await_loss(NAMED_WITHIN)):
+            error = ExitError(error.code, f"a peer was lost: {words}")
+        line.end(error.code, error.message)
+        raise error from None
+    except BaseException as error:
+        line.end(Exit.BUG, f"{type(error).__name__}: {error}".split("\n")[0])
+        raise
+
+
+def needs_no_peer(words: str) -> None:
+    """An `on_lost` for a worker that goes on alone."""
+    log.warning("lost: %s; the rest needs no other worker", words)
+
+
+def waited_for(line: Line) -> str:
+    """For which ranks the others wait, to be added to a line; empty when all have begun the same step."""
+    ranks = late(line.beats())
+    if not ranks:
+        return ""
+    doing = ", ".join(f"rank {rank} is {line.beats()[rank].doing}" for rank in ranks)
+    return f"; the others wait: {doing}"
+
+
+def own_seconds(line: Line, rank: int) -> float:
+    """What a worker takes for its part of a step, as far as it is known here; 0 if it is not."""
+    return line.beats()[rank].own_seconds
+
+
+def told_of(line: Line) -> dict[str, Any]:
+    """What state.json says of the workers."""
+    slow = slowest(line.beats()) if line.rank == 0 else None
+    named = None if slow is None else {"rank": slow[0], "times": round(slow[1], 2)}
+    return {"workers_seen": line.seen, "slow": named, "lost": lost(line.peers), "lost_since": line.lost_since}
