@@ -14,6 +14,7 @@ from trainer.contract import CONFIG, CONVERTED, PIXELS
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.process import quiet
+from trainer.process.output import say
 from trainer.requests import ExportRequest
 from trainer.storage.opening import open_storage
 
@@ -65,8 +66,8 @@ def export(request: ExportRequest) -> int:
                 )
             files.write_json(run, PIXELS, _pixels(record.config))  # first: with a network there is what it takes
             run.write(CONVERTED[request.format], path)
-    print(f"{run.uri}/{CONVERTED[request.format]}")
-    print(f"probabilities differ from the run's by {difference:.1e} at most, on {TRIED} rows of random pixels")
+    tried = f"probabilities differ from the run's by {difference:.1e} at most, on {TRIED} rows of random pixels"
+    say([f"{run.uri}/{CONVERTED[request.format]}", tried])
     return Exit.DONE
 
 

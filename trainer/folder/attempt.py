@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -18,6 +19,7 @@ from trainer.folder import lease as leases
 from trainer.folder.files import RunState, read_state, write_state
 from trainer.folder.lease import Lease
 from trainer.storage.base import Storage
+from trainer.words import in_a_line
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,8 @@ def write_termination_message(text: str) -> None:
     """Write the reason where Kubernetes reads it (`terminationMessagePath`), if there is such a file."""
     path = Path(os.environ.get(ENV_TERMINATION_LOG, TERMINATION_LOG))
     if path.exists() and os.access(path, os.W_OK):
-        path.write_text(text[:4096])
+        with suppress(OSError):  # such as a full disk of the node: the message is no reason to fail
+            path.write_text(in_a_line(text)[:4096], "utf-8", "backslashreplace")
 
 
 class Attempt:
