@@ -165,6 +165,7 @@ def _read(path: str) -> str:
 
 if __name__ == "__main__":
     output.take_over(answers=sys.argv[1:2] != ["train"])
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     code = main(sys.argv[1:])
     logging.shutdown()
     sys.stderr.flush()

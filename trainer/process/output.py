@@ -158,7 +158,8 @@ def remarks(descriptor: int) -> io.TextIOWrapper:
 
 def _text(sink: _Sink, instead_of: Any) -> _Text:
     encoding = getattr(instead_of, "encoding", None) or "utf-8"
-    return _Text(io.BufferedWriter(sink), encoding, _ESCAPES, line_buffering=True)
+    at_once = isinstance(sink, _Remarks) or sink.isatty()
+    return _Text(io.BufferedWriter(sink), encoding, _ESCAPES, line_buffering=at_once)
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
