@@ -80,8 +80,7 @@ def _train_from(
         layout = loop.lay_out(config, distribution.replicas, parts)
         agree(distribution, "precision", config.precision)
         strategy.set_precision(config.precision)
-        steps = f"{start.length.total_steps} steps of {config.batch_size} pictures from step {start.step}"
-        log.info("%s, %s", strategy.describe(distribution, devices, config), steps)
+        log.info("%s, %s", strategy.describe(distribution, devices, config), _steps(start))
 
         threads, weights = strategy.threads_of(config, environment), start.class_weights
         record = Record(config, start.source.data.fingerprint, versions(), revision(), threads, weights)
@@ -112,6 +111,11 @@ def _train_from(
         if code == Exit.DONE:
             scrapes.await_last()
         return code
+
+
+def _steps(start: Start) -> str:
+    pictures = min(start.config.batch_size, start.length.phases[0].rows)
+    return f"{start.length.total_steps} steps of {pictures} pictures from step {start.step}"
 
 
 def _leave(distribution: "Distribution", attempt: Attempt) -> None:
