@@ -193,7 +193,8 @@ def rates(length: Length, state: LoopState) -> dict[str, float | None]:
     told: dict[str, float | None] = {}
     for name, on_features in (("images_per_second", False), ("feature_rows_per_second", True)):
         ours = [row for row in state.history if length.phase_after(row["step"]).on_features == on_features]
-        told[name] = statistics.median(row["examples_per_second"] for row in ours) if ours else None
+        timed = [row["examples_per_second"] for row in ours if row["examples_per_second"]]  # 0: its one step compiled
+        told[name] = statistics.median(timed) if timed else None
     return told
 
 

@@ -58,10 +58,10 @@ def on_features(config: Mapping[str, Any]) -> int:
 
 def speed(config: Mapping[str, Any], summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> Speed:
     """Return how fast the run was, from config.json, summary.json and its epochs."""
-    head, known = on_features(config), [row for row in epochs if math.isfinite(row.examples_per_second)]
+    head, known = on_features(config), [row for row in epochs if 0 < row.examples_per_second < math.inf]
     images = tuple(row.examples_per_second for row in known if row.epoch > head)
     rows = tuple(row.examples_per_second for row in known if row.epoch <= head)
-    whole, features = first_number(summary.get("examples_per_second")), mapping(summary.get("features"))
+    whole, features = first_number(summary.get("examples_per_second")) or None, mapping(summary.get("features"))
     computed, seconds = (first_number(features.get(name)) for name in ("pictures", "seconds"))
     return Speed(
         images_per_second=_median(images) if head else first_number(whole, _median(images)),

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from trainer.training.phases import Length, Phase
 from trainer.training.state import LoopState
-from trainer.words import clock
+from trainer.words import UNKNOWN, clock
 
 
 class ProgressView(Protocol):
@@ -57,7 +57,8 @@ def _numbers(state: LoopState, phase: Phase) -> str:
 
 
 def _rate(examples_per_second: float, on_features: bool) -> str:
-    return f"{examples_per_second:.0f} {'feature rows' if on_features else 'images'}/s"
+    known = f"{examples_per_second:.0f}" if examples_per_second else UNKNOWN  # its only step has compiled
+    return f"{known} {'feature rows' if on_features else 'images'}/s"
 
 
 def epoch_line(state: LoopState, on_features: bool = False) -> str:

@@ -34,6 +34,10 @@ def test_an_epoch_in_one_line() -> None:
     )
 
 
+def test_an_epoch_whose_only_step_has_compiled_has_no_speed() -> None:
+    assert "   – images/s  " in epoch_line(dataclasses.replace(STATE, history=({**ROW, "examples_per_second": 0.0},)))
+
+
 @pytest.mark.parametrize(("step", "ends"), [(189, "33.3 s  best so far"), (126, "33.3 s")])
 def test_the_best_epoch_is_marked(step: int, ends: str) -> None:
     assert epoch_line(dataclasses.replace(STATE, best=Best(3, step, 0.7, 0.5))).endswith(ends)
