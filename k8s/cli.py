@@ -11,6 +11,9 @@ from typer.core import TyperGroup
 from k8s.commands.table import COMMANDS, SUBMIT, Entry, Group
 from k8s.exits import Cli, CliError
 from trainer.exits import Exit, ExitError
+from trainer.process import output
+from trainer.process.output import OutputLost
+from trainer.words import in_a_line
 
 
 class Commands(TyperGroup):
@@ -95,11 +98,13 @@ def _root(
 
 def main() -> None:
     """The console script `catdog`."""
+    output.take_over(answers=True)
     app()
 
 
 def submit_main() -> None:
     """The console script `catdog-submit`: `catdog submit`."""
+    output.take_over(answers=True)
     command = load("catdog-submit", SUBMIT)
     _behind_the_door(lambda: command.main(prog_name="catdog-submit", standalone_mode=False))
 
@@ -108,6 +113,9 @@ def _behind_the_door(run: Callable[[], Any]) -> NoReturn:
     """Run the command; the one place where an error becomes a line and an exit code."""
     try:
         code = run()
+        output.require()
+    except OutputLost as lost:
+        code = _fail(lost.message, lost, lost.code)
     except CliError as error:
         code = _fail(error.message, error, error.code)
     except ExitError as error:
@@ -131,5 +139,5 @@ def _one_line(error: Any) -> str:
 def _fail(message: str, error: Exception, code: int) -> int:
     for line in (message, *getattr(error, "__notes__", ())):
         if line:
-            print(f"catdog: {line}", file=sys.stderr)
+            print(f"catdog: {in_a_line(line)}", file=sys.stderr)
     return int(code)

@@ -17,7 +17,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
 from trainer.folder.attempt import write_termination_message
-from trainer.process import orphan, signals
+from trainer.process import orphan, output, signals
+from trainer.process.output import OutputLost
 from trainer.requests import (
     DataCheckRequest,
     DataImportRequest,
@@ -31,6 +32,7 @@ from trainer.requests import (
     WeightsListRequest,
     from_json,
 )
+from trainer.words import in_a_line
 from trainer.workers import gang
 from trainer.workers.topology import is_member, peer_lost_wait, rank_text
 
@@ -100,17 +102,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--config", required=True, metavar="FILE|-", help="JSON document; - reads standard input")
     asked = parser.parse_args(arguments)
     rank = rank_text(os.environ) or "0"
-    logging.basicConfig(
-        stream=sys.stdout,
-        level=logging.INFO if rank == "0" else logging.WARNING,
-        format="%(message)s" if rank == "0" else f"[rank {rank}] %(message)s",
-    )
-    logging.getLogger("absl").setLevel(logging.ERROR)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+    _log(rank)
     try:
         text = sys.stdin.read() if asked.config == "-" else _read(asked.config)
-        return _run(VERBS[asked.verb], text)
+        code = _run(VERBS[asked.verb], text)
+        output.require()
+        return code
+    except OutputLost as lost:
+        if lost.message:
+            _explain(rank, lost.message, lost.code)
+        return int(lost.code)
     except ExitError as error:
         _explain(rank, error.message, error.code)
         return int(error.code)
@@ -122,8 +123,26 @@ def main(arguments: list[str]) -> int:
         return int(Exit.BUG)
 
 
+class _OneLine(logging.Formatter):
+    """A record on one line, whatever names are in it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return in_a_line(super().formatMessage(record))
+
+
+def _log(rank: str) -> None:
+    """Send log lines to standard output; other ranks log only what goes wrong."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(_OneLine("%(message)s" if rank == "0" else f"[rank {rank}] %(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.INFO if rank == "0" else logging.WARNING)
+    logging.raiseExceptions = False  # a log line that cannot be written is dropped, without a traceback
+    logging.getLogger("absl").setLevel(logging.ERROR)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    logging.getLogger("matplotlib").setLevel(logging.WARNING)
+
+
 def _explain(rank: str, message: str, code: Exit) -> None:
-    where = "" if rank == "0" else f"[rank {rank}] "
+    where, message = "" if rank == "0" else f"[rank {rank}] ", in_a_line(message)
     print(f"{where}catdog: {message}", file=sys.stderr, flush=True)
     write_termination_message(f"{int(code)}: {message}")
 
@@ -136,10 +155,10 @@ def _read(path: str) -> str:
 
 
 if __name__ == "__main__":
+    output.take_over(answers=sys.argv[1:2] != ["train"])
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     code = main(sys.argv[1:])
     logging.shutdown()
-    sys.stdout.flush()
     sys.stderr.flush()
     # Not sys.exit: after a broken collective, TensorFlow's threads can keep the process from exiting.
     os._exit(code)

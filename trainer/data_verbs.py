@@ -17,15 +17,17 @@ from trainer.data import import_report, importing, prepare
 from trainer.data.contents.base import Contents
 from trainer.data.contents.opening import open_contents
 from trainer.data.labels import Table, read_table
-from trainer.data.reading import CONCURRENCY, reader
+from trainer.data.reading import CONCURRENCY, Damaged, Read, reader
 from trainer.data.rules import rules_of
 from trainer.data.split import SPLITS, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.process import quiet
+from trainer.process.output import say
 from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
+from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage
 from trainer.storage.retry import MIB
-from trainer.words import mebibytes
+from trainer.words import in_a_line, mebibytes
 
 PLAIN_STEPS = 10
 """Number of progress lines when standard error is not a terminal."""
@@ -48,7 +50,7 @@ def import_data(request: DataImportRequest) -> int:
         odd = len(contents.sizes) - len(found)
         warnings = prepare.warnings_of(found, request.order)
         for warning in warnings:
-            print(f"warning: {warning}", file=sys.stderr, flush=True)
+            print(f"warning: {in_a_line(warning)}", file=sys.stderr, flush=True)
         quiet.import_tensorflow()
         from trainer.data.convert import to_png
         from trainer.data.picture import check
@@ -64,7 +66,7 @@ def import_data(request: DataImportRequest) -> int:
     if request.output == "json":
         print(json.dumps(import_report.as_json(done, wanted.left_over, odd, warnings)))
     else:
-        print("\n".join(import_report.lines_of(done, wanted.left_over, odd)))
+        say(import_report.lines_of(done, wanted.left_over, odd))
     return Exit.DONE
 
 
@@ -77,8 +79,8 @@ def _table_of(contents: Contents, request: DataImportRequest) -> Table | None:
 def _tell_failure(error: importing.NotImported, target: str, request: DataImportRequest, warnings: list[str]) -> None:
     if request.output == "json":
         print(json.dumps(import_report.failure_as_json(target, error, warnings)))
-    elif lines := import_report.left_out_lines(error.left_out):
-        print("\n".join(lines))
+    else:
+        say(import_report.left_out_lines(error.left_out))
 
 
 def check_data(request: DataCheckRequest) -> int:
@@ -93,17 +95,20 @@ def check_data(request: DataCheckRequest) -> int:
     from trainer.data.picture import check, is_turned
 
     total = sum(len(examples) for examples in data.splits.values())
-    with _progress("checking", total) as on_done:
-        checked = checking.check_data_set(
-            data, storage.list(), lambda told: reader(storage, on_damaged=told), check, is_turned, on_done
-        )
+    with quiet.overheard() as listener, _progress("checking", total) as on_done:
+        read = partial(_reader, storage)
+        checked = checking.check_data_set(data, storage.list(), read, check, is_turned, on_done, listener.during)
     if request.output == "json":
         print(json.dumps(checked.as_json()))
     else:
-        print("\n".join(checking.lines(checked)))
+        say(checking.lines(checked))
     if checked.problems:
         raise ExitError(Exit.BAD_DATA, f"{data.uri}: {'; '.join(checked.problems)}")
     return Exit.DONE
+
+
+def _reader(storage: Storage, on_damaged: Callable[[int, Damaged], None]) -> Read:
+    return reader(storage, on_damaged=on_damaged)
 
 
 def pack_data(request: DataPackRequest) -> int:
@@ -126,10 +131,8 @@ def pack_data(request: DataPackRequest) -> int:
         answer = {"uri": target.uri, "fingerprint": index.fingerprint, "shards": len(index.shards), "bytes": size}
         print(json.dumps(answer | {"pictures": len(index.pictures)}))
     else:
-        print(
-            f"{target.uri}: {len(index.pictures):,} pictures in {len(index.shards)} shards, {mebibytes(size)} "
-            f"in total\nfingerprint {index.fingerprint}"
-        )
+        packed = f"{len(index.pictures):,} pictures in {len(index.shards)} shards, {mebibytes(size)} in total"
+        say([f"{target.uri}: {packed}", f"fingerprint {index.fingerprint}"])
     return Exit.DONE
 
 

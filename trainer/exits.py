@@ -25,6 +25,7 @@ class Exit(IntEnum):
     NO_ACCELERATOR = 78
     DIVERGED = 80
     INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
     TERMINATED = 143
 
 
@@ -44,7 +45,8 @@ MEANING: dict[Exit, str] = {
     Exit.NO_ACCELERATOR: "an accelerator was requested but none is available",
     Exit.DIVERGED: "the loss was not finite again after one rollback",
     Exit.INTERRUPTED: "stopped by Ctrl-C, state saved",
-    Exit.TERMINATED: "stopped by SIGTERM, state saved",
+    Exit.OUTPUT_CLOSED: "whoever read the output left before its end",
+    Exit.TERMINATED: "stopped by SIGTERM or SIGHUP, state saved",
 }
 
 # A retry cannot fix these: the same command on the same input fails the same way.

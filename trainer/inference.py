@@ -21,8 +21,10 @@ from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.process import quiet
 from trainer.process.container import free_memory, processors
+from trainer.process.output import say
 from trainer.requests import EvaluateRequest, ReportRequest
 from trainer.storage.opening import open_storage
+from trainer.words import in_a_line
 
 if TYPE_CHECKING:
     from trainer.training.evaluation import Evaluation
@@ -49,7 +51,7 @@ def evaluate(request: EvaluateRequest) -> int:
         rules = dataclasses.replace(rules, layout=request.layout, labels=request.labels)
         rules = dataclasses.replace(rules, labels_columns=request.labels_columns)
     trained_on = record.data_fingerprint if record is not None else ""
-    examples = pictures_to_evaluate(storage, labels, trained_on, rules, lambda line: print(line, file=sys.stderr))
+    examples = pictures_to_evaluate(storage, labels, trained_on, rules, _remark)
     quiet.import_tensorflow()
     from trainer.data import cache
     from trainer.training.evaluation import evaluate as compare
@@ -78,6 +80,10 @@ def evaluate(request: EvaluateRequest) -> int:
     return Exit.DONE
 
 
+def _remark(line: str) -> None:
+    print(in_a_line(line), file=sys.stderr)
+
+
 def _show(result: "Evaluation", labels: Sequence[str], rejected: int) -> None:
     from trainer.training import scores  # here: numpy is spared where the input is bad
 
@@ -87,7 +93,7 @@ def _show(result: "Evaluation", labels: Sequence[str], rejected: int) -> None:
     worst = scores.worst_classes(result.matrix, labels)
     balanced, f1 = scores.balanced_accuracy(result.matrix), scores.macro_f1(result.matrix)
     told = f"worst class {worst[0].label} {worst[0].recall:.2%} of {worst[0].examples}"
-    print(f"balanced accuracy {balanced:.2%}  macro-F1 {f1:.2%}  {told}")
+    say([f"balanced accuracy {balanced:.2%}  macro-F1 {f1:.2%}  {told}"])
     top5 = "" if result.top5_accuracy is None else f"top-5 accuracy {result.top5_accuracy:.2%}  "
     print(f"{top5}calibration error {result.ece:.4f}")
     if rejected:
@@ -105,10 +111,14 @@ def _show(result: "Evaluation", labels: Sequence[str], rejected: int) -> None:
 
 
 def _print_table(heading: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    table = Table(*map(escape, heading))  # a class name in brackets is no markup
+    table = Table(*map(_plain, heading))
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*map(_plain, row))
     Console().print(table)
+
+
+def _plain(cell: object) -> str:
+    return escape(in_a_line(str(cell)))  # a class name in brackets is no markup
 
 
 def report(request: ReportRequest) -> int:
@@ -123,5 +133,5 @@ def report(request: ReportRequest) -> int:
     # imported here, so that the other verbs do not load matplotlib
     from trainer.telemetry.run_report import write_report
 
-    print(write_report(run))
+    say([write_report(run)])
     return Exit.DONE

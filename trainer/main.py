@@ -99,8 +99,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         layout = loop.lay_out(config, distribution.replicas, parts)
         agree(distribution, "precision", config.precision)
         strategy.set_precision(config.precision)
-        steps = f"{length.total_steps} steps of {config.batch_size} pictures from step {step}"
-        log.info("%s, %s", strategy.describe(distribution, devices, config), steps)
+        log.info("%s, %s", strategy.describe(distribution, devices, config), _steps(start))
 
         threads, weights = strategy.threads_of(config, environment), start.class_weights
         record = Record(config, start.source.data.fingerprint, versions(), revision(), threads, weights)
@@ -142,6 +141,11 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         if code == Exit.DONE:
             process.scrapes.await_last()
         return code
+
+
+def _steps(start: Start) -> str:
+    pictures = min(start.config.batch_size, start.length.phases[0].rows)
+    return f"{start.length.total_steps} steps of {pictures} pictures from step {start.step}"
 
 
 def _leave(distribution: "Distribution", attempt: Attempt) -> None:

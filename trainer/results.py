@@ -29,6 +29,7 @@ from trainer.training.calibration import Calibration
 from trainer.training.evaluation import Evaluation, evaluate, interval
 from trainer.training.inputs import Inputs, forget_features
 from trainer.training.loop import Task
+from trainer.training.phases import Length
 from trainer.training.state import LoopState, goodput
 from trainer.training.step import augmentation_of
 
@@ -172,6 +173,7 @@ def summary(
         },
         **({"features": dict(inputs.told)} if inputs.told else {}),
         "examples_per_second": statistics.median(row["examples_per_second"] for row in state.history),
+        **rates(task.length, state),
         "goodput": goodput(state, now),
         "wall_seconds": now - state.first_start,
         "epochs_run": state.history[-1]["epoch"],
@@ -184,6 +186,18 @@ def summary(
         "precision": config.precision,
         "deterministic": config.deterministic,
     }
+
+
+def rates(length: Length, state: LoopState) -> dict[str, float | None]:
+    """Of a run that trains on features: medians over epochs by what their examples are, pictures or such rows."""
+    if not any(phase.on_features for phase in length.phases):
+        return {}
+    told: dict[str, float | None] = {}
+    for name, on_features in (("images_per_second", False), ("feature_rows_per_second", True)):
+        ours = [row for row in state.history if length.phase_after(row["step"]).on_features == on_features]
+        timed = [row["examples_per_second"] for row in ours if row["examples_per_second"]]  # 0: its one step compiled
+        told[name] = statistics.median(timed) if timed else None
+    return told
 
 
 def write_figures(

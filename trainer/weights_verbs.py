@@ -8,6 +8,7 @@ from rich.table import Table
 from trainer.backbones.registry import BACKBONES
 from trainer.backbones.stored import packaged, read, write
 from trainer.exits import Exit
+from trainer.process.output import say
 from trainer.requests import WeightsCheckRequest, WeightsFetchRequest, WeightsListRequest
 from trainer.storage.opening import open_storage
 
@@ -46,7 +47,7 @@ def fetch_weights(request: WeightsFetchRequest) -> int:
     """
     weights, target = packaged(request.name), open_storage(request.target)
     write(target, weights)
-    print(f"{target.uri}: {request.name}, {len(weights.tensors)} tensors, SHA-256 {weights.card.sha256}")
+    say([f"{target.uri}: {request.name}, {len(weights.tensors)} tensors, SHA-256 {weights.card.sha256}"])
     return Exit.DONE
 
 
@@ -58,5 +59,5 @@ def check_weights(request: WeightsCheckRequest) -> int:
     """
     place = open_storage(request.weights)
     card = read(place).card
-    print(f"{place.uri}: {card.architecture}, {card.trained_on}, {card.licence}, SHA-256 {card.sha256}")
+    say([f"{place.uri}: {card.architecture}, {card.trained_on}, {card.licence}, SHA-256 {card.sha256}"])
     return Exit.DONE

@@ -2,12 +2,24 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 UNKNOWN = "–"
 """Stands for a value that is not known."""
+
+# Control characters but tab, line feed, carriage return and escape; what turns, hides or joins others, but for
+# the joiners that Persian and Indic words and emoji need; line and paragraph separators; and surrogates, which stand
+# for the bytes of a file's name that are not UTF-8.
+_HIDDEN = (
+    r"\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    r"\ufff9-\ufffb\ud800-\udfff"
+)
+_NEVER_SHOWN = re.compile(f"[{_HIDDEN}]")
+_NOT_IN_A_LINE = re.compile(rf"[{_HIDDEN}\t\n\r\x1b]")
+_SHORT = {"\t": "\\t", "\n": "\\n", "\r": "\\r"}
 
 
 def percent(share: float | None) -> str:
@@ -88,3 +100,20 @@ def plain(value: Any) -> str:
     if isinstance(value, Sequence) and all(isinstance(part, str | int | float) for part in value):
         return ", ".join(plain(part) for part in value) or UNKNOWN
     return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def escaped(text: str) -> str:
+    """Return text without characters that would turn or hide others, or are none: they become escapes, as JSON's are.
+
+    Line breaks and terminal codes stay; `in_a_line` is for what others have named.
+    """
+    return _NEVER_SHOWN.sub(_as_escape, text)
+
+
+def in_a_line(text: str) -> str:
+    """Return text, such as the name of a file or a class, on one line and without anything a terminal would obey."""
+    return _NOT_IN_A_LINE.sub(_as_escape, text)
+
+
+def _as_escape(found: re.Match[str]) -> str:
+    return _SHORT.get(found[0], f"\\u{ord(found[0]):04x}")

@@ -2,11 +2,11 @@
 
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
 
 from trainer.contract import ENV_PARENT
+from trainer.process import signals
 from trainer.requests import Request, to_json
 
 CANNOT = 3  # a prerequisite is missing
@@ -16,7 +16,8 @@ NO_TENSORFLOW = "catdog: TensorFlow is not installed here; run `make setup` in a
 def run(verb: str, request: Request) -> int:
     """`python -m trainer VERB --config -` with `request` on its standard input; return its exit code.
 
-    The child has its own process group, so that Ctrl-C in a terminal reaches it once, forwarded from here.
+    The child has its own process group, so that Ctrl-C in a terminal, and its end, reach it once, forwarded from
+    here.
     """
     if importlib.util.find_spec("tensorflow") is None:
         print(NO_TENSORFLOW, file=sys.stderr)
@@ -33,7 +34,6 @@ def run(verb: str, request: Request) -> int:
         if child.poll() is None:
             child.send_signal(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, forward)
+    signals.handle(forward)
     child.communicate(to_json(request))
     return child.returncode if child.returncode >= 0 else 128 - child.returncode

@@ -2,12 +2,19 @@
 
 import sys
 
-
-def say(line: str) -> None:
-    """Print a line of the answer, unbuffered."""
-    print(line, flush=True)
+from trainer.words import in_a_line
 
 
-def note(line: str) -> None:
+def say(lines: str) -> None:
+    """Print lines of the answer, unbuffered; JSON stays what it is."""
+    print(_shown(lines), flush=True)
+
+
+def note(lines: str) -> None:
     """Print a remark to standard error, unbuffered."""
-    print(f"catdog: {line}", file=sys.stderr, flush=True)
+    print(f"catdog: {_shown(lines)}", file=sys.stderr, flush=True)
+
+
+def _shown(lines: str) -> str:
+    """Without what a terminal would obey: names in the answer are other people's."""
+    return "\n".join(in_a_line(line) for line in lines.split("\n"))

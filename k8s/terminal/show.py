@@ -10,7 +10,7 @@ from k8s.explain.observation import Observation, instant
 from k8s.explain.phase import Phase, phase_of, progress
 from k8s.explain.why import explain
 from k8s.labels import RECIPE_LABEL
-from trainer.words import age, ago
+from trainer.words import age, ago, in_a_line
 
 COLUMNS = ("name", "phase", "recipe", "workers", "progress", "age", "where")
 
@@ -102,7 +102,7 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "no runs"
     cells = [[name.upper() for name in COLUMNS]]
-    cells += [["" if one[name] is None else str(one[name]) for name in COLUMNS] for one in rows]
+    cells += [["" if one[name] is None else in_a_line(str(one[name])) for name in COLUMNS] for one in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
@@ -112,8 +112,8 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 def status_text(uri: str, facts: Mapping[str, Any]) -> str:
     """`facts` of `status` for people."""
     where = f", {facts['progress']}" if facts["progress"] else ""
-    lines = [f"{facts['name'] or uri}: {facts['phase'] or 'not found'}{where}"]
-    lines.append(f"  run folder  {uri or 'unknown'}")
+    lines = [f"{in_a_line(facts['name'] or uri)}: {facts['phase'] or 'not found'}{where}"]
+    lines.append(f"  run folder  {in_a_line(uri) or 'unknown'}")
     if facts["kind"]:
         lines.append(
             f"  object      {facts['kind']} {facts['name']}, {facts['workers']} workers, {facts['restarts']} restarts"

@@ -245,7 +245,8 @@ def test_init_from_starts_anew_from_the_best_weights_of_another_run(good: Path, 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
-    ("number", "code", "word"), [(signal.SIGTERM, 143, "preempted"), (signal.SIGINT, 130, "cancelled")]
+    ("number", "code", "word"),
+    [(signal.SIGTERM, 143, "preempted"), (signal.SIGINT, 130, "cancelled"), (signal.SIGHUP, 143, "preempted")],
 )
 def test_a_signal_saves_the_state_and_the_same_command_goes_on(
     workers: int, number: signal.Signals, code: int, word: str, good: Path, tmp_path: Path

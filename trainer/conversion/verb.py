@@ -5,7 +5,6 @@ Pillow.
 """
 
 import importlib
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,8 @@ from trainer.config import RunConfig
 from trainer.contract import CONFIG, CONVERTED, PIXELS
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
-from trainer.process import quiet
+from trainer.process import quiet, temporary
+from trainer.process.output import say
 from trainer.requests import ExportRequest
 from trainer.storage.opening import open_storage
 
@@ -53,8 +53,8 @@ def export(request: ExportRequest) -> int:
         size = record.config.image_size
         pixels = np.random.default_rng(0).uniform(0, 255, (TRIED, size, size, 3)).astype(np.float32)
         ours = named(pixels, training=False)["probabilities"].numpy()
-        with tempfile.TemporaryDirectory(prefix="catdog-export-") as folder:
-            path = Path(folder, Path(CONVERTED[request.format]).name)
+        with temporary.folder("catdog-export-") as folder, temporary.explained("it cannot be converted there"):
+            path = folder / Path(CONVERTED[request.format]).name
             form.convert(named, path)
             difference = float(np.abs(form.run(path, pixels) - ours).max())
             if not difference <= TOLERANCE:
@@ -65,8 +65,8 @@ def export(request: ExportRequest) -> int:
                 )
             files.write_json(run, PIXELS, _pixels(record.config))  # first: with a network there is what it takes
             run.write(CONVERTED[request.format], path)
-    print(f"{run.uri}/{CONVERTED[request.format]}")
-    print(f"probabilities differ from the run's by {difference:.1e} at most, on {TRIED} rows of random pixels")
+    tried = f"probabilities differ from the run's by {difference:.1e} at most, on {TRIED} rows of random pixels"
+    say([f"{run.uri}/{CONVERTED[request.format]}", tried])
     return Exit.DONE
 
 

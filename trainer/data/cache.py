@@ -17,7 +17,7 @@ from trainer.data.decode import PixelPath, Pixels, pixels, too_large
 from trainer.data.order import PADDING, Ids
 from trainer.data.reading import Read
 from trainer.data.split import Example
-from trainer.exits import Exit, ExitError
+from trainer.process import temporary
 from trainer.words import mebibytes
 
 
@@ -127,16 +127,11 @@ def reserve(shape: tuple[int, ...], dtype: npt.DTypeLike, budget: int, folder: P
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     if size <= budget:
         return np.zeros(shape, dtype)
-    where = folder if folder is not None else Path(tempfile.gettempdir())
-    try:
+    where = folder if folder is not None else temporary.place()
+    advice = "free some space, choose another folder with --cache-dir, or allow more memory with --cache-memory"
+    with temporary.explained(f"no room for {mebibytes(size)} of decoded pictures", where, advice):
         where.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=where, prefix="catdog-pixels-") as file:
             # Reserve the blocks now: on a full disk, writing to a hole through a memory map raises SIGBUS.
             os.posix_fallocate(file.fileno(), 0, size)
             return np.memmap(file, dtype, "r+", shape=shape)
-    except OSError as error:
-        raise ExitError(
-            Exit.STORAGE_FAILED,
-            f"{where}: no room for {mebibytes(size)} of decoded pictures ({error.strerror}); "
-            "free some space, choose another folder with --cache-dir, or allow more memory with --cache-memory",
-        ) from error

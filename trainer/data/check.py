@@ -13,6 +13,9 @@ from trainer.data.split import SPLITS, DataSet
 from trainer.storage.base import Stat
 from trainer.storage.fetch import in_parallel
 
+Hear = Callable[[Callable[[], object]], tuple[object, str]]
+"""The result of a call, and what was printed meanwhile."""
+
 LOPSIDED = 1.5
 """Ratio of the largest to the smallest class of train from which it is reported."""
 
@@ -21,8 +24,9 @@ LOPSIDED = 1.5
 class Checked:
     """The result. `corrupt`: (path, reason) of pictures that training would reject; `damaged`: of pictures whose bytes
     differ from the listing, which stop training. `within` and `across`: paths of identical pictures, in one split and
-            found.append(f"{len(self.across):,} pictures are in more than one split: validation would be misleading")
-    data set."""
+    in several; `contradicting`: those of them with more than one label. `odd`: paths of what is no picture of the data
+    set. `turned`: how many are turned upright. `doubtful`: (path, what the decoder says) of pictures that training uses
+    although their data is damaged."""
 
     data: DataSet
     corrupt: tuple[tuple[str, str], ...]
@@ -32,6 +36,7 @@ class Checked:
     contradicting: tuple[tuple[str, ...], ...]
     odd: tuple[str, ...]
     turned: int = 0
+    doubtful: tuple[tuple[str, str], ...] = ()
 
     @property
     def pictures(self) -> int:
@@ -87,6 +92,7 @@ class Checked:
             "balance": self.balance,
             "corrupt": [{"path": path, "reason": why} for path, why in self.corrupt],
             "damaged": [{"path": path, "reason": why} for path, why in self.damaged],
+            "doubtful": [{"path": path, "reason": why} for path, why in self.doubtful],
             "duplicates": {"within": [list(one) for one in self.within], "across": [list(one) for one in self.across]},
             "contradicting": [list(one) for one in self.contradicting],
             "ignored": self.data.ignored,
@@ -116,6 +122,7 @@ def check_data_set(
     check: Check,
     is_turned: Callable[[bytes], bool],
     on_done: Callable[[], None],
+    hear: Hear,
 ) -> Checked:
     """Reads and decodes every picture.
 
@@ -126,11 +133,13 @@ def check_data_set(
         check: as for `import_pictures`.
         is_turned: whether training turns a picture, that can be used, by its Exif.
         on_done: called after each picture.
+        hear: tells what decoders print while they decode: libjpeg, of damage that it can pass over.
     """
     examples = [example for split in SPLITS for example in data.splits[split]]
     split_of = {example.name: split for split in SPLITS for example in data.splits[split]}
     corrupt: list[tuple[str, str]] = []
     damaged: list[tuple[str, str]] = []
+    doubtful: list[tuple[str, str]] = []
     names: dict[bytes, list[str]] = {}
 
     def told(i: int, error: Damaged) -> None:
@@ -139,19 +148,21 @@ def check_data_set(
 
     turned = 0
 
-    def checked(item: tuple[int, bytes]) -> tuple[int, bytes, str, bool]:
+    def checked(item: tuple[int, bytes]) -> tuple[int, bytes, str, bool, str]:
         i, encoded = item
         digest = hashlib.sha256(encoded).digest()
         try:
-            check(encoded)
+            _, printed = hear(lambda: check(encoded))
         except ValueError as error:
-            return i, digest, str(error), False
-        return i, digest, "", is_turned(encoded)
+            return i, digest, str(error), False, ""
+        return i, digest, "", is_turned(encoded), _damage(printed)
 
-    for i, digest, fault, turns in in_parallel(checked, reading(told)(examples), CONCURRENCY // 4):
+    for i, digest, fault, turns, doubt in in_parallel(checked, reading(told)(examples), CONCURRENCY // 4):
         names.setdefault(digest, []).append(examples[i].name)
         if fault:
             corrupt.append((examples[i].name, fault))
+        if doubt:
+            doubtful.append((examples[i].name, doubt))
         turned += turns
         on_done()
     shards = {example.place.shard for example in examples if example.place is not None}
@@ -160,8 +171,22 @@ def check_data_set(
     label_of = {example.name: example.label for example in examples}
     contradicting = tuple(group for group in sorted(within + across) if len({label_of[name] for name in group}) > 1)
     return Checked(
-        data, tuple(sorted(corrupt)), tuple(sorted(damaged)), within, across, contradicting, tuple(odd), turned
+        data,
+        tuple(sorted(corrupt)),
+        tuple(sorted(damaged)),
+        within,
+        across,
+        contradicting,
+        tuple(odd),
+        turned,
+        tuple(sorted(doubtful)),
     )
+
+
+def _damage(printed: str) -> str:
+    """What a decoder has printed of damage, on one line; an unknown revision of JFIF is none."""
+    told = dict.fromkeys(line.strip() for line in printed.splitlines() if "JFIF revision" not in line)
+    return "; ".join(line for line in told if line)
 
 
 def _duplicates(
@@ -193,6 +218,7 @@ def lines(checked: Checked, shown: int = 10) -> list[str]:
             f"{checked.turned:,} pictures are rotated or mirrored by their Exif, and are turned upright when read"
         )
     told += _some("cannot be used", [f"{path}: {why}" for path, why in checked.corrupt], shown)
+    told += _some("decoded in spite of damage", [f"{path}: {why}" for path, why in checked.doubtful], shown)
     told += _some("damaged", [f"{path}: {why}" for path, why in checked.damaged], shown)
     told += _some("in more than one split", [" = ".join(group) for group in checked.across], shown)
     told += _some("under more than one label", [" = ".join(group) for group in checked.contradicting], shown)

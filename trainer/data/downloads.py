@@ -14,7 +14,6 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,6 +22,7 @@ from pathlib import Path
 import google_crc32c
 
 from trainer.data.split import Example
+from trainer.process import temporary
 from trainer.process.container import disk_limit
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def open_downloads(folder: Path | None, fingerprint: str, limit: int) -> Downloa
     `limit` in bytes applies to all data sets together, to within 8 MiB per process already using the folder; 0: a
     quarter of the disk space that is free or ours, or that the pod may use, at most 16 GiB.
     """
-    root = (folder or Path(tempfile.gettempdir())) / f"catdog-pictures-{os.geteuid()}"
+    root = (folder or temporary.place()) / f"catdog-pictures-{os.geteuid()}"
     try:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)

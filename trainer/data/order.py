@@ -3,7 +3,7 @@
 Also how a global batch is divided among slices and replicas, including a short last one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -63,6 +63,10 @@ class Layout:
     def __post_init__(self) -> None:
         if self.parts % self.replicas:
             raise ValueError(f"{self.parts} parts cannot be shared equally by {self.replicas} replicas")
+
+    def at_most(self, rows: int) -> "Layout":
+        """The layout of batches cut from so many rows: a larger batch would be padding, and take memory like rows."""
+        return self if rows >= self.batch_size else replace(self, batch_size=rows)
 
     @property
     def rows_per_part(self) -> int:

@@ -12,6 +12,7 @@ from trainer.data.drawing.draw import DEMO_VERSION
 from trainer.data.reading import CONCURRENCY, Contents, Read, reader
 from trainer.data.rules import AS_IT_IS, Rules
 from trainer.data.split import DataSet, list_data_set
+from trainer.process import temporary
 from trainer.storage.opening import open_storage
 from trainer.storage.retry import MIB, RetryEvent
 
@@ -36,6 +37,13 @@ def demo_folder() -> Path:
     return Path(cache) / "catdog" / f"demo-{DEMO_VERSION}"
 
 
+def _demo() -> Path:
+    folder = demo_folder()
+    advice = "free some room there, choose another folder with the environment variable XDG_CACHE_HOME, or say --data"
+    with temporary.explained("the demo set cannot be drawn there", folder, advice):
+        return write_demo(folder)
+
+
 def open_source(
     uri: str,
     *,
@@ -52,7 +60,7 @@ def open_source(
     Raises:
         ExitError: 66 when it is not there, 65 when it is not a data set, 74 or 77 from storage.
     """
-    storage = open_storage(uri or str(write_demo(demo_folder())), concurrency=CONCURRENCY, on_retry=on_retry)
+    storage = open_storage(uri or str(_demo()), concurrency=CONCURRENCY, on_retry=on_retry)
     data = list_data_set(storage, rules if uri else AS_IT_IS)
     downloads = None
     if storage.uri.startswith("gs://"):

@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn
@@ -21,6 +22,7 @@ from trainer.folder.held import Held
 from trainer.folder.lease import TRIES, Lease, Lost
 from trainer.storage.base import Stat, Storage
 from trainer.storage.errors import PreconditionFailed
+from trainer.words import in_a_line
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,8 @@ def write_termination_message(text: str) -> None:
     """Write the reason where Kubernetes reads it (`terminationMessagePath`), if there is such a file."""
     path = Path(os.environ.get(ENV_TERMINATION_LOG, TERMINATION_LOG))
     if path.exists() and os.access(path, os.W_OK):
-        path.write_text(text[:4096])
+        with suppress(OSError):  # such as a full disk of the node: the message is no reason to fail
+            path.write_text(in_a_line(text)[:4096], "utf-8", "backslashreplace")
 
 
 def leave(code: Exit, reason: str, wait: float = 0.0) -> NoReturn:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.words import escaped, in_a_line
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -30,7 +32,7 @@ def text(labels: Sequence[str], answers: Iterable[Answer]) -> Iterator[str]:
     """For people."""
     for one in answers:
         told = one.fault or f"{labels[one.best]} {one.probabilities[one.best]:.1%}"
-        yield _printable(f"{one.image}: {'cannot be used: ' if one.fault else ''}{told}")
+        yield in_a_line(f"{one.image}: {'cannot be used: ' if one.fault else ''}{told}")
 
 
 def json_lines(labels: Sequence[str], answers: Iterable[Answer]) -> Iterator[str]:
@@ -78,9 +80,4 @@ def _as_json(labels: Sequence[str], one: Answer) -> dict[str, Any]:
 def _csv_line(cells: Sequence[Any]) -> str:
     line = io.StringIO()
     csv.writer(line, lineterminator="").writerow(cells)
-    return _printable(line.getvalue())
-
-
-def _printable(line: str) -> str:
-    """Names of files may be no valid text; those bytes are shown as escapes."""
-    return line.encode("utf-8", "backslashreplace").decode()
+    return escaped(line.getvalue())  # names of files may be no valid text; a line break in one is quoted, as CSV has it

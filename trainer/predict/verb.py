@@ -1,6 +1,5 @@
 """`python -m trainer predict`: pictures by name, folder or pattern → a row each, by the exported model."""
 
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -57,12 +56,8 @@ def predict(request: PredictRequest) -> int:
                 unusable.append(answer)
             yield answer
 
-    try:
-        for line in form(exported.labels, seen()):
-            print(line)
-    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
+    for line in form(exported.labels, seen()):
+        print(line)
     if len(unusable) == len(asked):
         first = unusable[0]
         raise ExitError(

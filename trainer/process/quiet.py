@@ -1,29 +1,31 @@
-"""Keeps what C++ libraries write to standard error by themselves from the terminal, unless something failed."""
+"""Keeps what C libraries write to standard error by themselves from the terminal, or tells what it was about."""
 
 import importlib
 import os
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TextIO, TypeVar
+
+from trainer.exits import ExitError
+from trainer.process.output import remarks
+
+Result = TypeVar("Result")
 
 
 @contextmanager
 def unless_it_fails() -> Iterator[None]:
-    """What is written to file descriptor 2 meanwhile is shown only if an exception comes out."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as written:
-        os.dup2(written.fileno(), 2)
+    """What is written to file descriptor 2 meanwhile is shown only if an exception comes out that nobody expected."""
+    with _set_aside() as (kept, written):
         try:
             yield
+        except ExitError:
+            raise  # its line is all that there is to say
         except BaseException:
-            written.seek(0)
-            os.write(kept, written.read())
+            with suppress(OSError):  # nobody may see it
+                os.write(kept, os.pread(written, os.fstat(written).st_size, 0))
             raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def import_tensorflow() -> None:
@@ -34,3 +36,86 @@ def import_tensorflow() -> None:
     """
     with unless_it_fails():
         importlib.import_module("tensorflow")
+
+
+class Listener:
+    """What libraries write to file descriptor 2, by the call during which they do."""
+
+    def __init__(self, written: int) -> None:
+        self._written = written
+        self._turn = threading.Condition()
+        self._calls, self._alone = 0, False
+
+    def during(self, call: Callable[[], Result]) -> tuple[Result, str]:
+        """The result of a call, and what was written meanwhile. Calls go side by side on several threads; one during
+        which something was written is repeated alone, since it may have been another's."""
+        with self._among_others():
+            before, result = self._size(), call()
+            if self._size() == before:
+                return result, ""
+        with self._by_itself():
+            before, result = self._size(), call()
+            return result, os.pread(self._written, self._size() - before, before).decode(errors="replace")
+
+    def _size(self) -> int:
+        return os.fstat(self._written).st_size
+
+    @contextmanager
+    def _among_others(self) -> Iterator[None]:
+        with self._turn:
+            self._turn.wait_for(lambda: not self._alone)
+            self._calls += 1
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._calls -= 1
+                self._turn.notify_all()
+
+    @contextmanager
+    def _by_itself(self) -> Iterator[None]:
+        with self._turn:
+            self._turn.wait_for(lambda: not self._alone)
+            self._alone = True
+            self._turn.wait_for(lambda: not self._calls)
+        try:
+            yield
+        finally:
+            with self._turn:
+                self._alone = False
+                self._turn.notify_all()
+
+
+@contextmanager
+def overheard() -> Iterator[Listener]:
+    """Listen to what libraries write; sys.stderr goes on to where it went."""
+    with _set_aside() as (kept, written):
+        before = sys.stderr
+        if _writes_to(before, 2):
+            sys.stderr = remarks(kept)
+        try:
+            yield Listener(written)
+        finally:
+            sys.stderr.flush()
+            sys.stderr = before
+
+
+def _writes_to(stream: TextIO, descriptor: int) -> bool:
+    try:
+        return stream.fileno() == descriptor
+    except (AttributeError, OSError, ValueError):  # a stand-in for one
+        return False
+
+
+@contextmanager
+def _set_aside() -> Iterator[tuple[int, int]]:
+    """Point descriptor 2 to a file in memory meanwhile; yields descriptors of where it pointed to, and of the file."""
+    sys.stderr.flush()
+    kept, written = os.dup(2), os.memfd_create("stderr")
+    os.dup2(written, 2)
+    try:
+        yield kept, written
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(written)

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT as a value the loop reads, handled on a thread of its own.
+"""SIGTERM, SIGINT and SIGHUP as a value the loop reads, handled on a thread of its own.
 
 Python runs signal handlers between bytecodes of the main thread, which can be in a C++ op for seconds, or forever in a
 collective whose peer is dead. The C-level handler writes the signal's number to a pipe at once
@@ -10,10 +10,11 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from types import FrameType
 
 from trainer.exits import Exit
 
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _SIGINT_WEIGHT = 1024.0  # more than a gang has workers, and exact in a float32 sum
 
 
@@ -46,11 +47,19 @@ def stop_code(weights: float) -> Exit:
     return Exit.INTERRUPTED if weights >= _SIGINT_WEIGHT else Exit.TERMINATED
 
 
+def handle(handler: Callable[[int, FrameType | None], object]) -> None:
+    """Install a handler for every stop signal, in the main thread; a SIGHUP that nohup has us ignore stays ignored."""
+    for number in STOP_SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
+
+
 def install(grace_period: float) -> StopRequest:
-    """Handle SIGTERM and SIGINT from now on; call once, in the main thread.
+    """Handle the stop signals from now on; call once, in the main thread.
 
     The first signal sets the request. `on_give_up(code)` is called, on another thread, when a second signal comes, or
-    when half of `grace_period` (seconds) has passed and the process is still running.
+    when half of `grace_period` (seconds) has passed and the process is still running. SIGHUP is not counted as one of
+    two: a terminal that closes sends it several times, and then whoever ends the session sends SIGTERM.
     """
     stop = StopRequest()
     reader, writer = os.pipe()
@@ -67,8 +76,7 @@ def take_back() -> None:
     TensorFlow's coordination service then installs its own SIGTERM handler, which only notifies its preemption service:
     a worker would not notice that it is asked to stop.
     """
-    for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: None)
+    handle(lambda *_: None)
 
 
 def _watch(reader: int, stop: StopRequest, patience: float) -> None:
@@ -76,7 +84,9 @@ def _watch(reader: int, stop: StopRequest, patience: float) -> None:
         for number in os.read(reader, 64):
             if number not in STOP_SIGNALS:
                 continue
-            if stop.requested:
+            if stop.requested and number == signal.SIGHUP:
+                continue
+            if stop.requested and stop.signal != signal.SIGHUP:
                 stop.on_give_up(stop.exit_code)
             stop.signal = number
             stop.came.set()

@@ -13,6 +13,7 @@ from typing import Any
 from trainer.telemetry.confusion import of_summary
 from trainer.telemetry.curves import EpochRow, best_epoch
 from trainer.telemetry.documents import first_number, mapping
+from trainer.training.phases import feature_epochs
 from trainer.training.scores import balanced_accuracy, macro_f1, wilson_interval, worst_classes
 from trainer.words import counted, duration, grouped, percent, plain
 
@@ -28,44 +29,58 @@ class Fact:
 
 @dataclass(frozen=True)
 class Speed:
-    """How fast a run was; None means unknown.
+    """How fast a run was; None means unknown, or that there was no such part of it.
 
     Attributes:
-        images_per_second: over the whole run, all replicas.
+        images_per_second: of training on pictures, all replicas.
+        feature_rows_per_second: of training on features, which were computed before.
+        features_per_second: pictures whose features were computed a second, on rank 0.
         wall_seconds: from start to end.
         goodput: share of the time spent on steps that count, in [0, 1].
-        epoch_images_per_second: of each epoch that records it.
+        epoch_images_per_second: of each epoch on pictures that records it.
         epoch_seconds: of each epoch that records it.
     """
 
     images_per_second: float | None
+    feature_rows_per_second: float | None
+    features_per_second: float | None
     wall_seconds: float | None
     goodput: float | None
     epoch_images_per_second: tuple[float, ...]
     epoch_seconds: tuple[float, ...]
 
 
-def speed(summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> Speed:
-    """Return how fast the run was, from summary.json and its epochs."""
+def on_features(config: Mapping[str, Any]) -> int:
+    """Return how many of the run's first epochs train on features; `config` is config.json's, of any version."""
+    epochs, head = (int(first_number(config.get(name)) or 0) for name in ("epochs", "head_epochs"))
+    return feature_epochs(str(config.get("model")), str(config.get("unfreeze") or ""), epochs, head)
+
+
+def speed(config: Mapping[str, Any], summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> Speed:
+    """Return how fast the run was, from config.json, summary.json and its epochs."""
+    head, known = on_features(config), [row for row in epochs if 0 < row.examples_per_second < math.inf]
+    images = tuple(row.examples_per_second for row in known if row.epoch > head)
+    rows = tuple(row.examples_per_second for row in known if row.epoch <= head)
+    whole, features = first_number(summary.get("examples_per_second")) or None, mapping(summary.get("features"))
+    computed, seconds = (first_number(features.get(name)) for name in ("pictures", "seconds"))
     return Speed(
-        images_per_second=first_number(summary.get("examples_per_second")),
+        images_per_second=_median(images) if head else first_number(whole, _median(images)),
+        feature_rows_per_second=_median(rows) if images or not head else first_number(whole, _median(rows)),
+        features_per_second=computed / seconds if computed and seconds else None,
         wall_seconds=first_number(summary.get("wall_seconds")),
         goodput=first_number(summary.get("goodput")),
-        epoch_images_per_second=tuple(
-            row.examples_per_second for row in epochs if math.isfinite(row.examples_per_second)
-        ),
+        epoch_images_per_second=images,
         epoch_seconds=tuple(row.seconds for row in epochs if math.isfinite(row.seconds)),
     )
 
 
 def headline(config: Mapping[str, Any], summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> list[Fact]:
     """Return the facts at the top of the page; `config` is config.json."""
-    fast = speed(summary, epochs)
+    fast = speed(config, summary, epochs)
     if fast.wall_seconds is not None or not epochs:
         time = _known("Time", fast.wall_seconds, duration, "start to end")
     else:
         time = _known("Time in epochs", math.fsum(fast.epoch_seconds), duration, "start-up and checkpoints not counted")
-    images_per_second = first_number(fast.images_per_second, _median(fast.epoch_images_per_second))
     return [
         *_accuracy(mapping(summary.get("test"))),
         *_top5(mapping(summary.get("test"))),
@@ -74,7 +89,8 @@ def headline(config: Mapping[str, Any], summary: Mapping[str, Any], epochs: Sequ
         *_best_epoch(summary, epochs),
         _epochs(config, summary, epochs),
         *time,
-        *_known("Images per second", images_per_second, grouped, "training, all replicas"),
+        *_known("Images per second", fast.images_per_second, grouped, "training, all replicas"),
+        *_on_features(fast),
         *_goodput(fast),
     ]
 
@@ -96,9 +112,9 @@ def state(document: Mapping[str, Any]) -> list[Fact]:
     return facts
 
 
-def throughput(summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> list[Fact]:
+def throughput(config: Mapping[str, Any], summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> list[Fact]:
     """Return how fast the run was, and what it ran on."""
-    fast = speed(summary, epochs)
+    fast = speed(config, summary, epochs)
     speeds = fast.epoch_images_per_second
     spread = f"slowest {grouped(min(speeds))}, fastest {grouped(max(speeds))}" if speeds else ""
     titles = {
@@ -113,6 +129,7 @@ def throughput(summary: Mapping[str, Any], epochs: Sequence[EpochRow]) -> list[F
     return [
         *_known("Images per second", fast.images_per_second, grouped, "over the whole run"),
         *_known("Images per second, median epoch", _median(speeds), grouped, spread),
+        *_on_features(fast),
         *_known("Time per epoch, median", _median(fast.epoch_seconds), duration),
         *_known("Wall time", fast.wall_seconds, duration),
         *_goodput(fast),
@@ -199,6 +216,15 @@ def _epochs(config: Mapping[str, Any], summary: Mapping[str, Any], epochs: Seque
     planned = config.get("epochs")
     stopped = ", stopped early" if summary.get("stopped_early") else ""
     return Fact("Epochs", str(done), (f"of {planned} planned" if planned else "") + stopped)
+
+
+def _on_features(fast: Speed) -> list[Fact]:
+    """Return the two speeds of a run on features: training on them is fast since computing them is done once."""
+    note = "training of the output layer on features, all replicas"
+    return [
+        *_known("Feature rows per second", fast.feature_rows_per_second, grouped, note),
+        *_known("Pictures per second", fast.features_per_second, grouped, "computing their features, once, on rank 0"),
+    ]
 
 
 def _goodput(fast: Speed) -> list[Fact]:

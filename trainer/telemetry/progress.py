@@ -9,9 +9,9 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
-from trainer.training.phases import Length
+from trainer.training.phases import Length, Phase
 from trainer.training.state import LoopState
-from trainer.words import clock
+from trainer.words import UNKNOWN, clock
 
 
 class ProgressView(Protocol):
@@ -51,19 +51,24 @@ class _Pace:
         return clock((time.monotonic() - self._start) / done * (self._total - step))
 
 
-def _numbers(state: LoopState) -> str:
-    means = state.sums.means
-    return f"loss {means['loss']:.4f}  accuracy {means['accuracy']:.1%}  {state.sums.examples_per_second:.0f} images/s"
+def _numbers(state: LoopState, phase: Phase) -> str:
+    means, rate = state.sums.means, _rate(state.sums.examples_per_second, phase.on_features)
+    return f"loss {means['loss']:.4f}  accuracy {means['accuracy']:.1%}  {rate}"
 
 
-def epoch_line(state: LoopState) -> str:
-    """The finished epoch in one line."""
+def _rate(examples_per_second: float, on_features: bool) -> str:
+    known = f"{examples_per_second:.0f}" if examples_per_second else UNKNOWN  # its only step has compiled
+    return f"{known} {'feature rows' if on_features else 'images'}/s"
+
+
+def epoch_line(state: LoopState, on_features: bool = False) -> str:
+    """The finished epoch in one line; `on_features`: what it trained on are features, computed before."""
     row = state.history[-1]
     best = "  best so far" if state.best is not None and state.best.step == row["step"] else ""
     return (
         f"epoch {row['epoch']:>3}  train loss {row['train']['loss']:.4f} accuracy {row['train']['accuracy']:6.1%}   "
         f"valid loss {row['valid']['loss']:.4f} accuracy {row['valid']['accuracy']:6.1%}   "
-        f"{row['examples_per_second']:.0f} images/s  {row['seconds']:.1f} s{best}"
+        f"{_rate(row['examples_per_second'], on_features)}  {row['seconds']:.1f} s{best}"
     )
 
 
@@ -74,18 +79,15 @@ class _Lines:
 
     def step(self, state: LoopState) -> None:
         if state.step % self._every == 0:
-            epoch = self._length.epoch_after(state.step)
+            epoch, numbers = self._length.epoch_after(state.step), _numbers(state, self._length.phase_after(state.step))
             left = self._pace.left(state.step)
-            print(
-                f"step {state.step}/{self._length.total_steps}  epoch {epoch}  {_numbers(state)}  ETA {left}",
-                flush=True,
-            )
+            print(f"step {state.step}/{self._length.total_steps}  epoch {epoch}  {numbers}  ETA {left}", flush=True)
 
     def validating(self, done: int, total: int) -> None:
         return
 
     def epoch(self, state: LoopState) -> None:
-        print(epoch_line(state), flush=True)
+        print(epoch_line(state, self._length.phase_after(state.step).on_features), flush=True)
 
     def close(self) -> None:
         sys.stdout.flush()
@@ -119,14 +121,14 @@ class _Live:
             description=f"epoch {length.epoch_after(state.step)}/{length.epoch_after(length.total_steps)}",
             total=phase.steps_per_epoch,
             completed=phase.batch_of(state.step - 1) + 1,
-            numbers=f"{_numbers(state)}  ETA {self._pace.left(state.step)}",
+            numbers=f"{_numbers(state, phase)}  ETA {self._pace.left(state.step)}",
         )
 
     def validating(self, done: int, total: int) -> None:
         self._bar.update(self._task, description="validation", completed=done, total=total)
 
     def epoch(self, state: LoopState) -> None:
-        self._console.print(epoch_line(state))
+        self._console.print(epoch_line(state, self._length.phase_after(state.step).on_features))
 
     def close(self) -> None:
         self._live.stop()

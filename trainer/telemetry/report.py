@@ -21,7 +21,7 @@ from trainer.telemetry.configuration import options
 from trainer.telemetry.curves import best_epoch, curves_in_words, rows
 from trainer.telemetry.documents import first_number, mapping
 from trainer.training import scores
-from trainer.words import decimal, duration, percent
+from trainer.words import decimal, duration, in_a_line, percent
 
 MOST_REJECTED_SHOWN = 200
 MOST_ROWS_OPEN = 15
@@ -97,6 +97,7 @@ def render(report: ReportInput) -> str:
         pictures={key: _picture(png) for key, png in (report.figures or {}).items()},
         curves_text=curves_in_words(epochs, summary.get("best_epoch")),
         epochs=epochs,
+        on_features=facts.on_features(report.config),
         best=best_epoch(epochs),
         class_rows=scores.class_rows(matrix, labels) if matrix is not None else (),
         pairs=pairs,
@@ -104,7 +105,7 @@ def render(report: ReportInput) -> str:
         confidence=confidence.of_summary(summary),
         rejected=report.rejected[:MOST_REJECTED_SHOWN],
         rejected_total=max(len(report.rejected), int(first_number(data.get("rejected"), summary.get("rejected")) or 0)),
-        throughput=facts.throughput(summary, epochs),
+        throughput=facts.throughput(report.config, summary, epochs),
         data_facts=facts.data_set(data, labels),
         options=options(report.config, report.defaults),
         knows_defaults=report.defaults is not None,
@@ -123,11 +124,17 @@ def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=_shown,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2")
+
+
+def _shown(value: Any) -> Any:
+    """What an expression of the template gives, without what would turn or hide text around a name."""
+    return in_a_line(value) if type(value) is str else value
 
 
 def _picture(png: bytes) -> Picture:

@@ -1,40 +1,58 @@
 """Scalars for TensorBoard. TensorFlow writes a local file; the run folder gets a copy after each epoch."""
 
-import tempfile
-from pathlib import Path
+import logging
+from contextlib import ExitStack, suppress
 
 import tensorflow as tf
 
 from trainer.contract import TENSORBOARD
+from trainer.process import temporary
 from trainer.storage.base import Storage
 from trainer.training.state import LoopState
 
+log = logging.getLogger(__name__)
+
 
 class TensorBoard:
-    """Event files of this attempt, kept in a temporary folder until they are copied."""
+    """Event files of this attempt, kept in a temporary folder until they are copied.
+
+    If they cannot be written any more, this logs one warning, and training goes on without them.
+
+    Raises:
+        ExitError: 74 when there is no room for the folder at the start.
+    """
 
     def __init__(self, run: Storage) -> None:
-        self._run = run
-        self._folder = tempfile.TemporaryDirectory(prefix="catdog-tensorboard-")
-        self._writer = tf.summary.create_file_writer(self._folder.name)
+        self._run, self._open, self._writing = run, ExitStack(), True
+        self._folder = self._open.enter_context(temporary.folder("catdog-tensorboard-"))
+        with temporary.explained("no scalars for TensorBoard can be written there"):
+            self._writer = tf.summary.create_file_writer(str(self._folder))
 
     def epoch(self, state: LoopState) -> None:
         """Record the last row of the history."""
+        if not self._writing:
+            return
         row = state.history[-1]
-        with self._writer.as_default(step=row["epoch"]):
-            for split in ("train", "valid"):
-                for name, value in row[split].items():
-                    tf.summary.scalar(f"{name}/{split}", value)
-            tf.summary.scalar("learning_rate", row["learning_rate"])
-            tf.summary.scalar("examples_per_second", row["examples_per_second"])
-        self._writer.flush()
+        try:
+            with self._writer.as_default(step=row["epoch"]):
+                for split in ("train", "valid"):
+                    for name, value in row[split].items():
+                        tf.summary.scalar(f"{name}/{split}", value)
+                tf.summary.scalar("learning_rate", row["learning_rate"])
+                tf.summary.scalar("examples_per_second", row["examples_per_second"])
+            self._writer.flush()
+        except (OSError, tf.errors.OpError) as error:
+            self._writing = False
+            why = str(error).splitlines()[0]
+            log.warning("%s: no more scalars for TensorBoard from epoch %d on: %s", self._folder, row["epoch"], why)
 
     def copy(self) -> None:
         """Bring the run folder's tensorboard/ up to date."""
-        for path in Path(self._folder.name).iterdir():
+        for path in self._folder.iterdir():
             self._run.write(f"{TENSORBOARD}/{path.name}", path)
 
     def close(self) -> None:
         """Remove the temporary folder; what was copied stays."""
-        self._writer.close()
-        self._folder.cleanup()
+        with suppress(OSError, tf.errors.OpError):  # as in `epoch`, which has told it
+            self._writer.close()
+        self._open.close()

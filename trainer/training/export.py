@@ -1,10 +1,8 @@
 """The exported model: rebuilt without a strategy, in float32, with encoded pictures as input."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -17,6 +15,7 @@ from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.models.network import in_float32
 from trainer.models.registry import build_for_export
+from trainer.process import temporary
 from trainer.storage.base import Storage
 from trainer.tensors import Arrays, Model, Tensor, Tensors
 from trainer.training import checkpoint
@@ -148,14 +147,13 @@ def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[s
 
     saved_model/ is a model, and its copy in saved_model/1/ makes it the base path of a model server too.
     """
-    with tempfile.TemporaryDirectory(prefix="catdog-export-") as name:
-        folder = Path(name)
+    with temporary.folder("catdog-export-") as folder, temporary.explained("the model cannot be exported there"):
         (folder / MODEL).mkdir()
         model.save(folder / KERAS_MODEL)
         classifier = Classifier(model, path_of(config), labels)
         tf.saved_model.save(classifier, str(folder / SAVED_MODEL), signatures=classifier.signatures())
         shutil.copytree(folder / SAVED_MODEL, folder / SERVED_VERSION)
-        (folder / MODEL_CARD).write_text(card)
+        (folder / MODEL_CARD).write_text(card, "utf-8")
         for path in sorted(p for p in folder.rglob("*") if p.is_file()):
             storage.write(path.relative_to(folder).as_posix(), path)
     files.write_labels(storage, labels)  # last: a model with labels is complete
@@ -179,8 +177,7 @@ def load_exported(storage: Storage) -> Exported:
         ExitError: 66 when nothing was exported there, 73 when this catdog does not know its pixel path.
     """
     labels = files.read_labels(storage)
-    with tempfile.TemporaryDirectory(prefix="catdog-model-") as name:
-        folder = Path(name)
+    with temporary.folder("catdog-model-") as folder, temporary.explained("the model cannot be loaded there"):
         for stat in storage.list(f"{SAVED_MODEL}/"):
             if stat.name.startswith(f"{SERVED_VERSION}/"):
                 continue

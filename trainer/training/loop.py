@@ -82,6 +82,10 @@ class Task:
     layout: Layout
     class_weights: tuple[float, ...] | None = None  # in the training loss, by label; None: all the same
 
+    def layout_of(self, phase: Phase) -> Layout:
+        """The layout of a phase's batches."""
+        return self.layout.at_most(phase.rows)
+
 
 @dataclass(frozen=True)
 class _Compiled:
@@ -157,11 +161,11 @@ def _compile(task: Task, state: LoopState) -> _Compiled:
     phase = task.length.phase_after(state.step) if due else task.length.phase_at(state.step)
     if phase.first_step == state.step > 0:
         begin_phase(task.learner)
-    strategy, config = task.distribution.strategy, task.config
+    strategy, config, layout = task.distribution.strategy, task.config, task.layout_of(phase)
     return _Compiled(
         phase,
-        build_train_step(strategy, task.learner, phase.name, config, task.layout, _is_timed(task.distribution)),
-        build_evaluation_step(strategy, task.learner.networks[phase.name], task.layout, config.deterministic),
+        build_train_step(strategy, task.learner, phase.name, config, layout, _is_timed(task.distribution)),
+        build_evaluation_step(strategy, task.learner.networks[phase.name], layout, config.deterministic),
         state.step,
     )
 
@@ -197,11 +201,12 @@ def put_back(task: Task, good: Snapshot) -> LoopState:
 def _feeds_from(task: Task, step: int) -> Generator[tuple[Feed, ...], None, None]:
     """The feeds of the rest of a step's phase."""
     phase, config = task.length.phase_at(step), task.config
+    layout = task.layout_of(phase)
     return prefetched(
         training_feeds(
             task.train[phase.name],
-            Schedule(phase.rows, config.batch_size),
-            task.layout,
+            Schedule(phase.rows, layout.batch_size),
+            layout,
             task.distribution.local,
             Augmentation(False, 0.0, 0.0) if phase.on_features else augmentation_of(config),
             config.seed,
@@ -312,12 +317,12 @@ def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
 
 
 def _evaluate(compiled: _Compiled, task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Sums:
-    valid = task.valid[compiled.phase.name]
-    batches = -(-len(valid) // task.layout.batch_size)
+    valid, layout = task.valid[compiled.phase.name], task.layout_of(compiled.phase)
+    batches = -(-len(valid) // layout.batch_size)
     pending: deque[Vector] = deque()
     total = Sums()
     start = time.monotonic()
-    feeds = prefetched(evaluation_feeds(valid, task.layout, task.distribution.local))
+    feeds = prefetched(evaluation_feeds(valid, layout, task.distribution.local))
     activity, clock = hooks.activity, time.monotonic()
     activity.enter(Doing.VALIDATING)
     try:

@@ -75,15 +75,22 @@ class Length:
         return min(phase.first_step + done * phase.steps_per_epoch, phase.last_step)
 
 
+def feature_epochs(model: str, unfreeze: str, epochs: int, head_epochs: int) -> int:
+    """How many epochs of a run, the first ones, train on features; what each counts is then a row of features."""
+    if model not in PRETRAINED:
+        return 0
+    return min(head_epochs, epochs) if unfreeze else epochs
+
+
 def length_of(config: RunConfig, examples: int) -> Length:
     """The phases of a run over `examples` training pictures; --steps cuts them, and one without steps is left out."""
-    pictures, tuning = Schedule(examples, config.batch_size), bool(config.unfreeze)
+    pictures = Schedule(examples, config.batch_size)
     if config.model not in PRETRAINED:
         planned = [("train", False, pictures, config.epochs, config.learning_rate, config.warmup_steps)]
     else:
         # Mirrored pictures are further rows, since their features are computed once too.
         rows = Schedule(examples * (2 if config.flip else 1), config.batch_size)
-        head = min(config.head_epochs, config.epochs) if tuning else config.epochs
+        head = feature_epochs(config.model, config.unfreeze, config.epochs, config.head_epochs)
         planned = [("head", True, rows, head, config.learning_rate, config.warmup_steps)]
         rate, warmup = config.tune_learning_rate, config.tune_warmup_steps
         planned += [("tune", False, pictures, config.epochs - head, rate, warmup)]

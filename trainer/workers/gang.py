@@ -5,14 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from contextlib import ExitStack
 
 from trainer.contract import ENV_HOSTS, ENV_LOCAL_WORKERS, ENV_PARENT, ENV_RANK
 from trainer.exits import Exit
 from trainer.process.orphan import stop_with_parent
-from trainer.process.signals import STOP_SIGNALS
+from trainer.process.signals import handle
 
 GRACE_SECONDS = 60.0  # for the others, once one has failed
 POLL_SECONDS = 0.05
@@ -26,17 +25,19 @@ def run(workers: int, config: str) -> int:
     hosts = ",".join(f"127.0.0.1:{port}" for port in _ports(workers))
     environment = {**os.environ, ENV_HOSTS: hosts, ENV_LOCAL_WORKERS: str(workers), ENV_PARENT: str(os.getpid())}
     gang = [_start(rank, environment, config) for rank in range(workers)]
-    forwarded = threading.Event()
+    forwarded: list[int] = []
 
     def forward(number: int, frame: object) -> None:
-        # One signal is enough: the workers agree on the stop among themselves. A second one makes all exit at once.
-        for worker in gang if forwarded.is_set() else gang[:1]:
+        # One signal is enough: the workers agree on the stop among themselves. A second one makes all exit at once, but
+        # for a SIGHUP, of which a closing terminal sends several.
+        if forwarded and number == signal.SIGHUP:
+            return
+        for worker in gang[:1] if forwarded in ([], [signal.SIGHUP]) else gang:
             if worker.poll() is None:
                 worker.send_signal(number)
-        forwarded.set()
+        forwarded.append(number)
 
-    for number in STOP_SIGNALS:
-        signal.signal(number, forward)
+    handle(forward)
     stop_with_parent(os.environ)
     return _await(gang)
 

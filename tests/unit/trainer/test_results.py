@@ -1,5 +1,7 @@
 """What a finished run leaves, where it needs no run: the temperature, and the model's card."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -9,9 +11,11 @@ from trainer.data.cache import PixelCache
 from trainer.data.source import Source
 from trainer.data.split import DataSet
 from trainer.folder.files import Record
-from trainer.results import calibrate, model_card
+from trainer.results import calibrate, model_card, rates
 from trainer.tensors import Model
 from trainer.training.inputs import Inputs
+from trainer.training.phases import length_of
+from trainer.training.state import LoopState
 
 NO_SOURCE = Source(DataSet("", (), {}), lambda _: pytest.fail("nothing is read"), False)
 RECORD = Record(RunConfig(), "0" * 16, {"catdog": "1"}, "", 1)
@@ -51,6 +55,17 @@ def test_without_a_test_split_or_a_usable_picture_there_is_nothing_to_tell() -> 
     nothing = PixelCache(np.zeros((3, 2, 2, 3), np.uint8), np.zeros(3, np.int32), np.zeros(3, bool), (), False)
     found = calibrate(brightness(6.0), Inputs(NO_SOURCE, {"valid": nothing}, {}))
     assert (found.temperature, found.valid, found.test) == (1.0, None, None)
+
+
+def test_speeds_are_told_apart_by_what_an_example_is() -> None:
+    config = RunConfig(model="efficientnet-lite0", unfreeze="block12", epochs=4, head_epochs=2, batch_size=50, steps=7)
+    length = length_of(config, 100)  # 2 steps an epoch
+    speeds = [0.0, 5000.0, 40.0, 42.0]
+    rows = tuple({"step": min(2 * epoch, 7), "examples_per_second": speeds[epoch - 1]} for epoch in range(1, 5))
+    assert rates(length, LoopState(history=rows)) == {"images_per_second": 41.0, "feature_rows_per_second": 5000.0}
+    frozen = length_of(dataclasses.replace(config, unfreeze=""), 100)
+    assert rates(frozen, LoopState(history=rows[:1])) == {"images_per_second": None, "feature_rows_per_second": None}
+    assert rates(length_of(RunConfig(), 100), LoopState(history=rows)) == {}
 
 
 @pytest.mark.parametrize("temperature", [1.0, 1.537])

@@ -1,8 +1,25 @@
+import json
+import unicodedata
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from trainer.words import age, ago, clock, counted, decimal, duration, grouped, mebibytes, percent, plain
+from trainer.words import (
+    age,
+    ago,
+    clock,
+    counted,
+    decimal,
+    duration,
+    escaped,
+    grouped,
+    in_a_line,
+    mebibytes,
+    percent,
+    plain,
+)
 
 NOW = datetime(2026, 4, 12, 12, 0, tzinfo=UTC)
 
@@ -84,3 +101,29 @@ def test_only_counts_are_grouped(value, text):
 )
 def test_plain_values(value, text):
     assert plain(value) == text
+
+
+@given(st.text())
+def test_a_name_in_a_line_is_one_line_of_plain_text_that_json_can_hold(name: str) -> None:
+    shown = in_a_line(name)
+    assert len(shown.splitlines()) <= 1
+    assert not any(unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp") for one in shown)
+    quoted = name.replace("\\", "").replace('"', "")
+    assert json.loads(f'"{in_a_line(quoted)}"') == quoted
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "text"),
+    [
+        ("a\u202eb", "a\\u202eb", "a\\u202eb"),
+        ("x\udcff", "x\\udcff", "x\\udcff"),
+        ("a\n\x1b[31mb\t", "a\\n\\u001b[31mb\\t", "a\n\x1b[31mb\t"),
+        (
+            "\u732b caf\u00e9 \u06cc\u200c\u0627",
+            "\u732b caf\u00e9 \u06cc\u200c\u0627",
+            "\u732b caf\u00e9 \u06cc\u200c\u0627",
+        ),
+    ],
+)
+def test_what_hides_or_turns_others_is_escaped(name: str, line: str, text: str) -> None:
+    assert (in_a_line(name), escaped(name)) == (line, text)

@@ -5,7 +5,6 @@ What a stream expands to is bounded by its own size, and so is the memory that i
 
 import bz2
 import lzma
-import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ import zstandard
 
 from trainer.data.contents.base import AGAIN, allowed, require_allowed
 from trainer.exits import Exit, ExitError
+from trainer.process import temporary
 from trainer.storage.retry import MIB
 
 PACKED_PIECE = 64 * 1024
@@ -54,13 +54,16 @@ def unpacked(file: BinaryIO, kind: str, packed: int, uri: str) -> Iterator[Binar
     """
     pieces = _KINDS[kind]
     size = 0
-    with tempfile.TemporaryFile() as made:
+    with temporary.unnamed() as made:
         try:
             for piece in pieces(file, uri):
                 size += len(piece)
                 if size > allowed(packed):
                     require_allowed(size, packed, uri)
-                made.write(piece)
+                with temporary.explained(f"{uri} cannot be unpacked here"):
+                    made.write(piece)
+            with temporary.explained(f"{uri} cannot be unpacked here"):
+                made.flush()
         except (Incomplete, EOFError) as error:
             raise ExitError(Exit.BAD_DATA, f"{uri}: incomplete: it ends too early; download it again") from error
         except (zlib.error, lzma.LZMAError, ValueError) as error:
@@ -68,11 +71,7 @@ def unpacked(file: BinaryIO, kind: str, packed: int, uri: str) -> Iterator[Binar
         except OSError as error:
             if error.errno is None:  # what bz2 says of a damaged stream
                 raise _damaged(uri, error) from error
-            where = tempfile.gettempdir()
-            raise ExitError(
-                Exit.STORAGE_FAILED,
-                f"{uri}: cannot be unpacked into {where} ({error.strerror}); free some room, or set TMPDIR",
-            ) from error
+            raise ExitError(Exit.STORAGE_FAILED, f"{uri}: cannot be read: {error.strerror}") from error
         yield made
 
 

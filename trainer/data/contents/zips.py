@@ -4,7 +4,6 @@ import errno
 import lzma
 import stat
 import struct
-import tempfile
 import threading
 import zipfile
 import zlib
@@ -14,6 +13,7 @@ from typing import BinaryIO
 
 from trainer.data.contents.base import AGAIN, Contents, Member, names, require_allowed
 from trainer.exits import Exit, ExitError
+from trainer.process import temporary
 from trainer.storage.retry import MIB
 
 NESTED = "train.zip"
@@ -152,10 +152,13 @@ def _pieces(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[bytes]
 def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, uri: str) -> Iterator[BinaryIO]:
     """The nested archive as a file without a name: a zip is read from its end, which a compressed entry cannot give."""
     require_allowed(entry.file_size, entry.compress_size, uri)
-    with tempfile.TemporaryFile() as file:
+    with temporary.unnamed() as file:
         with _explained(uri, ""):
             for piece in _pieces(archive, entry):
-                file.write(piece)
+                with temporary.explained(f"{uri} cannot be unpacked here"):
+                    file.write(piece)
+        with temporary.explained(f"{uri} cannot be unpacked here"):
+            file.flush()
         yield file
 
 
@@ -169,7 +172,5 @@ def _explained(uri: str, name: str) -> Iterator[None]:
     except (*_DAMAGED, OSError) as error:
         # Of OSError: bz2 raises it without a number for damaged data, and a negative offset gives EINVAL.
         if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-            raise ExitError(
-                Exit.STORAGE_FAILED, f"{where}: cannot be unpacked into {tempfile.gettempdir()}: {error.strerror}"
-            ) from error
+            raise ExitError(Exit.STORAGE_FAILED, f"{where}: cannot be read: {error.strerror}") from error
         raise ExitError(Exit.BAD_DATA, f"{where}: the archive is damaged here ({error}); download it again") from error

@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageChops, ImageOps
 
+from trainer.telemetry.figures.fonts import legible
+
 DPI = 200
 INK, QUIET, GRID = "#1f2328", "#59636e", "#d8dee4"
 
@@ -36,6 +38,6 @@ def png(figure: Figure, margin: int | None = None) -> bytes:
 
 
 def short(text: str, most: int = 24) -> str:
-    """Return the text on one line, cut at the end with an ellipsis."""
-    line = " ".join(text.split())
+    """Return the text on one line, legible here, cut at the end with an ellipsis."""
+    line = legible(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
 from trainer.telemetry.figures.canvas import DPI, INK, QUIET, png, short
+from trainer.telemetry.figures.fonts import families
 from trainer.training.scores import Matrix
 from trainer.words import percent
 
@@ -52,6 +53,7 @@ def confusion_png(matrix: Matrix, labels: Sequence[str]) -> bytes:
     size = 10.0 if classes <= MOST_ANNOTATED_CLASSES else max(5.0, min(9.0, 270 / classes))
     ticks = range(0, classes, math.ceil(classes / MOST_CLASS_TICKS))
     names = [short(labels[tick]) for tick in ticks]
+    fonts = families("".join(names))
     upright = longest <= 6 and classes <= MOST_ANNOTATED_CLASSES
     # parse_math: a class name may contain dollar signs and must never be read as a formula
     axes.set_xticks(
@@ -61,8 +63,9 @@ def confusion_png(matrix: Matrix, labels: Sequence[str]) -> bytes:
         fontsize=size,
         color=INK,
         parse_math=False,
+        fontfamily=fonts,
     )
-    axes.set_yticks(ticks, names, fontsize=size, color=INK, parse_math=False)
+    axes.set_yticks(ticks, names, fontsize=size, color=INK, parse_math=False, fontfamily=fonts)
     axes.set_xlabel("predicted class", fontsize=10, color=QUIET, labelpad=8)
     axes.set_ylabel("true class", fontsize=10, color=QUIET, labelpad=8)
     axes.tick_params(length=0)

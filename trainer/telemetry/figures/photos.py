@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from trainer.telemetry.figures.canvas import DPI, INK, QUIET, png, short
+from trainer.telemetry.figures.fonts import families, legible
 from trainer.words import percent
 
 Pixels = npt.NDArray[np.uint8]
@@ -119,6 +120,7 @@ def _sheet(places: Sequence[_Place], width: int, height: int) -> bytes:
                 color=INK if is_first else QUIET,
                 va="baseline",
                 parse_math=False,
+                fontfamily=families(line),
             )
     return png(figure)
 
@@ -153,5 +155,5 @@ def _check_picture(pixels: Pixels, name: str) -> None:
 
 def _short_path(path: str, most: int) -> str:
     """Return the file name, shortened at the start with an ellipsis: file names differ at the end."""
-    name = " ".join(path.replace("\\", "/").rsplit("/", 1)[-1].split())
+    name = legible(" ".join(path.replace("\\", "/").rsplit("/", 1)[-1].split()))
     return name if len(name) <= most else "…" + name[1 - most :]

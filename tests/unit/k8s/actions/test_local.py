@@ -22,7 +22,7 @@ print(json.dumps({"arguments": sys.argv[1:], "text": text, "group": os.getpgrp()
 action = os.environ["ACTION"]
 if action == "wait":
     got = []
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: got.append(number))
     print("ready", flush=True)
     while not got:
@@ -84,7 +84,7 @@ def test_the_child_gets_the_verb_and_the_request(tmp_path: Path) -> None:
     assert from_json(told["text"], RunConfig) == RunConfig(seed=5)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_is_forwarded_once(tmp_path: Path, number: signal.Signals) -> None:
     process = start(tmp_path, "wait")
     assert process.stdout is not None

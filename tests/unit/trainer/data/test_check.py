@@ -154,3 +154,27 @@ def test_the_answer_for_people(folder: Path, capsys: pytest.CaptureFixture[str])
     assert told[-2] == "… and 5 more, not a picture of the data set"
     assert told[-1].startswith("fingerprint ")
     assert captured.err.splitlines()[-1] == "checking: 135 of 135 pictures"
+
+
+def test_pictures_that_libjpeg_decodes_in_spite_of_damage_are_listed_by_name(
+    folder: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for number, cut in ((3, b"\xff\xd9"), (7, b"\xff\xd0")):  # an end, or a restart, in the middle
+        damaged = bytearray(jpeg(900 + number, 300, 200))
+        middle = len(damaged) // 2
+        damaged[middle : middle + 2] = cut
+        (folder / f"train/cats/{number}.jpg").write_bytes(damaged)
+    odd = jpeg(999, 300, 200)
+    odd = odd[:11] + b"\0\0" + odd[13:]  # revision 0.00 of JFIF: no damage, but libjpeg warns of that too
+    (folder / "train/dogs/5.jpg").write_bytes(odd)
+    assert check_data(DataCheckRequest(str(folder), "json")) == Exit.DONE
+    answer = json.loads(capfd.readouterr().out)
+    assert answer["doubtful"] == [
+        {"path": f"train/cats/{number}.jpg", "reason": "Corrupt JPEG data: premature end of data segment"}
+        for number in (3, 7)
+    ]
+    assert answer["corrupt"] == []
+    assert check_data(DataCheckRequest(str(folder))) == Exit.DONE
+    told = capfd.readouterr()
+    assert "decoded in spite of damage: train/cats/3.jpg: Corrupt JPEG data: premature end" in told.out
+    assert "Corrupt" not in told.err

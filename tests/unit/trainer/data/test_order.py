@@ -118,6 +118,17 @@ def test_32_pictures_over_3_replicas() -> None:
     assert padded[layout.rows_of(2)].tolist() == [*range(22, 32), PADDING]
 
 
+@given(batches, st.integers(1, 2000), st.integers(1, 8))
+def test_a_batch_larger_than_what_there_is_is_not_padded_to_its_size(size: int, rows: int, replicas: int) -> None:
+    asked = Layout(size, 2 * replicas, replicas)
+    layout = asked.at_most(rows)
+    assert (layout.parts, layout.replicas) == (asked.parts, asked.replicas)
+    assert layout.rows_per_replica * replicas < min(size, rows) + layout.parts
+    assert Schedule(rows, layout.batch_size).steps_per_epoch == Schedule(rows, size).steps_per_epoch
+    if size <= rows:
+        assert layout == asked
+
+
 def test_a_replica_may_be_all_padding() -> None:
     layout = Layout(4, 3, 3)
     assert layout.pad(np.arange(4, dtype=np.int64))[layout.rows_of(2)].tolist() == [PADDING, PADDING]

@@ -70,14 +70,14 @@ def ended(process: "subprocess.Popen[str]") -> tuple[int, str]:
     return process.returncode, output
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)])
 def test_a_signal_is_seen_while_the_main_thread_is_in_c(number: signal.Signals, code: int) -> None:
     process = start(BLOCKED, 60)
     process.send_signal(number)
     assert ended(process) == (code, f"seen {code}\n")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 143)])
 def test_a_loop_that_looks_can_end_in_order(number: signal.Signals, code: int) -> None:
     process = start(LOOP, 60)
     process.send_signal(number)
@@ -99,6 +99,26 @@ def test_a_second_signal_gives_up_with_the_code_of_the_first() -> None:
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
     assert ended(process)[0] == 130
+
+
+def test_the_signals_of_a_session_that_ends_are_one_request() -> None:
+    process = start(WAITING, 60)
+    for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM, signal.SIGHUP):
+        process.send_signal(number)
+        time.sleep(0.1)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 143
+
+
+def test_a_sighup_that_was_ignored_at_the_start_stays_ignored() -> None:
+    process = start("import signal\nsignal.signal(signal.SIGHUP, signal.SIG_IGN)\n" + LOOP, 60)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(0.5)
+    process.send_signal(signal.SIGTERM)
+    assert ended(process)[0] == 143
 
 
 def test_half_of_the_grace_period_is_the_limit() -> None:

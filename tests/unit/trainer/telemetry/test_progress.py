@@ -34,6 +34,10 @@ def test_an_epoch_in_one_line() -> None:
     )
 
 
+def test_an_epoch_whose_only_step_has_compiled_has_no_speed() -> None:
+    assert "   – images/s  " in epoch_line(dataclasses.replace(STATE, history=({**ROW, "examples_per_second": 0.0},)))
+
+
 @pytest.mark.parametrize(("step", "ends"), [(189, "33.3 s  best so far"), (126, "33.3 s")])
 def test_the_best_epoch_is_marked(step: int, ends: str) -> None:
     assert epoch_line(dataclasses.replace(STATE, best=Best(3, step, 0.7, 0.5))).endswith(ends)
@@ -58,6 +62,19 @@ def test_the_end_of_an_epoch_belongs_to_it(capsys: pytest.CaptureFixture[str]) -
     shown = view(TEN_EPOCHS, 0, 63)
     shown.step(dataclasses.replace(STATE, step=63))
     assert "step 63/630  epoch 1  " in capsys.readouterr().out
+
+
+def test_an_epoch_on_features_does_not_tell_pictures_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+    asked = RunConfig(model="efficientnet-lite0", unfreeze="block12", epochs=10, head_epochs=3, batch_size=32)
+    shown = view(length_of(asked, 2000), 0, 1)
+    for step in (189, 190):  # the last step on features, the first on pictures
+        shown.step(dataclasses.replace(STATE, step=step))
+        shown.epoch(dataclasses.replace(STATE, step=step))
+    head, head_epoch, tune, tune_epoch = capsys.readouterr().out.splitlines()
+    assert "  64 feature rows/s  " in head
+    assert "  61 feature rows/s  " in head_epoch
+    assert "  64 images/s  " in tune
+    assert "  61 images/s  " in tune_epoch
 
 
 def test_no_time_is_told_before_there_is_one_to_go_by(capsys: pytest.CaptureFixture[str]) -> None:

@@ -322,3 +322,32 @@ def test_the_command_can_be_pasted():
 def test_a_matrix_that_does_not_fit_the_labels_is_refused():
     with pytest.raises(ValueError, match="does not fit the 1 labels"):
         render(finished(summary=summary(labels=("cats",))))
+
+
+PRETRAINED = {"model": "efficientnet-lite0", "epochs": 60, "head_epochs": 20, "unfreeze": ""}
+COMPUTED = {"features": {"pictures": 4000, "seconds": 25.0}, "examples_per_second": 5504.0}
+
+
+def test_rows_of_features_are_not_told_as_pictures_a_second():
+    page = Page(render(finished(config=CONFIG | PRETRAINED, summary=summary() | COMPUTED)))
+    assert "Feature rows per second 5,504" in page.text
+    assert "Pictures per second 160" in page.text
+    assert "Images per second" not in page.text
+    assert "Images/s" not in page.text
+
+
+def test_a_run_that_is_fine_tuned_tells_both_speeds_apart():
+    rows = [row | {"examples_per_second": 5000.0 if row["epoch"] <= 20 else 40.0} for row in history(60)]
+    config = CONFIG | PRETRAINED | {"unfreeze": "block12"}
+    page = Page(render(finished(config=config, summary=summary() | COMPUTED, history=rows)))
+    assert "Feature rows per second 5,000" in page.text
+    assert "Images per second 40" in page.text
+    assert "Feature rows/s, from epoch 21 images/s" in page.text
+
+
+def test_names_that_would_hide_or_turn_text_are_shown_as_escapes():
+    labels = ("cats\udcff", "do\u202egs\n<b>")
+    page = Page(render(finished(summary=summary(labels))))
+    assert "cats\\udcff" in page.text
+    assert "do\\u202egs\\n<b>" in page.text
+    assert not {"\u202e", "\udcff"} & set(page.text)

@@ -63,6 +63,16 @@ def test_same_bits_with_class_weights_on_one_device_and_from_two_workers_on_to_f
     assert runs.results(many) == runs.results(reference)
 
 
+def test_a_batch_size_above_the_number_of_pictures_is_that_number(data: Path, tmp_path: Path) -> None:
+    small: dict[str, object] = {"model": "small", "image_size": 32}
+    runs.train(exact(data, tmp_path / "all", **small, batch_size=2 * PER_CLASS))
+    runs.train(exact(data, tmp_path / "more", **small, batch_size=8192, devices=2))
+    every, more = runs.last(tmp_path / "all"), runs.last(tmp_path / "more")
+    assert every.state.step == EPOCHS
+    assert runs.differing(more, every) == []
+    assert runs.results(more) == runs.results(every)
+
+
 def test_another_seed_ends_elsewhere(data: Path, reference: Snapshot, tmp_path: Path) -> None:
     runs.train(exact(data, tmp_path / "run", seed=1, steps=2))
     assert runs.differing(runs.last(tmp_path / "run"), reference)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.config import RunConfig
-from trainer.training.phases import Length, Phase, length_of
+from trainer.training.phases import Length, Phase, feature_epochs, length_of
 
 TUNED = RunConfig(
     model="efficientnet-lite0",
@@ -35,6 +35,15 @@ def test_a_network_that_is_fine_tuned_has_the_head_first() -> None:
     head, tune = length_of(TUNED, 100).phases
     assert (head.name, head.on_features, head.first_step, head.last_step) == ("head", True, 0, 12)
     assert tune == Phase("tune", False, 100, 4, 3, 12, 20, 1e-4, 9)
+
+
+@pytest.mark.parametrize("changes", [{}, {"unfreeze": ""}, {"head_epochs": 9}, {"model": "small", "unfreeze": ""}])
+def test_the_epochs_on_features_are_those_of_the_phases(changes: dict[str, object]) -> None:
+    config = dataclasses.replace(TUNED, **changes)  # type: ignore[arg-type]
+    length = length_of(config, 100)
+    counted = [length.phase_after(4 * epoch).on_features for epoch in range(1, config.epochs + 1)]
+    first = feature_epochs(config.model, config.unfreeze, config.epochs, config.head_epochs)
+    assert counted == [True] * first + [False] * (config.epochs - first)
 
 
 def test_mirrored_pictures_are_further_rows_of_features_but_not_of_pictures() -> None:

@@ -23,7 +23,7 @@ told = {name: os.environ[name] for name in ("CATDOG_RANK", "CATDOG_HOSTS", "CATD
 told.update(arguments=sys.argv[1:], text=sys.stdin.read(), group=os.getpgrp(), pid=os.getpid())
 action = os.environ["ACTIONS"].split()[rank]
 got = []
-for number in (signal.SIGINT, signal.SIGTERM):
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, lambda number, _: got.append(number))
 with open(f"rank-{rank}.tmp", "w") as file:
     json.dump(told, file)
@@ -37,7 +37,7 @@ if action in ("wait", "ignore"):
     deadline = time.monotonic() + 60
     while (action == "ignore" or not got) and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.3)
+    time.sleep(0.6)
     with open(f"signals-{rank}.json", "w") as file:
         json.dump(got, file)
     sys.exit(128 + got[0])
@@ -130,6 +130,22 @@ def test_a_first_signal_reaches_one_worker_and_a_second_all(tmp_path: Path, numb
     process.send_signal(number)
     assert code_of(process) == 128 + number
     assert json.loads((tmp_path / "signals-1.json").read_text()) == [int(number)]
+
+
+def test_a_terminal_that_closes_signals_several_times_and_is_one_request(tmp_path: Path) -> None:
+    process = start(tmp_path, "wait", "wait")
+    await_workers(tmp_path, 2)
+    for number in (signal.SIGHUP, signal.SIGHUP, signal.SIGTERM):
+        process.send_signal(number)
+        time.sleep(0.1)
+    deadline = time.monotonic() + LIMIT
+    while not (tmp_path / "signals-0.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert json.loads((tmp_path / "signals-0.json").read_text()) == [signal.SIGHUP, signal.SIGTERM]
+    assert not (tmp_path / "signals-1.json").exists()
+    process.send_signal(signal.SIGTERM)
+    assert code_of(process) == 128 + signal.SIGHUP
 
 
 def test_those_that_stay_when_one_has_failed_are_killed_after_a_while(tmp_path: Path) -> None:
