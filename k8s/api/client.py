@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from k8s.api.errors import ApiError, of_answer, unreachable
 from k8s.exits import missing
-from k8s.labels import BATCH_API, JOBSET_API, KUEUE_API, KUEUE_VISIBILITY_API
+from k8s.labels import BATCH_API, CONTAINER, JOBSET_API, KUEUE_API, KUEUE_VISIBILITY_API
 
 Object = Mapping[str, Any]
 
@@ -207,12 +207,12 @@ def may(cluster: Cluster, verb: str, group: str, resource: str, subresource: str
 
 
 def log_lines(cluster: Cluster, pod: str, *, follow: bool, since: str = "", tail: int | None = None) -> Iterator[str]:
-    """The log of a pod's container, each line prefixed with its time; with `follow`, until the container exits.
+    """The log of a pod's trainer, each line prefixed with its time; with `follow`, until its container exits.
 
     Raises:
         ApiError: when no log is available, or the connection breaks.
     """
-    query = {"timestamps": "true", **({"follow": "true"} if follow else {})}
+    query = {"container": CONTAINER, "timestamps": "true", **({"follow": "true"} if follow else {})}
     if since:
         query["sinceTime"] = since
     if tail is not None:
