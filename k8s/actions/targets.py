@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from k8s.actions import folders, observe
+from k8s.actions import folders, observe, tops
 from k8s.actions.installation import open_installation
 from k8s.exits import Cli, CliError, missing
 from k8s.explain.observation import Observation, of_folder
@@ -93,7 +93,7 @@ def folder_of(run: str, namespace: str, context: str) -> str:
         return run
     try:
         site = open_installation(context, namespace)
-        uri = observe.run_uri_of(observe.find_top(site.cluster, run)) or target(run, site.platform.runs).uri
+        uri = observe.run_uri_of(tops.find(site.cluster, run).top) or target(run, site.platform.runs).uri
     except CliError as error:
         raise ExitError(
             Exit.INPUT_MISSING, f"{run}: not a run folder here; as the name of a run: {error.message}"

@@ -171,14 +171,14 @@ def create(cluster: Cluster, one: Object, *, dry_run: bool = False) -> tuple[Obj
     return _request(cluster, "POST", path_of(cluster, kind), f"create {kind} {name}", query=query, body=one)
 
 
-def delete(cluster: Cluster, one: Object) -> None:
-    """Delete exactly this object, after what it owns (foreground); do nothing if it is already gone.
+def delete(cluster: Cluster, one: Object, propagation: str = "Foreground") -> None:
+    """Delete exactly this object, by default after what it owns; do nothing if it is already gone.
 
     Raises:
         ApiError: when the API server refuses or cannot be reached.
     """
     kind, name, uid = str(one["kind"]), str(one["metadata"]["name"]), one["metadata"].get("uid")
-    body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
     if uid:
         body["preconditions"] = {"uid": uid}
     try:
