@@ -6,7 +6,7 @@ from typing import Any
 
 from k8s.exits import Cli, CliError
 
-UNREACHABLE = 0
+UNREACHABLE, UNAUTHORIZED = 0, 401
 _TRANSIENT = (UNREACHABLE, 429, 500, 502, 503, 504)
 
 
@@ -36,7 +36,7 @@ def of_answer(status: int, body: Mapping[str, Any], what: str, namespace: str) -
 
 
 def _in_words(status: int, reason: str, message: str, what: str, namespace: str) -> tuple[Cli, str]:
-    if status == 401:
+    if status == UNAUTHORIZED:
         return Cli.PREREQUISITE, f"cannot {what}: the cluster does not accept these credentials; log in again"
     if status == 404 and (found := re.search(r'namespaces "([^"]+)" not found', message)):
         return Cli.PREREQUISITE, f"namespace {found[1]} does not exist; use another --namespace"

@@ -109,7 +109,8 @@ def of_config_map(config_map: Yaml, where: str) -> Yaml:
     Raises:
         CliError: 3 when it is not the chart's.
     """
-    text = (config_map.get("data") or {}).get(CONFIG_MAP_KEY)
+    data = config_map.get("data")
+    text = data.get(CONFIG_MAP_KEY) if isinstance(data, Mapping) else None
     if not isinstance(text, str):
         raise missing(
             f"{where}: it has no {CONFIG_MAP_KEY!r}; it must be the ConfigMap {CONFIG_MAP} that the chart creates"
@@ -125,12 +126,19 @@ def of_file(path: Path) -> Yaml:
     """
     for document in _documents(path):
         items = document.get("items") if document.get("kind") == "List" else [document]
-        for item in items or ():
-            if item.get("kind") == "ConfigMap" and (item.get("metadata") or {}).get("name") == CONFIG_MAP:
+        for item in items if isinstance(items, list) else ():
+            if _is_platform(item):
                 return of_config_map(item, str(path))
     raise missing(
         f"{path}: no ConfigMap {CONFIG_MAP} in it; kubectl get configmap {CONFIG_MAP} -o yaml > {path.name} writes it"
     )
+
+
+def _is_platform(item: Any) -> bool:
+    if not isinstance(item, Mapping) or item.get("kind") != "ConfigMap":
+        return False
+    metadata = item.get("metadata")
+    return isinstance(metadata, Mapping) and metadata.get("name") == CONFIG_MAP
 
 
 def of_profile(path: Path) -> Yaml:
@@ -139,12 +147,29 @@ def of_profile(path: Path) -> Yaml:
     Raises:
         CliError: 2 when it cannot be read, or is not a mapping.
     """
-    if not path.exists():
-        return {}
     try:
-        return _mapping(_parse_yaml(path.read_text(), str(path)), str(path))
+        text = read_text(path)
+    except FileNotFoundError:
+        return {}
+    found = _parse_yaml(text, str(path))
+    return {} if found is None else _mapping(found, str(path))
+
+
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        CliError: 2 when it cannot be read, or is not text.
+        FileNotFoundError: when it does not exist.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(*error.args) from error
     except OSError as error:
         raise usage(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise usage(f"{path}: not a text file (UTF-8)") from error
 
 
 def profile_path(environment: Mapping[str, str]) -> Path:
@@ -217,11 +242,9 @@ def _mapping(value: Any, where: str) -> Yaml:
 
 def _documents(path: Path) -> list[Yaml]:
     try:
-        text = path.read_text()
-    except OSError as error:
+        text = read_text(path)
+    except FileNotFoundError as error:
         raise usage(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise usage(f"{path}: not a text file") from error
     # A chart's whole output is long, and this parser is slow: only documents that can be the ConfigMap are parsed.
     parts = [part for part in re.split(r"^---.*$", text, flags=re.MULTILINE) if CONFIG_MAP in part]
     return [document for part in parts if isinstance(document := _parse_yaml(part, str(path)), Mapping)]
@@ -230,6 +253,10 @@ def _documents(path: Path) -> list[Yaml]:
 def _parse_yaml(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         first = " ".join(str(error).split())[:200]
         raise usage(f"{where}: not YAML: {first}") from error
+
+
+# PyYAML raises what its constructors raise for a date, a number or a tag that makes no sense: `a: 2026-99-99`.
+_NOT_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
