@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from k8s.actions import observe
-from k8s.api.client import Cluster, connect
+from k8s.api.client import Cluster
+from k8s.api.connection import connect
 from k8s.api.errors import UNAUTHORIZED, ApiError
 from k8s.exits import CliError
 from k8s.manifest.spec import Served

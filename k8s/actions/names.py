@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from k8s.actions import observe
-from k8s.api.client import connect, hurried
+from k8s.api.client import hurried
+from k8s.api.connection import connect
 from k8s.exits import CliError
 from trainer.contract import CONFIG
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from k8s import documents
+from k8s.documents import DocumentError
 from k8s.exits import missing, usage
 from k8s.labels import CONFIG_MAP, CONFIG_MAP_KEY
 from k8s.planning import quantity
@@ -148,28 +148,11 @@ def of_profile(path: Path) -> Yaml:
         CliError: 2 when it cannot be read, or is not a mapping.
     """
     try:
-        text = read_text(path)
+        text = _read(path)
     except FileNotFoundError:
         return {}
     found = _parse_yaml(text, str(path))
     return {} if found is None else _mapping(found, str(path))
-
-
-def read_text(path: Path) -> str:
-    """The text of a file.
-
-    Raises:
-        CliError: 2 when it cannot be read, or is not text.
-        FileNotFoundError: when it does not exist.
-    """
-    try:
-        return path.read_text(encoding="utf-8")
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise FileNotFoundError(*error.args) from error
-    except OSError as error:
-        raise usage(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise usage(f"{path}: not a text file (UTF-8)") from error
 
 
 def profile_path(environment: Mapping[str, str]) -> Path:
@@ -242,7 +225,7 @@ def _mapping(value: Any, where: str) -> Yaml:
 
 def _documents(path: Path) -> list[Yaml]:
     try:
-        text = read_text(path)
+        text = _read(path)
     except FileNotFoundError as error:
         raise usage(f"{path}: {error.strerror}") from error
     # A chart's whole output is long, and this parser is slow: only documents that can be the ConfigMap are parsed.
@@ -252,11 +235,13 @@ def _documents(path: Path) -> list[Yaml]:
 
 def _parse_yaml(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except _NOT_YAML as error:
-        first = " ".join(str(error).split())[:200]
-        raise usage(f"{where}: not YAML: {first}") from error
+        return documents.parse(text, where)
+    except DocumentError as error:
+        raise usage(str(error)) from error
 
 
-# PyYAML raises what its constructors raise for a date, a number or a tag that makes no sense: `a: 2026-99-99`.
-_NOT_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
+def _read(path: Path) -> str:
+    try:
+        return documents.read_text(path)
+    except DocumentError as error:
+        raise usage(str(error)) from error
