@@ -102,11 +102,12 @@ def _run(
 
 
 def _read(stream: IO[bytes], into: list[bytes], shown: bool) -> None:
-    while part := os.read(stream.fileno(), 65536):
-        into.append(part)
-        if shown:
-            sys.stderr.write(part.decode(errors="replace"))
-            sys.stderr.flush()
+    with stream:
+        while part := os.read(stream.fileno(), 65536):
+            into.append(part)
+            if shown:
+                sys.stderr.write(part.decode(errors="replace"))
+                sys.stderr.flush()
 
 
 def _info(plugin: Mapping[str, Any], cluster: Mapping[str, Any]) -> dict[str, str]:

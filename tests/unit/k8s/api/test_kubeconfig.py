@@ -93,7 +93,7 @@ ODD: dict[str, tuple[Any, str]] = {
     "no cluster": (content(clusters=[], **CURRENT), "context a: there is no cluster 'a'"),
     "no server": (content(clusters=[{"name": "a", "cluster": {}}], **CURRENT), "server is ''; it must be a URL"),
     "server": (content(clusters=[{"name": "a", "cluster": {"server": 4}}], **CURRENT), "server must be text"),
-    "base64": (content(users=[{"name": "a", "user": {"client-certificate-data": "?"}}], **CURRENT), "cannot be used"),
+    "base64": (content(users=[{"name": "a", "user": {"client-certificate-data": "abc"}}], **CURRENT), "cannot be used"),
     "a certificate that is not there": (
         content(users=[{"name": "a", "user": {"client-certificate": "no.crt", "client-key": "no.key"}}], **CURRENT),
         "cannot be used: .*no.crt",
