@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from k8s.manifest.objects import claim
 from tests.cluster import api
 from tests.e2e.kit import Site, until
+from tests.unit.k8s.manifest.cases import PLATFORM, spec
 
 pytestmark = pytest.mark.timeout(600, func_only=True)  # setting up may build for minutes
 
@@ -82,19 +84,19 @@ def test_of_submits_at_one_moment_one_wins_and_the_others_leave_nothing(site: Si
     name = f"raced-{attempt}"
     order = [*SHAPES, *reversed(SHAPES)]
     started = [site.start("submit", "--name", name, *LASTING, *SHAPES[shape]) for shape in order]
-    ended = [(shape, *process.communicate(timeout=200), process.returncode) for shape, process in zip(order, started)]
-    won = [shape for shape, _, _, code in ended if code == 0]
+    ended = []
+    for shape, process in zip(order, started, strict=True):
+        _, said = process.communicate(timeout=200)
+        ended.append((shape, said, process.returncode))
+    won = [shape for shape, _, code in ended if code == 0]
     assert len(won) == 1, ended
-    assert all(code == 2 and "the name is taken" in err for _, _, err, code in ended if code != 0), ended
+    assert all(code == 2 and "the name is taken" in said for _, said, code in ended if code != 0), ended
     until("only the winner's objects are there", lambda: objects(site, name) == made(name, won[0]), limit=60)
     site.catdog("delete", name)
     until("nothing is left", lambda: not objects(site, name) and not site.pods(name), limit=60)
 
 
 def test_a_claim_is_complete_without_a_pod_and_goes_by_itself(site: Site) -> None:
-    from k8s.manifest.objects import claim
-    from tests.unit.k8s.manifest.cases import PLATFORM, spec
-
     one: dict[str, Any] = claim(spec("claimed", 2, 0), PLATFORM)
     api.kubectl(site.cluster, "-n", site.namespace, "create", "-f", "-", stdin=json.dumps(one))
     assert "another submit holds" in site.submit("claimed", *LASTING, "--workers", 1, code=2).err
