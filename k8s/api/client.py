@@ -1,4 +1,4 @@
-"""The Kubernetes API calls that catdog needs, over connections that api/connection opens.
+"""The Kubernetes API calls that catdog needs, over connections that api/connection opens; urllib3 only on first use.
 
 Objects are passed and returned as the API's JSON. The client library's typed models are not used, so that what is read
 here is what `kubectl get -o json` shows.
