@@ -1,5 +1,6 @@
-"""The Kubernetes API calls that catdog needs, over connections that api/connection opens; urllib3 only on first use.
+"""The Kubernetes API calls that catdog needs, over connections that api/connection opens.
 
+urllib3 comes with kubernetes, which is imported only on first use.
 Objects are passed and returned as the API's JSON. The client library's typed models are not used, so that what is read
 here is what `kubectl get -o json` shows.
 """
