@@ -19,6 +19,6 @@ def run_names(incomplete: str) -> list[str]:
 
 def _in_cluster() -> list[str]:
     try:
-        return observe.names(hurried(connect()))
+        return observe.names(hurried(connect(login_seconds=2.0)))
     except CliError:
         return []  # completion reports no errors

@@ -20,8 +20,10 @@ from k8s.exits import CliError, missing
 _ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
 
 
-def connect(context: str = "", namespace: str = "") -> Cluster:
+def connect(context: str = "", namespace: str = "", login_seconds: float = plugin.SECONDS) -> Cluster:
     """The cluster of the kubeconfig (KUBECONFIG, ~/.kube/config), or the one this process runs in; makes no request.
+
+    A credential plugin of the kubeconfig has `login_seconds` to answer.
 
     Raises:
         CliError: 3 without a usable kubeconfig, or when its credential plugin fails.
@@ -31,18 +33,18 @@ def connect(context: str = "", namespace: str = "") -> Cluster:
     if found is None:
         return _inside(namespace, context, paths)
     chosen = kubeconfig.choose(found, context)
-    credential = _of_plugin(chosen)
+    credential = _of_plugin(chosen, login_seconds)
     configuration, pool = _connected(chosen, credential, found.shown)
     if credential is not None and credential.token:
         configuration.refresh_api_key_hook = _Renewal(chosen, credential)
     return Cluster(pool, configuration, namespace or chosen.namespace or "default")
 
 
-def _of_plugin(chosen: Chosen) -> Credential | None:
+def _of_plugin(chosen: Chosen, seconds: float) -> Credential | None:
     """What the user's credential plugin answers, if there is one and nothing else says who the user is."""
     if chosen.user.get("exec") is None or any(chosen.user.get(name) for name in ("token", "tokenFile")):
         return None
-    return plugin.ask(chosen.user["exec"], chosen.user_name, chosen.cluster)
+    return plugin.ask(chosen.user["exec"], chosen.user_name, chosen.cluster, seconds)
 
 
 def _connected(chosen: Chosen, credential: Credential | None, shown: str) -> tuple[Any, Any]:
