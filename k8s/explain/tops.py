@@ -122,7 +122,7 @@ def in_words(one: Object) -> str:
     what = f"{one['kind']} {one['metadata']['name']}"
     run = _labels(one).get(INSTANCE_LABEL)
     if is_claim(one):
-        return f"{what}, which another submit holds it with until its run exists"
+        return f"{what}, with which another submit holds it until its run exists"
     if is_top(one):
         how = "has succeeded" if observation.succeeded(one) else "has failed" if observation.failed(one) else "is alive"
         return f"{what}, a run that {how}"

@@ -163,7 +163,7 @@ def test_a_claim_of_another_submit_is_told_apart_from_a_run(server: Api, cluster
     assert claim is not None
     server.objects[f"{JOBS}/r"] = {**claim, "metadata": {**claim["metadata"], "uid": "theirs"}}
     for shape in (prepared(1), prepared(2, epochs=77)):
-        with pytest.raises(CliError, match=r"which another submit holds it with .*, or try again in a minute"):
+        with pytest.raises(CliError, match=r"another submit holds it until .*, or try again in a minute"):
             create(cluster, shape)
 
 
