@@ -6,7 +6,7 @@ Those of other projects are from the source of Kubernetes 1.37, JobSet 0.12 and 
 # On every object and every pod of a run; INSTANCE_LABEL is the run's name.
 NAME_LABEL, APP = "app.kubernetes.io/name", "catdog"
 INSTANCE_LABEL = "app.kubernetes.io/instance"
-COMPONENT_LABEL, RUN, WORKER = "app.kubernetes.io/component", "run", "worker"
+COMPONENT_LABEL, RUN, WORKER, CLAIM = "app.kubernetes.io/component", "run", "worker", "claim"
 MANAGER_LABEL, MANAGER = "app.kubernetes.io/managed-by", "catdog-submit"
 RECIPE_LABEL = "catdog.dev/recipe"
 

@@ -122,8 +122,8 @@ def build(kind: type[T], values: Mapping[str, Any], naming: Naming, prefix: str 
         TypeError: a field without a default is missing.
     """
     fields = {naming.key(one.name): one for one in dataclasses.fields(kind)}  # type: ignore[arg-type]
-    for name in sorted(set(values) - set(fields)):
-        raise Refused(naming.unknown(prefix + name, sorted(fields)))
+    for name in sorted(set(values) - set(fields), key=str):  # keys of YAML may be numbers
+        raise Refused(naming.unknown(f"{prefix}{name}", sorted(fields)))
     made = {}
     for name, value in values.items():
         path, one = prefix + name, fields[name]

@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from k8s.actions import observe
-from k8s.api.client import Cluster, connect
+from k8s.api.client import Cluster
+from k8s.api.connection import connect
+from k8s.api.errors import UNAUTHORIZED, ApiError
+from k8s.exits import CliError
 from k8s.manifest.spec import Served
 from k8s.settings import platform
 from k8s.settings.platform import Platform
@@ -32,6 +35,37 @@ def open_installation(context: str, namespace: str, flags: Mapping[str, Any] | N
     left = observe.platform_settings(cluster)
     merged = merged_platform(left, flags or {}, f"the platform of namespace {cluster.namespace}")
     return Installation(cluster, merged, observe.served(cluster))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs are: a cluster and namespace, and the URI below which their folders are ("" if unknown).
+
+    `trouble` says why the platform of the namespace is unknown; empty if it is not.
+    """
+
+    cluster: Cluster
+    runs: str
+    trouble: str = ""
+
+
+def open_place(context: str, namespace: str) -> Place:
+    """Connect, and read what the platform says of runs that exist; without a platform their objects say enough.
+
+    Raises:
+        CliError: 3 without a cluster; 2 for a user's profile that is not valid.
+    """
+    cluster = connect(context, namespace)
+    profile = merged_platform({}, {}, "the profile")
+    try:
+        left = observe.platform_settings(cluster)
+        merged = merged_platform(left, {}, f"the platform of namespace {cluster.namespace}")
+    except CliError as error:
+        if error.transient or (isinstance(error, ApiError) and error.status == UNAUTHORIZED):
+            raise
+        known = f"below {profile.runs} and " if profile.runs else ""
+        return Place(cluster, profile.runs, f"{error.message}; showing what is {known}in the cluster")
+    return Place(cluster, merged.runs)
 
 
 def offline_platform(file: Path, flags: Mapping[str, Any]) -> Platform:

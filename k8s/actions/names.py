@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from k8s.actions import observe
-from k8s.api.client import connect, hurried
+from k8s.api.client import hurried
+from k8s.api.connection import connect
 from k8s.exits import CliError
 from trainer.contract import CONFIG
 
@@ -18,6 +19,6 @@ def run_names(incomplete: str) -> list[str]:
 
 def _in_cluster() -> list[str]:
     try:
-        return observe.names(hurried(connect()))
+        return observe.names(hurried(connect(login_seconds=2.0)))
     except CliError:
         return []  # completion reports no errors

@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from k8s.actions import folders
+from k8s.actions.tops import find, longer_named, of_each_run
 from k8s.api import client as api
 from k8s.api.client import CORE, KUEUE, KUEUE_VISIBILITY, Cluster
 from k8s.api.errors import ApiError
 from k8s.exits import missing
+from k8s.explain import events, tops
 from k8s.explain.observation import Object, Observation, of_folder
 from k8s.labels import (
     APP,
@@ -52,15 +54,6 @@ def served(cluster: Cluster) -> Served:
     return Served(jobset=api.serves(cluster, api.JOB_SETS), kueue=api.serves(cluster, KUEUE))
 
 
-def find_top(cluster: Cluster, name: str) -> Object | None:
-    """The run's JobSet or Job; None if neither exists."""
-    for kind in ("JobSet", "Job"):
-        found = api.find(cluster, api.path_of(cluster, kind, name), f"read {kind} {name}")
-        if found is not None and (found["metadata"].get("labels") or {}).get(NAME_LABEL) == APP:
-            return found
-    return None
-
-
 @dataclass(frozen=True)
 class Listed:
     """A run for `catdog list`: what its phase is derived from, and its run folder."""
@@ -79,7 +72,7 @@ def list_runs(cluster: Cluster, runs_uri: str, *, jobset: bool) -> tuple[list[Li
         ApiError: when the objects cannot be listed.
     """
     now = datetime.now(UTC)
-    found = sorted(_tops(cluster, jobset=jobset), key=_created, reverse=True)
+    found = sorted(of_each_run(_tops(cluster, jobset=jobset)), key=_created, reverse=True)
     pods: dict[str, list[Object]] = {}
     for pod in api.items(cluster, api.namespaced(cluster, CORE, "pods"), "list pods", WORKERS):
         pods.setdefault(str(pod["metadata"]["labels"].get(INSTANCE_LABEL)), []).append(pod)
@@ -91,7 +84,8 @@ def list_runs(cluster: Cluster, runs_uri: str, *, jobset: bool) -> tuple[list[Li
     listed = []
     for top in found:
         name, uri = str(top["metadata"]["name"]), run_uri_of(top)
-        seen = Observation(name, now, top, pods=pods.get(name, ()), state=states.pop(uri, None))
+        its = [pod for pod in pods.get(name, ()) if tops.owns(top, pod)]
+        seen = Observation(name, now, top, pods=its, state=states.pop(uri, None))
         listed.append(Listed(seen, uri))
     rest = sorted(states.items(), key=lambda one: str(one[1].get("updated")), reverse=True)
     listed += [Listed(of_folder(uri.rpartition("/")[2], state, now), uri) for uri, state in rest]
@@ -109,7 +103,8 @@ def names(cluster: Cluster) -> list[str]:
     Raises:
         ApiError: when they cannot be listed.
     """
-    return [str(top["metadata"]["name"]) for top in _tops(cluster, jobset=api.serves(cluster, api.JOB_SETS))]
+    found = of_each_run(_tops(cluster, jobset=api.serves(cluster, api.JOB_SETS)))
+    return [str(top["metadata"]["name"]) for top in found]
 
 
 def _created(top: Object) -> str:
@@ -125,16 +120,25 @@ def _tops(cluster: Cluster, *, jobset: bool) -> list[Object]:
     return made
 
 
-def observe(cluster: Cluster, name: str, run_uri: str = "", *, deep: bool = False) -> Observation:
+def observe(
+    cluster: Cluster, name: str, run_uri: str = "", *, deep: bool = False, only: Object | None = None
+) -> Observation:
     """Observe a run now. `deep` adds what only `why` needs: nodes, their free resources, queue positions.
 
+    With `only`, the run is that very object, and not another one that has its name later.
+
     Raises:
+        CliError: 3 when `only` is gone and another run has its name.
         ApiError: when the run's own objects cannot be read.
     """
     notes: list[str] = []
-    top = find_top(cluster, name)
+    named = find(cluster, name)
+    top = named.top if only is None else tops.same(named, only)
+    notes += tops.others(named, top)
     of_run = f"{INSTANCE_LABEL}={name}"
     pods = api.items(cluster, api.namespaced(cluster, CORE, "pods"), "list pods", f"{of_run},{WORKERS}")
+    owner = top or only
+    pods = [pod for pod in pods if owner is None or tops.owns(owner, pod)]
     jobs: list[Object] = []
     if top is not None and top["kind"] == "JobSet":
         jobs = api.items(cluster, api.path_of(cluster, "Job"), "list jobs", f"{of_run},{NAME_LABEL}=catdog")
@@ -142,9 +146,11 @@ def observe(cluster: Cluster, name: str, run_uri: str = "", *, deep: bool = Fals
     state, trouble = folders.read(uri, STATE) if uri else (None, "")
     if trouble:
         notes.append(trouble)
+    if top is None and only is not None and tops.is_older(state, only):
+        state = None  # from an earlier run in this folder
     events: list[Object] = []
     if top is not None:
-        events = _try(lambda: _events(cluster, name, [top, *jobs, *pods]), notes) or []
+        events = _try(lambda: _events(cluster, top, [*jobs, *pods]), notes) or []
     workload = _try(lambda: _workload(cluster, top), notes) if top is not None and _queue(top) else None
     nodes: list[Object] | None = None
     room: list[NodeSpace] | None = None
@@ -211,15 +217,10 @@ def _room(cluster: Cluster, nodes: list[Object] | None, pods: list[Object], note
     return spaces(fitting, everything)
 
 
-def _events(cluster: Cluster, name: str, about: list[Object]) -> list[Object]:
-    uids = {one["metadata"].get("uid") for one in about}
+def _events(cluster: Cluster, top: Object, owned: list[Object]) -> list[Object]:
     found = api.items(cluster, api.namespaced(cluster, CORE, "events"), "list events")
-    return [
-        event
-        for event in found
-        if (involved := event.get("involvedObject") or {}).get("uid") in uids
-        or str(involved.get("name", "")).startswith(f"{name}-")
-    ]
+    others = {str(one["metadata"]["name"]) for one in longer_named(cluster, top, owned)}
+    return events.of_run(found, top, owned, others)
 
 
 def _queue(top: Object) -> str:

@@ -1,14 +1,13 @@
 """Stops runs: cancel with a saved checkpoint, delete objects, and the run folder only on request."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from k8s.actions import folders, observe
+from k8s.actions import folders, observe, tops
 from k8s.actions.targets import Target
 from k8s.api import client as api
 from k8s.api.client import Cluster
 from k8s.exits import Cli, CliError, missing
-from k8s.explain import observation
 from k8s.explain.observation import Object
 
 POLL_SECONDS = 1.0
@@ -22,57 +21,60 @@ def cancel(cluster: Cluster, target: Target, say: Say, timeout: float) -> None:
         CliError: 3 when there is nothing to cancel; 124 when its pods still exist after `timeout` seconds.
         ApiError: when the API server refuses or cannot be reached.
     """
-    top = observe.find_top(cluster, target.name)
-    if top is None:
+    found = tops.find(cluster, target.name)
+    if found.top is None:
         raise missing(f"no run {target.name} in namespace {cluster.namespace}; catdog list shows the existing runs")
-    if observation.succeeded(top) or observation.failed(top):
+    if not found.live:
         say(f"{target.name} has already finished; catdog delete {target.name} removes its objects")
         return
-    uri = observe.run_uri_of(top) or target.uri
-    remove(cluster, top, say, timeout)
+    uri = observe.run_uri_of(found.top) or target.uri
+    remove(cluster, found.ours, say, timeout)
     trouble = folders.mark_cancelled(uri) if uri else ""
     if trouble:
         say(f"note: {trouble}")
     say(f"{target.name} is cancelled; catdog resume {target.name} continues from its last checkpoint")
 
 
-def remove(cluster: Cluster, top: Object, say: Say, timeout: float) -> None:
-    """Delete an object and wait until it and what it owns are gone.
+def remove(cluster: Cluster, objects: Sequence[Object], say: Say, timeout: float) -> None:
+    """Delete objects and wait until they and what they own are gone.
 
     Raises:
-        CliError: 124 when it still exists after `timeout` seconds.
+        CliError: 124 when one of them still exists after `timeout` seconds.
     """
-    api.delete(cluster, top)
-    path = api.path_of(cluster, str(top["kind"]), str(top["metadata"]["name"]))
+    for one in objects:
+        api.delete(cluster, one)
     deadline, told = time.monotonic() + timeout, False
-    while (left := api.find(cluster, path, f"look for {top['metadata']['name']}")) is not None:
-        if left["metadata"].get("uid") != top["metadata"].get("uid"):
-            return
-        if time.monotonic() > deadline:
-            name = top["metadata"]["name"]
-            raise CliError(
-                Cli.TIMED_OUT,
-                f"{name} is being deleted, but still exists after {timeout:g} s; catdog why {name} shows why",
-            )
-        if not told:
-            say("waiting for the workers to save and exit")
-            told = True
-        time.sleep(POLL_SECONDS)
+    for one in objects:
+        name = str(one["metadata"]["name"])
+        path = api.path_of(cluster, str(one["kind"]), name)
+        while (left := api.find(cluster, path, f"look for {name}")) is not None:
+            if left["metadata"].get("uid") != one["metadata"].get("uid"):
+                break
+            if time.monotonic() > deadline:
+                raise CliError(
+                    Cli.TIMED_OUT,
+                    f"{name} is being deleted, but still exists after {timeout:g} s; catdog why {name} shows why",
+                )
+            if not told:
+                say("waiting for the workers to save and exit")
+                told = True
+            time.sleep(POLL_SECONDS)
 
 
 def delete(cluster: Cluster, target: Target, say: Say, *, folder: bool, timeout: float) -> None:
-    """Delete the run's objects, whatever state it is in; with `folder` the run folder too.
+    """Delete all objects of the run, whatever state it is in; with `folder` the run folder too.
 
     Raises:
         CliError: 3 when there is nothing to delete, or the folder cannot be deleted from here.
     """
-    top = observe.find_top(cluster, target.name)
-    if top is None and not folder:
+    found = tops.find(cluster, target.name)
+    objects = (*found.ours, *found.claims)
+    if not objects and not folder:
         raise missing(f"no run {target.name} in namespace {cluster.namespace}; --folder deletes its run folder")
-    uri = observe.run_uri_of(top) or target.uri
-    if top is not None:
-        remove(cluster, top, say, timeout)
-        say(f"deleted {top['kind']} {target.name}")
+    uri = observe.run_uri_of(found.top) or target.uri
+    remove(cluster, objects, say, timeout)
+    for one in objects:
+        say(f"deleted {one['kind']} {target.name}")
     if not folder:
         return
     if not uri:

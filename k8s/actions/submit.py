@@ -1,4 +1,4 @@
-"""From flags to a run in the cluster: configure, plan, render, check on the server, create all or nothing."""
+"""From flags to a run that can be created: configure, plan, render, check on the server."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any
 
 from k8s.actions import folders, observe
+from k8s.actions.create import configuration
 from k8s.actions.installation import Installation
 from k8s.actions.targets import target
 from k8s.api import client as api
 from k8s.api.client import Cluster
-from k8s.api.errors import UNREACHABLE, ApiError
 from k8s.exits import missing, usage
 from k8s.explain.observation import Object
-from k8s.labels import CONFIG_ANNOTATION
+from k8s.manifest import objects as kinds
 from k8s.manifest import resources
 from k8s.manifest import spec as specs
 from k8s.manifest.render import render, shape_note
@@ -46,10 +46,11 @@ class Asked:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that can be created: its objects, and notes about them."""
+    """A run that can be created: its objects, what holds its name until they exist, and notes about them."""
 
     spec: RunSpec
     objects: list[specs.Object]
+    claim: specs.Object | None
     notes: tuple[str, ...]
 
 
@@ -84,7 +85,8 @@ def prepare(asked: Asked, platform: Platform, served: Served, nodes: Nodes, now:
         notes.append("--metrics-port 0: no metrics, and no liveness probe: a pod that freezes is not restarted")
     if not config.data:
         notes.append("no --data, and none in the platform: using the drawn demo set (cartoons, not photographs)")
-    return Prepared(spec, objects, tuple(notes))
+    claim = kinds.claim(spec, platform) if objects[0]["kind"] == "JobSet" else None
+    return Prepared(spec, objects, claim, tuple(notes))
 
 
 def prepare_in(site: Installation, asked: Asked, now: datetime, note: Callable[[str], None]) -> Prepared:
@@ -182,60 +184,6 @@ def check_on_server(cluster: Cluster, prepared: Prepared) -> list[str]:
     return [warning for one in prepared.objects for warning in api.create(cluster, one, dry_run=True)[1]]
 
 
-def create(cluster: Cluster, prepared: Prepared) -> Object:
-    """Create all objects, or none; return the first, which owns the others.
-
-    Raises:
-        ApiError: nothing was left behind, or the message says what.
-    """
-    first, *others = prepared.objects
-    top = _create_top(cluster, first)
-    owner = {
-        "apiVersion": top["apiVersion"],
-        "kind": top["kind"],
-        "name": top["metadata"]["name"],
-        "uid": top["metadata"]["uid"],
-    }
-    try:
-        for one in others:
-            api.create(cluster, {**one, "metadata": {**one["metadata"], "ownerReferences": [owner]}})
-    except BaseException as error:
-        _undo(cluster, top, error)
-        raise
-    return top
-
-
-def _create_top(cluster: Cluster, one: specs.Object) -> Object:
-    try:
-        return api.create(cluster, one)[0]
-    except ApiError as error:
-        if error.status != UNREACHABLE:
-            raise
-        # The response was lost, the object maybe not. The dry run just found the name free: what exists now is ours.
-        kind, name = str(one["kind"]), str(one["metadata"]["name"])
-        found = api.find(cluster, api.path_of(cluster, kind, name), f"read {kind} {name}")
-        if found is None or _configuration(found) != _configuration(one):
-            raise
-        return found
-
-
-def _configuration(one: Mapping[str, Any]) -> str | None:
-    """The configuration in an object's pod template."""
-    spec = one["spec"]
-    if one["kind"] == "JobSet":
-        spec = spec["replicatedJobs"][0]["template"]["spec"]
-    found = spec["template"]["metadata"].get("annotations", {}).get(CONFIG_ANNOTATION)
-    return None if found is None else str(found)
-
-
-def _undo(cluster: Cluster, top: Object, error: BaseException) -> None:
-    try:
-        api.delete(cluster, top)
-    except ApiError as second:
-        name = f"{top['kind']} {top['metadata']['name']}"
-        error.add_note(f"{name} was created and could not be deleted ({second.message}): use kubectl delete")
-
-
 def again(
     name: str, uri: str, top: Object | None, gpus: int | None, gpus_per_node: int | None, typed: Mapping[str, Any]
 ) -> Asked:
@@ -246,7 +194,7 @@ def again(
     Raises:
         CliError: 3 when neither has it.
     """
-    text = None if top is None else _configuration(top)
+    text = None if top is None else configuration(top)
     config = from_json(text, RunConfig) if text is not None else folders.read_config(uri)
     before = config.workers * max(1, config.devices) if config.accelerator == "gpu" else 0
     total = before if gpus is None else gpus

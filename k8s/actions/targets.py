@@ -1,12 +1,13 @@
 """Resolves RUN on the command line, a run folder or the name of a run in the cluster, and observes it."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from k8s.actions import folders, observe
-from k8s.actions.installation import open_installation
+from k8s.actions import folders, observe, tops
+from k8s.actions.installation import open_place
 from k8s.exits import Cli, CliError, missing
 from k8s.explain.observation import Observation, of_folder
 from trainer.contract import CONFIG, STATE
@@ -52,11 +53,13 @@ def look_of(run: str, namespace: str, context: str) -> Look:
     """
     if is_folder(run):
         return lambda deep: _look_into(run)
-    site = open_installation(context, namespace)
-    meant = target(run, site.platform.runs)
+    place = open_place(context, namespace)
+    meant = target(run, place.runs)
 
     def look(deep: bool) -> Seen:
-        seen = observe.observe(site.cluster, run, meant.uri, deep=deep)
+        seen = observe.observe(place.cluster, run, meant.uri, deep=deep)
+        if place.trouble:
+            seen = dataclasses.replace(seen, notes=(place.trouble, *seen.notes))
         return Seen(seen, observe.run_uri_of(seen.top) or meant.uri)
 
     return look
@@ -92,12 +95,13 @@ def folder_of(run: str, namespace: str, context: str) -> str:
     if is_folder(run):
         return run
     try:
-        site = open_installation(context, namespace)
-        uri = observe.run_uri_of(observe.find_top(site.cluster, run)) or target(run, site.platform.runs).uri
+        place = open_place(context, namespace)
+        uri = observe.run_uri_of(tops.find(place.cluster, run).top) or target(run, place.runs).uri
     except CliError as error:
         raise ExitError(
             Exit.INPUT_MISSING, f"{run}: not a run folder here; as the name of a run: {error.message}"
         ) from error
     if not uri:
-        raise ExitError(Exit.INPUT_MISSING, f"{run}: not a run folder here, and the platform has no `runs`; use a URI")
+        unknown = place.trouble or "the platform has no `runs`"
+        raise ExitError(Exit.INPUT_MISSING, f"{run}: not a run folder here, and no run in the cluster; {unknown}")
     return uri

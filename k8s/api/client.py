@@ -1,20 +1,21 @@
-"""The Kubernetes API calls that catdog needs; the only importer of `kubernetes`, and only on first use.
+"""The Kubernetes API calls that catdog needs, over connections that api/connection opens.
 
-Objects are passed and returned as the API's JSON. The client library provides kubeconfig, credentials and connections;
-its typed models are not used, so that what is read here is what `kubectl get -o json` shows.
+urllib3 comes with kubernetes, which is imported only on first use.
+Objects are passed and returned as the API's JSON. The client library's typed models are not used, so that what is read
+here is what `kubectl get -o json` shows.
 """
 
 import dataclasses
 import json
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from k8s.api.errors import ApiError, of_answer, unreachable
-from k8s.exits import missing
-from k8s.labels import BATCH_API, JOBSET_API, KUEUE_API, KUEUE_VISIBILITY_API
+from k8s.api.errors import ApiError, of_answer, of_stranger, of_tls, unreachable
+from k8s.labels import BATCH_API, CONTAINER, JOBSET_API, KUEUE_API, KUEUE_VISIBILITY_API
 
 Object = Mapping[str, Any]
 
@@ -25,6 +26,7 @@ CORE = "/api/v1"
 LOG_SILENCE_SECONDS = 300.0
 PAGE = 500
 _FIRST_WAIT = 0.25
+_OF_THE_API = ("kind", "gitVersion")  # every object has a kind, /version a version
 
 _PLURALS = {
     "Job": (JOBS, "jobs"),
@@ -50,58 +52,9 @@ class Cluster:
         return str(self.configuration.host)
 
 
-def connect(context: str = "", namespace: str = "") -> Cluster:
-    """The cluster of the kubeconfig (KUBECONFIG, ~/.kube/config), or the one this process runs in; makes no request.
-
-    Raises:
-        CliError: 3 without a usable kubeconfig.
-    """
-    from kubernetes import client, config
-    from kubernetes.config.config_exception import ConfigException
-
-    try:
-        contexts, active = config.list_kube_config_contexts()
-    except ConfigException as error:
-        return _inside(namespace, context, str(error))
-    chosen = next((one for one in contexts if one["name"] == context), None) if context else active
-    if chosen is None:
-        names = ", ".join(sorted(str(one["name"]) for one in contexts))
-        raise missing(f"no context {context!r} in the kubeconfig; it has {names}")
-    try:
-        api = config.new_client_from_config(context=context or None)
-    except ConfigException as error:
-        raise missing(f"the kubeconfig cannot be used: {_first_line(error)}") from error
-    if not api.configuration.verify_ssl:
-        import urllib3
-
-        # The kubeconfig asks for it (insecure-skip-tls-verify); a warning per request would drown the output.
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-    found = namespace or str((chosen.get("context") or {}).get("namespace") or "default")
-    return Cluster(client.rest.RESTClientObject(api.configuration).pool_manager, api.configuration, found)
-
-
 def hurried(cluster: Cluster) -> Cluster:
     """The same cluster with one try of a second or two per request."""
     return dataclasses.replace(cluster, tries=1, connect_seconds=1.0, read_seconds=2.0)
-
-
-def _inside(namespace: str, context: str, trouble: str) -> Cluster:
-    from kubernetes import client, config
-    from kubernetes.config.config_exception import ConfigException
-
-    configuration = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=configuration)
-    except ConfigException as error:
-        raise missing(
-            f"no cluster: {_first_line(trouble)}; set KUBECONFIG, or use --dry-run --platform FILE, which needs none"
-        ) from error
-    if context:
-        raise missing(f"no context {context!r}: there is no kubeconfig here")
-    with open("/var/run/secrets/kubernetes.io/serviceaccount/namespace") as file:
-        return Cluster(
-            client.rest.RESTClientObject(configuration).pool_manager, configuration, namespace or file.read().strip()
-        )
 
 
 def get(cluster: Cluster, path: str, what: str, query: Mapping[str, str] | None = None) -> Object:
@@ -171,14 +124,14 @@ def create(cluster: Cluster, one: Object, *, dry_run: bool = False) -> tuple[Obj
     return _request(cluster, "POST", path_of(cluster, kind), f"create {kind} {name}", query=query, body=one)
 
 
-def delete(cluster: Cluster, one: Object) -> None:
-    """Delete exactly this object, after what it owns (foreground); do nothing if it is already gone.
+def delete(cluster: Cluster, one: Object, propagation: str = "Foreground") -> None:
+    """Delete exactly this object, by default after what it owns; do nothing if it is already gone.
 
     Raises:
         ApiError: when the API server refuses or cannot be reached.
     """
     kind, name, uid = str(one["kind"]), str(one["metadata"]["name"]), one["metadata"].get("uid")
-    body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
+    body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
     if uid:
         body["preconditions"] = {"uid": uid}
     try:
@@ -207,12 +160,12 @@ def may(cluster: Cluster, verb: str, group: str, resource: str, subresource: str
 
 
 def log_lines(cluster: Cluster, pod: str, *, follow: bool, since: str = "", tail: int | None = None) -> Iterator[str]:
-    """The log of a pod's container, each line prefixed with its time; with `follow`, until the container exits.
+    """The log of a pod's trainer, each line prefixed with its time; with `follow`, until its container exits.
 
     Raises:
         ApiError: when no log is available, or the connection breaks.
     """
-    query = {"timestamps": "true", **({"follow": "true"} if follow else {})}
+    query = {"container": CONTAINER, "timestamps": "true", **({"follow": "true"} if follow else {})}
     if since:
         query["sinceTime"] = since
     if tail is not None:
@@ -220,8 +173,9 @@ def log_lines(cluster: Cluster, pod: str, *, follow: bool, since: str = "", tail
     path, what = namespaced(cluster, CORE, "pods", f"{pod}/log"), f"read the log of pod {pod}"
     answer = _open(cluster, "GET", path, query, None, LOG_SILENCE_SECONDS, stream=True)
     try:
-        if answer.status >= 400:
-            raise of_answer(answer.status, _json(answer.read()), what, cluster.namespace)
+        if answer.status >= 300:
+            data = answer.read()
+            _check(cluster, answer.status, data, _json(data), what)
         yield from _lines(answer, cluster.server)
     finally:
         answer.release_conn()
@@ -253,9 +207,17 @@ def _request(
 ) -> tuple[Object, tuple[str, ...]]:
     answer = _open(cluster, method, path, query, body, cluster.read_seconds, stream=False)
     found = _json(answer.data)
-    if answer.status >= 400:
-        raise of_answer(answer.status, found, what, cluster.namespace)
+    _check(cluster, answer.status, answer.data, found, what)
     return found, tuple(_warnings(answer.headers.getlist("Warning")))
+
+
+def _check(cluster: Cluster, status: int, data: bytes, found: Object, what: str) -> None:
+    """Raise ApiError for an answer that is a refusal, or that is not from a Kubernetes API server."""
+    page = data.lstrip()[:1] == b"<"  # a proxy's, a log-in form, another web server
+    if page or 300 <= status < 400 or (status < 300 and found.keys().isdisjoint(_OF_THE_API)):
+        raise of_stranger(cluster.server, status, data, what)
+    if status >= 400:
+        raise of_answer(status, found, what, cluster.namespace)
 
 
 def _open(
@@ -291,7 +253,23 @@ def _open(
             preload_content=not stream,
         )
     except (HTTPError, OSError) as error:
+        if (refused := _refused_tls(error)) is not None:
+            raise of_tls(cluster.server, _first_line(refused)) from error
         raise unreachable(cluster.server, _first_line(error)) from error
+
+
+def _refused_tls(error: BaseException) -> ssl.SSLError | None:
+    """The reason why there can be no TLS connection; None when it was only broken off."""
+    known: list[object] = [error]
+    for one in known:
+        if isinstance(one, ssl.SSLError):
+            broken = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLSyscallError, ssl.SSLWantReadError)
+            passing = isinstance(one, broken) or "INTERNAL_ERROR" in str(one)  # a server that is starting or ending
+            return None if passing else one
+        if isinstance(one, BaseException):
+            inner = (*one.args, getattr(one, "reason", None), one.__cause__)
+            known += [other for other in inner if isinstance(other, BaseException) and other not in known]
+    return None
 
 
 def _json(data: bytes) -> Object:

@@ -6,12 +6,13 @@ from typing import Any
 
 from k8s.exits import Cli, CliError
 
-UNREACHABLE = 0
+UNREACHABLE, UNAUTHORIZED = 0, 401
+NO_TLS, STRANGER = -1, -2  # no HTTP status of the API server
 _TRANSIENT = (UNREACHABLE, 429, 500, 502, 503, 504)
 
 
 class ApiError(CliError):
-    """The API server refused, or could not be reached; `status` is the HTTP status, or `UNREACHABLE`."""
+    """The API server refused, or could not be reached; `status` is the HTTP status, or one of the names above."""
 
     def __init__(self, code: Cli, message: str, status: int) -> None:
         super().__init__(code, message, transient=status in _TRANSIENT)
@@ -20,11 +21,35 @@ class ApiError(CliError):
 
 def unreachable(server: str, detail: str) -> ApiError:
     """No response at all."""
+    check = "HTTPS_PROXY and NO_PROXY" if "proxy" in detail.lower() else "--context"
+    return ApiError(
+        Cli.PREREQUISITE, f"the API server {server} cannot be reached ({detail}); check {check}", UNREACHABLE
+    )
+
+
+def of_tls(server: str, detail: str) -> ApiError:
+    """No encrypted connection: a certificate, of either side, that the other does not accept; or no TLS there."""
     return ApiError(
         Cli.PREREQUISITE,
-        f"the API server {server} cannot be reached ({detail}); check --context",
-        UNREACHABLE,
+        f"no TLS connection to the API server {server}: {detail}; check the certificates and the server's address "
+        "in the kubeconfig, or --context",
+        NO_TLS,
     )
+
+
+def of_stranger(server: str, status: int, body: bytes, what: str) -> ApiError:
+    """An answer that no Kubernetes API server gives: a page of a proxy, a log-in form."""
+    text = " ".join(re.sub(r"<style.*?</style>|<script.*?</script>|<[^>]*>", " ", _decoded(body)).split())
+    return ApiError(
+        Cli.PREREQUISITE,
+        f"cannot {what}: {server} answered HTTP {status} with what is not from a Kubernetes API server"
+        f"{f' ({text[:100]})' if text else ''}; check HTTPS_PROXY, NO_PROXY and --context",
+        status if status in _TRANSIENT else STRANGER,
+    )
+
+
+def _decoded(body: bytes) -> str:
+    return body[:20000].decode(errors="replace")
 
 
 def of_answer(status: int, body: Mapping[str, Any], what: str, namespace: str) -> ApiError:
@@ -36,8 +61,10 @@ def of_answer(status: int, body: Mapping[str, Any], what: str, namespace: str) -
 
 
 def _in_words(status: int, reason: str, message: str, what: str, namespace: str) -> tuple[Cli, str]:
-    if status == 401:
-        return Cli.PREREQUISITE, f"cannot {what}: the cluster does not accept these credentials; log in again"
+    if status == UNAUTHORIZED:
+        return Cli.PREREQUISITE, (
+            f"cannot {what}: the cluster does not accept these credentials (wrong, or expired); log in again"
+        )
     if status == 404 and (found := re.search(r'namespaces "([^"]+)" not found', message)):
         return Cli.PREREQUISITE, f"namespace {found[1]} does not exist; use another --namespace"
     if status == 404:
@@ -46,6 +73,15 @@ def _in_words(status: int, reason: str, message: str, what: str, namespace: str)
         return Cli.USAGE, f"cannot {what}: the name is taken; use another --name, or catdog resume or delete that run"
     if status in (400, 403, 422) and (refusal := _refusal(message)):
         return Cli.PREREQUISITE, f"cannot {what}: {refusal}"
+    if status == 400 and "HTTP request to an HTTPS server" in message:
+        return (
+            Cli.PREREQUISITE,
+            f"cannot {what}: the API server speaks TLS; `server` in the kubeconfig must be https://",
+        )
+    if status == 403 and '"system:anonymous"' in message:
+        return Cli.PREREQUISITE, (
+            f"cannot {what}: the request had no credentials (system:anonymous); log in, or check the context's user"
+        )
     if status == 403:
         return Cli.PREREQUISITE, (
             f"no permission to {what} in namespace {namespace}: {_brief(message)}; "

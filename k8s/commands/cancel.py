@@ -1,10 +1,10 @@
 """`catdog cancel`."""
 
 from k8s.actions import remove
-from k8s.actions.installation import open_installation
+from k8s.actions.installation import open_place
 from k8s.actions.targets import target
 from k8s.commands.arguments import REMOVE_SECONDS, Context, Name, Namespace, Patience
-from k8s.terminal.lines import say
+from k8s.terminal.lines import note, say
 
 
 def command(run: Name, timeout: Patience = REMOVE_SECONDS, namespace: Namespace = "", context: Context = "") -> None:
@@ -12,5 +12,7 @@ def command(run: Name, timeout: Patience = REMOVE_SECONDS, namespace: Namespace 
 
     Example: catdog cancel baseline-20261123-221301
     """
-    site = open_installation(context, namespace)
-    remove.cancel(site.cluster, target(run, site.platform.runs), say, timeout)
+    place = open_place(context, namespace)
+    if place.trouble:
+        note(place.trouble)
+    remove.cancel(place.cluster, target(run, place.runs), say, timeout)

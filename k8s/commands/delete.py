@@ -5,11 +5,11 @@ from typing import Annotated
 import typer
 
 from k8s.actions import remove
-from k8s.actions.installation import open_installation
+from k8s.actions.installation import open_place
 from k8s.actions.targets import target
 from k8s.commands.arguments import REMOVE_SECONDS, Context, Name, Namespace, Patience
 from k8s.exits import Cli, CliError
-from k8s.terminal.lines import say
+from k8s.terminal.lines import note, say
 
 
 def command(
@@ -26,8 +26,10 @@ def command(
 
     Example: catdog delete baseline-20261123-221301
     """
-    site = open_installation(context, namespace)
-    meant = target(run, site.platform.runs)
+    place = open_place(context, namespace)
+    if place.trouble:
+        note(place.trouble)
+    meant = target(run, place.runs)
     if folder and not yes and not typer.confirm(f"Permanently delete the run folder of {run}?"):
         raise CliError(Cli.USAGE, "nothing was deleted")
-    remove.delete(site.cluster, meant, say, folder=folder, timeout=timeout)
+    remove.delete(place.cluster, meant, say, folder=folder, timeout=timeout)

@@ -8,7 +8,7 @@ import typer
 
 from k8s.actions import observe
 from k8s.actions.names import run_names
-from k8s.api.client import connect
+from k8s.api.connection import connect
 from k8s.commands.arguments import Context, Namespace, Output
 from k8s.exits import Cli, usage
 from k8s.terminal import doctor, show

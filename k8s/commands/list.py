@@ -1,7 +1,7 @@
 """`catdog list`."""
 
 from k8s.actions import observe
-from k8s.actions.installation import open_installation
+from k8s.actions.installation import open_place
 from k8s.commands.arguments import Context, Namespace, Output
 from k8s.terminal import show
 from k8s.terminal.lines import note, say
@@ -12,9 +12,10 @@ def command(output: Output = "text", namespace: Namespace = "", context: Context
 
     Example: catdog list -o json
     """
-    site = open_installation(context, namespace)
-    listed, trouble = observe.list_runs(site.cluster, site.platform.runs, jobset=site.served.jobset)
-    if trouble:
-        note(trouble)
+    place = open_place(context, namespace)
+    listed, trouble = observe.list_runs(place.cluster, place.runs, jobset=observe.served(place.cluster).jobset)
+    for line in (place.trouble, trouble):
+        if line:
+            note(line)
     rows = [show.row(one.observation, one.uri) for one in listed]
     say(show.as_json(rows) if output == "json" else show.table(rows))

@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from k8s.actions import folders, observe
-from k8s.api.client import Cluster, connect, log_lines
+from k8s.api.client import Cluster, log_lines
+from k8s.api.connection import connect
 from k8s.commands.arguments import Context, Name, Namespace
 from k8s.exits import Cli, missing
 from k8s.explain import observation

@@ -5,18 +5,21 @@ from typing import Annotated, Any
 
 import typer
 
-from k8s.actions import observe, remove
+from k8s.actions import remove, tops
 from k8s.actions.installation import open_installation
 from k8s.actions.submit import again, prepare_in
 from k8s.actions.targets import target
 from k8s.commands.arguments import REMOVE_SECONDS, Context, Follow, Made, Namespace, PerNode, Run, Timeout, Wait
 from k8s.exits import usage
-from k8s.explain import observation
+from k8s.explain.tops import taken
 from k8s.settings.flags import flags_of
 from k8s.settings.platform import Platform
 from k8s.terminal.launch import Stay, launch
 from k8s.terminal.lines import note
 from trainer.config import RunConfig
+
+LEFTOVER_SECONDS = 30.0
+"""How long the Service of the run's former Job may take to follow it."""
 
 
 @flags_of(RunConfig, into="values")
@@ -42,11 +45,13 @@ def command(
     site = open_installation(context, namespace, settings)
     meant = target(run, site.platform.runs)
     name = meant.name or meant.uri.rstrip("/").rpartition("/")[2]
-    top = observe.find_top(site.cluster, name)
-    if top is not None and not (observation.succeeded(top) or observation.failed(top)):
+    found = tops.find(site.cluster, name)
+    if found.live:
         raise usage(f"{name} has not finished; catdog cancel {name} first")
-    asked = again(name, meant.uri, top, gpus, gpus_per_node, values)
+    for one in (*found.claims, *found.foreign):
+        raise usage(taken(name, one))
+    asked = again(name, meant.uri, found.top, gpus, gpus_per_node, values)
     prepared = prepare_in(site, asked, datetime.now(UTC), note)
-    if top is not None:
-        remove.remove(site.cluster, top, note, REMOVE_SECONDS)
-    raise typer.Exit(launch(site.cluster, prepared, Stay(follow, wait, timeout, output)))
+    # The run may have another shape now: all that it was must be gone before the new objects are created.
+    remove.remove(site.cluster, found.ours, note, REMOVE_SECONDS)
+    raise typer.Exit(launch(site.cluster, prepared, Stay(follow, wait, timeout, output), LEFTOVER_SECONDS))

@@ -24,6 +24,8 @@ def command(
     """
     look = look_of(run, namespace, context)
     first = look(False)
+    for line in first.observation.notes:
+        note(line)
     if phase_of(first.observation) is None:
         raise no_such(run, first.uri)
 

@@ -201,5 +201,5 @@ RULES: tuple[Rule, ...] = (_out_of_memory, _disrupted, _exit_codes, _job_failed,
 
 
 def _limit(pod: Object, name: str) -> str:
-    containers = (pod.get("spec") or {}).get("containers") or [{}]
-    return str(((containers[0].get("resources") or {}).get("limits") or {}).get(name, "not set"))
+    resources = observation.container_spec(pod).get("resources") or {}
+    return str((resources.get("limits") or {}).get(name, "not set"))

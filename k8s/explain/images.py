@@ -3,7 +3,7 @@
 import re
 
 from k8s.explain.cause import Cause
-from k8s.explain.observation import Object, Observation, events_of, in_words, waiting, who
+from k8s.explain.observation import Object, Observation, container_spec, events_of, in_words, waiting, who
 
 
 def not_pulled(seen: Observation) -> list[Cause]:
@@ -54,4 +54,4 @@ def pulling(seen: Observation) -> list[Cause]:
 
 
 def _image_of(pod: Object) -> str:
-    return str((pod.get("spec") or {}).get("containers", [{}])[0].get("image", ""))
+    return str(container_spec(pod).get("image", ""))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from k8s.labels import INDEX_LABEL
+from k8s.labels import CONTAINER, INDEX_LABEL
 from k8s.planning.capacity import NodeSpace
 
 Object = Mapping[str, Any]
@@ -88,9 +88,17 @@ def who(pod: Object) -> str:
 
 
 def container(pod: Object) -> Object:
-    """The status of the pod's only container, empty until there is one."""
-    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
-    return statuses[0] if statuses else {}
+    """The status of the trainer's container, empty until there is one; a pod may have sidecars."""
+    return _of_trainer((pod.get("status") or {}).get("containerStatuses"))
+
+
+def container_spec(pod: Object) -> Object:
+    """What the pod asks for the trainer's container: image, resources, …"""
+    return _of_trainer((pod.get("spec") or {}).get("containers"))
+
+
+def _of_trainer(containers: Sequence[Object] | None) -> Object:
+    return next((one for one in containers or () if one.get("name") == CONTAINER), {})
 
 
 def waiting(pod: Object) -> Object:

@@ -1,8 +1,9 @@
-"""The objects that a run can be made of: a Job, a JobSet, and the Service of a Job with several workers."""
+"""The objects that a run can be made of: a Job, a JobSet, the Service of a Job with several workers; and a claim."""
 
 from k8s.labels import (
     APP,
     BATCH_API,
+    CLAIM,
     COMPONENT_LABEL,
     DATA_ANNOTATION,
     INSTANCE_LABEL,
@@ -71,6 +72,30 @@ def service(spec: RunSpec) -> Object:
             "publishNotReadyAddresses": True,
             "selector": {NAME_LABEL: APP, INSTANCE_LABEL: spec.name, COMPONENT_LABEL: WORKER},
             "ports": [{"name": name, "port": port, "targetPort": port} for name, port in PORTS.items()],
+        },
+    }
+
+
+CLAIM_SECONDS = 60
+"""How long a claim lasts that nobody takes back."""
+
+
+def claim(spec: RunSpec, platform: Platform) -> Object:
+    """A Job that holds the name among Jobs while the JobSet is created, so that a name is one run of any shape.
+
+    It has no pods and is complete at once, so a claim that is left behind removes itself. Its pod template is the
+    run's, so that policies of the cluster allow it where they allow the run.
+    """
+    return {
+        "apiVersion": BATCH_API,
+        "kind": "Job",
+        "metadata": {"name": spec.name, "labels": labels_of(spec, CLAIM)},
+        "spec": {
+            **_workers(spec, platform, shapes.job(spec)),
+            "backoffLimit": 0,
+            "completions": 0,
+            "parallelism": 0,
+            "ttlSecondsAfterFinished": CLAIM_SECONDS,
         },
     }
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from k8s import documents
+from k8s.documents import DocumentError
 from k8s.exits import missing, usage
 from k8s.labels import CONFIG_MAP, CONFIG_MAP_KEY
 from k8s.planning import quantity
@@ -109,7 +109,8 @@ def of_config_map(config_map: Yaml, where: str) -> Yaml:
     Raises:
         CliError: 3 when it is not the chart's.
     """
-    text = (config_map.get("data") or {}).get(CONFIG_MAP_KEY)
+    data = config_map.get("data")
+    text = data.get(CONFIG_MAP_KEY) if isinstance(data, Mapping) else None
     if not isinstance(text, str):
         raise missing(
             f"{where}: it has no {CONFIG_MAP_KEY!r}; it must be the ConfigMap {CONFIG_MAP} that the chart creates"
@@ -125,12 +126,19 @@ def of_file(path: Path) -> Yaml:
     """
     for document in _documents(path):
         items = document.get("items") if document.get("kind") == "List" else [document]
-        for item in items or ():
-            if item.get("kind") == "ConfigMap" and (item.get("metadata") or {}).get("name") == CONFIG_MAP:
+        for item in items if isinstance(items, list) else ():
+            if _is_platform(item):
                 return of_config_map(item, str(path))
     raise missing(
         f"{path}: no ConfigMap {CONFIG_MAP} in it; kubectl get configmap {CONFIG_MAP} -o yaml > {path.name} writes it"
     )
+
+
+def _is_platform(item: Any) -> bool:
+    if not isinstance(item, Mapping) or item.get("kind") != "ConfigMap":
+        return False
+    metadata = item.get("metadata")
+    return isinstance(metadata, Mapping) and metadata.get("name") == CONFIG_MAP
 
 
 def of_profile(path: Path) -> Yaml:
@@ -139,12 +147,12 @@ def of_profile(path: Path) -> Yaml:
     Raises:
         CliError: 2 when it cannot be read, or is not a mapping.
     """
-    if not path.exists():
-        return {}
     try:
-        return _mapping(_parse_yaml(path.read_text(), str(path)), str(path))
-    except OSError as error:
-        raise usage(f"{path}: {error.strerror}") from error
+        text = _read(path)
+    except FileNotFoundError:
+        return {}
+    found = _parse_yaml(text, str(path))
+    return {} if found is None else _mapping(found, str(path))
 
 
 def profile_path(environment: Mapping[str, str]) -> Path:
@@ -217,11 +225,9 @@ def _mapping(value: Any, where: str) -> Yaml:
 
 def _documents(path: Path) -> list[Yaml]:
     try:
-        text = path.read_text()
-    except OSError as error:
+        text = _read(path)
+    except FileNotFoundError as error:
         raise usage(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise usage(f"{path}: not a text file") from error
     # A chart's whole output is long, and this parser is slow: only documents that can be the ConfigMap are parsed.
     parts = [part for part in re.split(r"^---.*$", text, flags=re.MULTILINE) if CONFIG_MAP in part]
     return [document for part in parts if isinstance(document := _parse_yaml(part, str(path)), Mapping)]
@@ -229,7 +235,13 @@ def _documents(path: Path) -> list[Yaml]:
 
 def _parse_yaml(text: str, where: str) -> Any:
     try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except yaml.YAMLError as error:
-        first = " ".join(str(error).split())[:200]
-        raise usage(f"{where}: not YAML: {first}") from error
+        return documents.parse(text, where)
+    except DocumentError as error:
+        raise usage(str(error)) from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return documents.read_text(path)
+    except DocumentError as error:
+        raise usage(str(error)) from error

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from k8s.actions import folders, observe
-from k8s.actions.submit import Prepared, check_on_server, create
+from k8s.actions.create import check_free, create
+from k8s.actions.submit import Prepared, check_on_server
 from k8s.api.client import Cluster
 from k8s.exits import Cli
 from k8s.explain.observation import Observation
@@ -48,15 +49,18 @@ def print_objects(prepared: Prepared, output: Output) -> None:
     sys.stdout.write(to_json_list(prepared.objects) if output == "json" else to_yaml(prepared.objects))
 
 
-def launch(cluster: Cluster, prepared: Prepared, stay: Stay) -> Cli:
+def launch(cluster: Cluster, prepared: Prepared, stay: Stay, patience: float = 5.0) -> Cli:
     """Create the run and stay with it; return the exit code: the run's result if the command stays until it finishes.
 
+    `patience` is how many seconds to wait for what remains of an earlier run of that name.
+
     Raises:
-        CliError: what the API server refuses; 124 when the timeout has passed.
+        CliError: 2 when the name is taken; what the API server refuses; 124 when the timeout has passed.
     """
+    check_free(cluster, prepared, patience)
     for warning in check_on_server(cluster, prepared):
         note(f"the API server warns: {warning}")
-    create(cluster, prepared)
+    made = create(cluster, prepared)
     name, uri = prepared.spec.name, prepared.spec.config.run
     tell = say if stay.output == "text" else note
     tell(f"created {prepared.objects[0]['kind']} {name} in namespace {cluster.namespace}")
@@ -67,7 +71,7 @@ def launch(cluster: Cluster, prepared: Prepared, stay: Stay) -> Cli:
         return Cli.OK
 
     def look(deep: bool) -> Observation:
-        return observe.observe(cluster, name, uri, deep=deep)
+        return observe.observe(cluster, name, uri, deep=deep, only=made)
 
     def end() -> Cli:
         seen = follow(cluster, look, tell, prepared.spec.workers, logs=stay.shows_logs, timeout=stay.timeout)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from k8s.explain import observation
+from k8s.explain import observation, tops
 from k8s.explain.cause import as_facts, as_text, of_facts
 from k8s.explain.observation import Observation, instant
 from k8s.explain.phase import Phase, phase_of, progress
@@ -67,10 +67,7 @@ def _result(summary: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def workers(seen: Observation) -> int:
     """How many workers the run has, according to its objects; 0 without objects."""
-    spec = (seen.top or {}).get("spec") or {}
-    if "replicatedJobs" in spec:
-        spec = spec["replicatedJobs"][0]["template"]["spec"]
-    return int(spec.get("completions") or 0)
+    return tops.workers(seen.top)
 
 
 def restarts(seen: Observation) -> int:

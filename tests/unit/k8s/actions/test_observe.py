@@ -18,7 +18,14 @@ SETS = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/ml/jobsets"
 
 def job(name: str, run: str, created: str) -> dict[str, Any]:
     found = top(condition("Complete"), kind="Job")
-    metadata = {**found["metadata"], "name": name, "creationTimestamp": created, "annotations": {"catdog.dev/run": run}}
+    labels = {**found["metadata"]["labels"], "app.kubernetes.io/instance": name}
+    metadata = {
+        **found["metadata"],
+        "name": name,
+        "labels": labels,
+        "creationTimestamp": created,
+        "annotations": {"catdog.dev/run": run},
+    }
     return {**found, "metadata": metadata}
 
 

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,16 +7,12 @@ from typing import Any
 import pytest
 
 from k8s.actions import folders, submit
-from k8s.actions.submit import Asked, Prepared, again, create, prepare
-from k8s.api import client as api
-from k8s.api.client import Cluster
-from k8s.api.errors import ApiError
+from k8s.actions.submit import Asked, Prepared, again, prepare
 from k8s.exits import Cli, CliError
 from k8s.manifest.spec import Served
 from k8s.manifest.text import to_yaml
 from k8s.settings.platform import Platform
-from tests.unit.k8s.api.api_server import Api, serve
-from tests.unit.k8s.manifest.cases import EVERYTHING, JOBSET, NEITHER, PLATFORM
+from tests.unit.k8s.manifest.cases import EVERYTHING, JOBSET, PLATFORM
 from trainer.config import RunConfig
 from trainer.exits import ExitError
 from trainer.recipes import RECIPES
@@ -26,7 +21,6 @@ from trainer.requests import to_json
 NOW = datetime(2026, 11, 23, 22, 13, 1, tzinfo=UTC)
 SUBMITTED = ("data", "run", "accelerator", "metrics_port", "rendezvous_timeout")
 """What submit adds to a recipe for one worker without GPUs."""
-JOBS, SERVICES = "/apis/batch/v1/namespaces/ml/jobs", "/api/v1/namespaces/ml/services"
 
 
 def unseen(selector: Any, tolerations: Any) -> tuple[None, list[str]]:
@@ -208,56 +202,6 @@ class TestAgain:
         with pytest.raises(CliError, match=r"has no config\.json") as caught:
             again("r", str(tmp_path / "none"), None, None, None, {})
         assert caught.value.code == Cli.PREREQUISITE
-
-
-class TestCreate:
-    @pytest.fixture
-    def server(self) -> Api:
-        return Api()
-
-    @pytest.fixture
-    def cluster(self, server: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-        monkeypatch.setattr(api, "_FIRST_WAIT", 0.001)
-        with serve(server) as made:
-            yield made
-
-    def test_the_first_object_owns_the_others(self, server: Api, cluster: Cluster) -> None:
-        made = create(cluster, prepared(2, served=NEITHER))
-        assert set(server.objects) == {f"{JOBS}/r", f"{SERVICES}/r"}
-        [owner] = server.objects[f"{SERVICES}/r"]["metadata"]["ownerReferences"]
-        assert owner == {"apiVersion": "batch/v1", "kind": "Job", "name": "r", "uid": made["metadata"]["uid"]}
-
-    def test_nothing_is_left_when_the_second_object_is_refused(self, server: Api, cluster: Cluster) -> None:
-        server.fault = lambda method, path, query: (403, {"message": "no"}) if path == SERVICES else None
-        with pytest.raises(ApiError, match="no permission to create Service r"):
-            create(cluster, prepared(2, served=NEITHER))
-        assert server.objects == {}
-
-    def test_what_could_not_be_undone_is_reported(self, server: Api, cluster: Cluster) -> None:
-        server.fault = lambda method, path, query: (
-            (403, {"message": "no"}) if path == SERVICES or method == "DELETE" else None
-        )
-        with pytest.raises(ApiError) as caught:
-            create(cluster, prepared(2, served=NEITHER))
-        assert "Job r was created and could not be deleted" in caught.value.__notes__[0]
-
-    def test_a_lost_response_is_recovered(self, server: Api, cluster: Cluster) -> None:
-        server.lose_answer_of = "POST"
-        assert create(cluster, prepared(1))["metadata"]["name"] == "r"
-        assert len(server.asked("POST")) == 1
-
-    def test_another_run_of_that_name_is_not_taken_for_ours(self, server: Api, cluster: Cluster) -> None:
-        create(cluster, prepared(1, epochs=77))
-        server.lose_answer_of = "POST"
-        with pytest.raises(ApiError, match="cannot be reached"):
-            create(cluster, prepared(1))
-
-    def test_every_object_is_checked_before_any_is_made(self, server: Api, cluster: Cluster) -> None:
-        server.fault = lambda method, path, query: (422, {"message": "bad"}) if path == SERVICES else None
-        with pytest.raises(ApiError, match="create Service r: bad"):
-            submit.check_on_server(cluster, prepared(2, served=NEITHER))
-        assert server.objects == {}
-        assert all(query.get("dryRun") == "All" for _, _, query, _ in server.requests)
 
 
 def test_a_file_of_class_weights_goes_along_with_the_configuration(tmp_path: Path) -> None:

@@ -17,6 +17,9 @@ import urllib3
 
 from k8s.api.client import Cluster
 
+LISTS = ("jobs", "jobsets", "pods", "events", "services", "nodes")
+"""What can be listed when there is none of it."""
+
 Fault = Callable[[str, str, dict[str, str]], tuple[int, dict[str, Any]] | None]
 
 
@@ -110,7 +113,7 @@ def _handler(api: Api) -> type[BaseHTTPRequestHandler]:
             if path in api.objects:
                 return 200, api.objects[path]
             found = [one for name, one in sorted(api.objects.items()) if name.rpartition("/")[0] == path]
-            if not found:
+            if not found and path.rpartition("/")[2] not in LISTS:
                 return 404, {"reason": "NotFound", "message": f"{path} not found"}
             start = int(query.get("continue", 0))
             end = start + api.page

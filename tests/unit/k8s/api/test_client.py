@@ -107,7 +107,12 @@ def test_log_lines_come_with_their_times(server: Api, cluster: Cluster) -> None:
     assert list(api.log_lines(cluster, "p", follow=True, since="2026-11-23T12:00:01Z")) == [
         "2026-11-23T12:00:01Z zwölf"
     ]
-    assert server.requests[0][2] == {"timestamps": "true", "follow": "true", "sinceTime": "2026-11-23T12:00:01Z"}
+    assert server.requests[0][2] == {
+        "container": "trainer",
+        "timestamps": "true",
+        "follow": "true",
+        "sinceTime": "2026-11-23T12:00:01Z",
+    }
 
 
 def test_a_log_that_cannot_be_read_is_an_error(server: Api, cluster: Cluster) -> None:

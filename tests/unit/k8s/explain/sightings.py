@@ -25,7 +25,13 @@ def top(
     deleted: bool = False,
     **status: Any,
 ) -> Object:
-    labels = {"app.kubernetes.io/name": "catdog", "catdog.dev/recipe": "baseline"}
+    labels = {
+        "app.kubernetes.io/name": "catdog",
+        "app.kubernetes.io/instance": "run",
+        "app.kubernetes.io/managed-by": "catdog-submit",
+        "app.kubernetes.io/component": "run",
+        "catdog.dev/recipe": "baseline",
+    }
     metadata: Object = {
         "name": "run",
         "uid": "u-top",
@@ -60,12 +66,12 @@ def pod(
     if deleted is not None:
         metadata["deletionTimestamp"] = ago(deleted)
     resources = {"requests": {"cpu": "4", "nvidia.com/gpu": "2"}, "limits": {"memory": "16Gi"}}
-    spec: Object = {"containers": [{"image": "registry.example/catdog:1", "resources": resources}]}
+    spec: Object = {"containers": [{"name": "trainer", "image": "registry.example/catdog:1", "resources": resources}]}
     if node:
         spec["nodeName"] = node
     made: Object = {"phase": phase, "conditions": list(conditions), **status}
     if state is not None:
-        made["containerStatuses"] = [{"state": state}]
+        made["containerStatuses"] = [{"name": "trainer", "state": state}]
     return {"metadata": metadata, "spec": spec, "status": made}
 
 

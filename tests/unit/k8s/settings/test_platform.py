@@ -130,6 +130,61 @@ def test_files_that_do_not_have_it(text: str | None, message: str, code: Cli, tm
     assert caught.value.code == code
 
 
+ODD: dict[str, bytes] = {
+    "not text": b"\xff\xfe\x00catdog-platform",
+    "not YAML": b"catdog-platform: {",
+    "a date that is none": b"catdog-platform: 2026-99-99",
+    "a tag that does not fit": b"catdog-platform: !!bool maybe",
+    "another such tag": b"catdog-platform: !!timestamp x",
+    "nested without end": b"catdog-platform: " + b"[" * 5000,
+    "text": b"catdog-platform",
+    "a list": b"- catdog-platform",
+    "a number": b"4 # catdog-platform",
+    "a list of text": b"kind: List\nitems: [catdog-platform]",
+    "items that are none": b"kind: List\nitems: catdog-platform",
+    "metadata that is none": b"kind: ConfigMap\nmetadata: [catdog-platform]",
+    "data that is none": b"kind: ConfigMap\nmetadata: {name: catdog-platform}\ndata: [1]",
+    "data that is no text": b"kind: ConfigMap\nmetadata: {name: catdog-platform}\ndata: {platform.yaml: 1}",
+    "a key that is none": b"1: catdog-platform",
+    "keys of several kinds": b"1: catdog-platform\nimge: x",
+    "an empty key": b"null: catdog-platform",
+    "a nested key that is none": b"catdog-platform: {1: 2}",
+}
+
+
+@pytest.mark.parametrize("content", ODD.values(), ids=ODD)
+def test_a_file_of_any_content_is_refused_in_one_line_that_names_it(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_bytes(content)
+    for read in (of_file, lambda path: of_mapping(of_profile(path), str(path))):
+        with pytest.raises(CliError) as caught:
+            read(file)
+        assert caught.value.code in (Cli.USAGE, Cli.PREREQUISITE)
+        assert str(file) in caught.value.message
+        assert "\n" not in caught.value.message
+
+
+def test_a_file_that_may_not_be_read_or_is_a_folder_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for read in (of_file, of_profile):
+        with pytest.raises(CliError, match=f"^{tmp_path}: Is a directory$"):
+            read(tmp_path)
+
+    def denied(path: Path, **more: Any) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", denied)
+    for read in (of_file, of_profile):
+        with pytest.raises(CliError, match=r"profile\.yaml: Permission denied") as caught:
+            read(tmp_path / "profile.yaml")
+        assert caught.value.code == Cli.USAGE
+
+
+def test_an_empty_profile_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "profile.yaml").write_text("# nothing yet\n")
+    assert of_profile(tmp_path / "profile.yaml") == {}
+    assert of_profile(tmp_path / "profile.yaml" / "below-a-file") == {}
+
+
 def test_later_layers_win_and_mappings_are_merged() -> None:
     merged = merge(
         (
