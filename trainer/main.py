@@ -5,11 +5,11 @@ from collections.abc import MutableMapping
 from typing import TYPE_CHECKING
 
 from trainer.config import RunConfig
-from trainer.contract import REPORT, State
+from trainer.contract import REPORT
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
-from trainer.folder.files import Record, RunState
+from trainer.folder.files import Record
 from trainer.process import quiet, signals
 from trainer.process.signals import StopRequest
 from trainer.process.versions import revision, versions
@@ -18,6 +18,7 @@ from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryPolicy
 from trainer.telemetry.metrics import Metrics, serve
+from trainer.telemetry.spoken import Spoken
 from trainer.workers.topology import Topology, from_environment
 
 if TYPE_CHECKING:
@@ -66,9 +67,9 @@ def _train_from(
     from trainer.training.learner import build_learner
     from trainer.training.resume import first_state
 
-    running = RunState(State.RUNNING, total_steps=start.length.total_steps, restarts=start.restarts)
     with (
-        Attempt(run, topology.rank, start.lease, running) as attempt,
+        Attempt(run, topology.rank, start.lease, start.running) as attempt,
+        Spoken(lambda: attempt.state, topology.rank, environment),
         serve(metrics, start.config, topology.rank) as scrapes,
     ):
         stop.on_give_up = attempt.give_up

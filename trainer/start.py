@@ -57,6 +57,12 @@ class Start:
         """Steps already done."""
         return 0 if self.snapshot is None else self.snapshot.state.step
 
+    @property
+    def running(self) -> RunState:
+        """What state.json says from now on: the step of the checkpoint, until the first step after it."""
+        epoch, total = self.length.epoch_after(self.step), self.length.total_steps
+        return RunState(State.RUNNING, epoch=epoch, step=self.step, total_steps=total, restarts=self.restarts)
+
 
 def begin(
     config: RunConfig,
@@ -82,8 +88,8 @@ def begin(
         meet(topology, hello, config.rendezvous_timeout, _message(start))
     except ExitError as error:
         if start.lease is not None:
-            state = RunState(State.FAILED, error.message, int(error.code), 0, restarts=start.restarts)
-            files.write_state(run, state)
+            why, code = error.message, int(error.code)
+            files.write_state(run, dataclasses.replace(start.running, state=State.FAILED, reason=why, exit_code=code))
             leases.release(run, start.lease)
         raise
     return start

@@ -43,6 +43,8 @@ class Cluster:
     tries: int = 4
     connect_seconds: float = 5.0
     read_seconds: float = 30.0
+    typed: tuple[str, ...] = ()
+    """The flags that chose this cluster and namespace, if any: proposed commands repeat them."""
 
     @property
     def server(self) -> str:
@@ -51,6 +53,16 @@ class Cluster:
 
 
 def connect(context: str = "", namespace: str = "") -> Cluster:
+    """The cluster and namespace that these flags choose; makes no request.
+
+    Raises:
+        CliError: 3 without a usable kubeconfig.
+    """
+    typed = (*(("-n", namespace) if namespace else ()), *(("--context", context) if context else ()))
+    return dataclasses.replace(_connected(context, namespace), typed=typed)
+
+
+def _connected(context: str, namespace: str) -> Cluster:
     """The cluster of the kubeconfig (KUBECONFIG, ~/.kube/config), or the one this process runs in; makes no request.
 
     Raises:

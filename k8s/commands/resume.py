@@ -12,6 +12,7 @@ from k8s.actions.targets import target
 from k8s.commands.arguments import REMOVE_SECONDS, Context, Follow, Made, Namespace, PerNode, Run, Timeout, Wait
 from k8s.exits import usage
 from k8s.explain import observation
+from k8s.explain.command import catdog
 from k8s.settings.flags import flags_of
 from k8s.settings.platform import Platform
 from k8s.terminal.launch import Stay, launch
@@ -44,7 +45,7 @@ def command(
     name = meant.name or meant.uri.rstrip("/").rpartition("/")[2]
     top = observe.find_top(site.cluster, name)
     if top is not None and not (observation.succeeded(top) or observation.failed(top)):
-        raise usage(f"{name} has not finished; catdog cancel {name} first")
+        raise usage(f"{name} has not finished; {catdog(site.cluster.typed, 'cancel', name)} first")
     asked = again(name, meant.uri, top, gpus, gpus_per_node, values)
     prepared = prepare_in(site, asked, datetime.now(UTC), note)
     if top is not None:

@@ -52,11 +52,6 @@ def commands_in(next: Next) -> tuple[Command, ...]:
     return tuple(part for part in next if isinstance(part, Command))
 
 
-def typed_of(namespace: str, context: str) -> tuple[str, ...]:
-    """The flags by which the user chose namespace and context, for commands to repeat; none that were not typed."""
-    return (*(("-n", namespace) if namespace else ()), *(("--context", context) if context else ()))
-
-
 def catdog(typed: tuple[str, ...], *words: str) -> Command:
     """`catdog WORDS` in the same namespace; whoever runs catdog is a submitter."""
     return Command(("catdog", *words, *typed))

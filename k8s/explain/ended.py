@@ -8,6 +8,7 @@ from k8s.explain.cause import Cause, Rule
 from k8s.explain.codes import meaning_of, then_of
 from k8s.explain.command import GAP, By, Next, catdog, helm, kubectl
 from k8s.explain.observation import Object, Observation, condition, is_true, terminated, who
+from k8s.explain.phase import telling_pods
 from k8s.explain.states import Field, held, words
 from k8s.labels import CONTAINER
 from trainer.contract import STATE, State
@@ -17,7 +18,7 @@ _DISK = r"(?i)exceeds the (total )?limit|exceeded its local ephemeral storage li
 
 
 def _disrupted(seen: Observation) -> list[Cause]:
-    for pod in seen.pods:
+    for pod in telling_pods(seen):
         found = condition(pod, "DisruptionTarget") or {}
         if found.get("status") == "True":
             row = held(Field.DISRUPTED, str(found.get("reason")))
@@ -36,7 +37,7 @@ def _goes_on(seen: Observation) -> Next:
 
 def _stopped_by_node(seen: Observation) -> list[Cause]:
     """Pods that failed with a reason of their own: evicted, or never admitted by their node."""
-    for pod in seen.pods:
+    for pod in telling_pods(seen):
         status = pod.get("status") or {}
         reason, message = str(status.get("reason") or ""), str(status.get("message", ""))
         if status.get("phase") != "Failed" or not reason or is_true(pod, "DisruptionTarget"):
@@ -59,7 +60,7 @@ def _stopped_by_node(seen: Observation) -> list[Cause]:
 
 
 def _out_of_memory(seen: Observation) -> list[Cause]:
-    for pod in seen.pods:
+    for pod in telling_pods(seen):
         if terminated(pod).get("reason") == "OOMKilled":
             then: Next = (
                 helm(seen.typed, f"resources.memory={GAP}"),
@@ -79,7 +80,7 @@ def _out_of_memory(seen: Observation) -> list[Cause]:
 
 def _not_started(seen: Observation) -> list[Cause]:
     """Containers that ended without having run, or whose end nobody saw."""
-    for pod in seen.pods:
+    for pod in telling_pods(seen):
         ended = terminated(pod)
         row = held(Field.TERMINATED, str(ended.get("reason")))
         if row is None or row.kind not in ("container", "node-lost"):
@@ -94,7 +95,7 @@ def _not_started(seen: Observation) -> list[Cause]:
 def _exit_codes(seen: Observation) -> list[Cause]:
     """The trainer's exit codes, with its last message; and the codes a container runtime reports for signals."""
     causes = []
-    for pod in sorted(seen.pods, key=lambda one: str(terminated(one).get("finishedAt", ""))):
+    for pod in sorted(telling_pods(seen), key=lambda one: str(terminated(one).get("finishedAt", ""))):
         code, reason = terminated(pod).get("exitCode"), str(terminated(pod).get("reason"))
         if code in (None, 0, int(Exit.TERMINATED)) or reason == "OOMKilled" or _told_otherwise(reason):
             continue

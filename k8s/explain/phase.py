@@ -79,6 +79,14 @@ def is_heard(seen: Observation) -> bool:
     return bool(seen.state) and observation.is_of_these(seen)
 
 
+def telling_pods(seen: Observation) -> list[observation.Object]:
+    """The pods that say something about the run as it is: once it trains again, not those that were replaced."""
+    trains = is_heard(seen) and (seen.state or {}).get("state") == State.RUNNING and observation.is_going(seen.top)
+    if not trains or observation.vacant_ranks(seen):
+        return list(seen.pods)
+    return [pod for pod in seen.pods if (pod.get("status") or {}).get("phase") != "Failed"]
+
+
 def is_deaf(seen: Observation) -> bool:
     """Whether the run's state is out of our sight: neither its folder nor its log could be read, or they say nothing.
 

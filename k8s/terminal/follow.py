@@ -9,6 +9,7 @@ from typing import Any
 
 from k8s.api.client import Cluster
 from k8s.exits import Cli, CliError
+from k8s.explain import observation
 from k8s.explain.cause import as_text
 from k8s.explain.observation import Observation
 from k8s.explain.phase import ENDED, Phase, phase_of, progress
@@ -31,12 +32,13 @@ def follow(
     *,
     logs: bool = True,
     narrate: bool = True,
+    rank: int | None = None,
     timeout: float | None = None,
 ) -> Observation:
     """Watch a run until it finishes; return the last observation.
 
-    `observe(deep)` observes the run. With `logs`, the lines of all workers are printed, if there is a cluster; with
-    `narrate`, also changes of phase and reasons for waiting.
+    `observe(deep)` observes the run. With `logs`, the lines of all workers, or of this `rank`, are printed, if there is
+    a cluster; with `narrate`, also changes of phase and reasons for waiting.
 
     Raises:
         CliError: 124 when `timeout` seconds have passed; 3 when the run does not exist, or reading it is not allowed.
@@ -56,7 +58,8 @@ def follow(
                         Cli.PREREQUISITE, f"run {seen.name} is no longer in the cluster, and left no state.json"
                     )
                 if logs and cluster is not None:
-                    readers.watch(cluster, seen.pods)
+                    mine = [pod for pod in seen.pods if rank is None or observation.rank(pod) == rank]
+                    readers.watch(cluster, mine)
                 told.phase(seen, phase, lambda: _look(observe, told, deep=True))
                 if phase in ENDED:
                     _say_lines(readers.drain(POLL_SECONDS * 5), workers, say)

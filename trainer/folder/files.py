@@ -34,6 +34,10 @@ class RunState:
     updated: str = ""
 
 
+_STATE_KEYS = tuple(one.name for one in dataclasses.fields(RunState))
+"""Other keys are of a later version, and no reason to refuse the folder."""
+
+
 @dataclass(frozen=True)
 class Record:
     """config.json: the resolved configuration, and what is needed to check that a resume is the same training."""
@@ -168,7 +172,7 @@ def read_state(storage: Storage) -> RunState | None:
     """
     values = read_json(storage, STATE)
     try:
-        return None if values is None else RunState(**values)
+        return None if values is None else RunState(**{name: values[name] for name in values if name in _STATE_KEYS})
     except TypeError as error:
         raise ExitError(
             Exit.RUN_REFUSED,

@@ -17,7 +17,10 @@ CASES: dict[str, tuple[Observation, Phase | None]] = {
         Phase.STARTING,
     ),
     "a worker without a pod": (seen(top(), running(0)), Phase.PENDING),
-    "this attempt has failed and not ended": (seen(top(), running(0), running(1), state=state("failed")), Phase.RUNNING),
+    "this attempt has failed and not ended": (
+        seen(top(), running(0), running(1), state=state("failed")),
+        Phase.RUNNING,
+    ),
     "it cannot be read, and the log says nothing": (
         seen(top(), running(0), running(1), unread="403"),
         Phase.RUNNING,
