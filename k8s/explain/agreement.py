@@ -87,10 +87,10 @@ def calm(seen: Observation) -> Cause:
 def _going(seen: Observation, phase: Phase) -> Cause:
     active = [pod for pod in seen.pods if observation.is_active(pod)]
     expected = max(observation.workers(seen), 1)
+    if seen.pods and not active:
+        return _ending(seen)
     if phase == Phase.PENDING:
         return Cause("pending", f"the pods are being created: {len(active)} of {expected} exist", (), _look(seen))
-    if not active:
-        return _ending(seen)
     if phase == Phase.STARTING:
         return _starting(seen, len(active), expected)
     if vacant := vacant_ranks(seen):

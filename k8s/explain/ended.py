@@ -100,7 +100,8 @@ def _exit_codes(seen: Observation) -> list[Cause]:
         if code in (None, 0, int(Exit.TERMINATED)) or reason == "OOMKilled" or _told_otherwise(reason):
             continue
         last = last_words(str(terminated(pod).get("message", "")), int(code))
-        causes.append(_of_exit(seen, int(code), last, who(pod)))
+        source = who(pod) if reason in ("Error", "None") else f"{who(pod)}: {reason}"
+        causes.append(_of_exit(seen, int(code), last, source))
     return causes
 
 

@@ -73,10 +73,11 @@ def failed(top: Object | None) -> bool:
 
 
 def is_going(top: Object | None) -> bool:
-    """Whether a Job or JobSet should have its pods now: not finished, suspended or being deleted."""
+    """Whether a Job or JobSet should have its pods now: not finished or about to be, suspended or being deleted."""
     if top is None or top["metadata"].get("deletionTimestamp"):
         return False
-    return not (succeeded(top) or failed(top) or suspended(top))
+    ends = any(is_true(top, kind) for kind in ("FailureTarget", "SuccessCriteriaMet"))
+    return not (ends or succeeded(top) or failed(top) or suspended(top))
 
 
 def workers(seen: Observation) -> int:
@@ -164,7 +165,10 @@ def started(pod: Object) -> bool:
 def is_of_these(seen: Observation) -> bool:
     """Whether the run's state was written by the workers that are there now, not by an attempt before them."""
     updated = instant(str((seen.state or {}).get("updated")))
-    states = [container(pod).get("state") or {} for pod in seen.pods if is_active(pod)]
+    active = [pod for pod in seen.pods if is_active(pod)]
+    if active and not any(started(pod) for pod in active):
+        return False
+    states = [container(pod).get("state") or {} for pod in active]
     began = [instant((one.get("running") or one.get("terminated") or {}).get("startedAt")) for one in states]
     first = min((one for one in began if one is not None), default=None)
     return updated is not None and (first is None or updated >= first)

@@ -21,7 +21,7 @@ def unscheduled(seen: Observation) -> list[Cause]:
     for pod in seen.pods:
         scheduled = condition(pod, "PodScheduled") or {}
         if scheduled.get("status") == "False" and scheduled.get("reason") != "SchedulingGated":
-            stuck.append((pod, str(scheduled.get("message", ""))))
+            stuck.append((pod, f"{scheduled.get('reason', '')}: {scheduled.get('message', '')}"))
     if not stuck:
         return _unseen(seen)
     lacking = sorted({name for _, message in stuck for name in re.findall(r"Insufficient ([\w./-]+)", message)})
@@ -103,7 +103,7 @@ def _of_workers(seen: Observation, count: int) -> str:
 
 def _scheduler_reasons(message: str) -> list[str]:
     """ "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}. preemption: …" split."""
-    head = message.partition(":")[2].partition(". ")[0]
+    head = message.partition("available:")[2].partition(". ")[0]
     return [part.strip(" .") for part in re.split(r", (?=\d+ )", head) if part.strip(" .")]
 
 
