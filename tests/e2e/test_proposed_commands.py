@@ -25,6 +25,14 @@ def words_of(command: Command, name: str, pod: str) -> tuple[str, ...]:
     return tuple({"run": name, "run-w-0-0-abcde": pod}.get(word, word) for word in plain)
 
 
+def _said(site: Site, *words: str) -> str:
+    """What kubectl prints, or why it failed."""
+    try:
+        return api.kubectl(site.cluster, *words)
+    except api.ClusterError as error:
+        return str(error)
+
+
 def test_a_submitter_may_run_all_that_is_proposed_to_submitters(site: Site, tmp_path: Path) -> None:
     mine = [one for one in commands() if one.by is By.YOU and one.complete]
     site.submit("advice", "--gpus", 0, "--workers", 2, "--recipe", "baseline", "--model", "small", "--epochs", 10_000)
@@ -36,10 +44,8 @@ def test_a_submitter_may_run_all_that_is_proposed_to_submitters(site: Site, tmp_
             # Nodes are read by the ClusterRole, which `someone` does not have.
             if program == "kubectl" and not {"node", "nodes"} & set(words):
                 config = ("--kubeconfig", str(tmp_path / "kubeconfig"), "-n", site.namespace)
-                try:
-                    api.kubectl(site.cluster, *config, *words)
-                except api.ClusterError as error:
-                    assert "forbidden" not in str(error).lower(), f"{command}: {error}"
+                said = _said(site, *config, *words)
+                assert "forbidden" not in said.lower(), f"{command}: {said}"
             elif program == "catdog" and words[0] in READING:
                 more = ("--bundle", str(tmp_path / f"{len(words)}.tar.gz")) if words[0] == "doctor" else ()
                 done = submitter.catdog(*words, *more, code=None)
