@@ -9,6 +9,7 @@ import typer
 
 from k8s.cli import app, load
 from k8s.commands.table import COMMANDS, Entry, Group
+from k8s.explain import states
 from k8s.settings.platform import Platform, key
 from trainer.config import RunConfig
 from trainer.fields import bounds, flag, options
@@ -24,7 +25,27 @@ def pages() -> dict[str, str]:
         "commands.md": commands_page(),
         "options.md": options_page(),
         "settings.md": settings_page(),
+        "why.md": why_page(),
     }
+
+
+def why_page() -> str:
+    """The states that can hold a run, and the kind of answer that `catdog why` gives to each."""
+    text = f"""{MADE}# What `catdog why` answers
+
+Every state in which the cluster can hold a run, from the API fields of {states.VERSIONS}, and the `kind`
+of the cause with which `catdog why RUN -o json` answers it. Exit codes of workers have kinds of their own
+([contracts](../contracts.md)). A reason of another version is answered by the rule for its field, with the reason as
+evidence.
+
+"Nothing is wrong" (`running`) is said only if as many pods run as the run has workers, state.json says that it trains,
+and its heartbeat is at most 90 s old. Where state.json cannot be read, the log of rank 0 takes its place.
+"""
+    for field in states.Field:
+        rows = [row for row in states.TABLE if row.field is field]
+        text += f"\n## {field}\n\n| state | means | kind |\n|---|---|---|\n"
+        text += "".join(f"| {row.value} | {row.words} | `{row.kind}` |\n" for row in rows)
+    return text
 
 
 def commands_page() -> str:

@@ -35,6 +35,9 @@ TENSORBOARD = "tensorboard"
 WEIGHTS_CARD = "weights.json"
 """In a folder of pre-trained weights: what they are; without it, there are none."""
 
+SPOKEN = "catdog.progress"
+"""First word of a line in rank 0's log, before state.json in one line: for users without rights on storage."""
+
 MANIFEST = "MANIFEST.json"
 """In each checkpoint's folder, including BEST."""
 

@@ -24,6 +24,7 @@ from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryPolicy
 from trainer.telemetry.metrics import Metrics, Scrapes, serve
+from trainer.telemetry.spoken import Spoken
 from trainer.workers.line import Line, needs_no_peer, own_seconds, telling_failures, told_of, waited_for
 from trainer.workers.topology import Topology, from_environment, peer_lost_wait
 
@@ -76,6 +77,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
     running = dataclasses.replace(start.running, workers=topology.world)
     with (
         Attempt(run, topology.rank, start.lease, running, step) as attempt,
+        Spoken(lambda: attempt.state, topology.rank, environment),
         telling_failures(line),
         Watchdog(activity, start.config.stall_timeout, lambda words: attempt.stalled(words + waited_for(line))),
     ):

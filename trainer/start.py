@@ -61,15 +61,16 @@ class Start:
     writer: str = ""
 
     @property
-    def running(self) -> RunState:
-        """The state of the run from now on."""
-        state = RunState(State.RUNNING, total_steps=self.length.total_steps, restarts=self.restarts)
-        return dataclasses.replace(state, attempt=self.attempt, writer=self.writer)
-
-    @property
     def step(self) -> int:
         """Steps already done."""
         return 0 if self.snapshot is None else self.snapshot.state.step
+
+    @property
+    def running(self) -> RunState:
+        """What state.json says from now on: the step of the checkpoint, until the first step after it."""
+        epoch, total = self.length.epoch_after(self.step), self.length.total_steps
+        state = RunState(State.RUNNING, epoch=epoch, step=self.step, total_steps=total, restarts=self.restarts)
+        return dataclasses.replace(state, attempt=self.attempt, writer=self.writer)
 
 
 def begin(

@@ -5,9 +5,11 @@ Reading needs no permission on the bucket: what cannot be read becomes a note, n
 
 import json
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+from k8s.actions.bounded import Bounded
 from k8s.exits import missing, usage
 from trainer.config import RunConfig, from_mapping
 from trainer.contract import CONFIG, STATE, WEIGHTS_CARD, State
@@ -20,6 +22,8 @@ from trainer.storage.retry import RetryPolicy
 # A person is waiting for the answer: give up sooner than training does.
 _READERS = 16
 _PATIENCE = RetryPolicy(total=15.0, attempt=10.0)
+LIST_SECONDS = 15.0
+_LISTING = ""  # no run folder has this URI
 
 Json = Mapping[str, Any]
 
@@ -60,31 +64,65 @@ def read_config(uri: str) -> RunConfig:
         raise missing(f"{uri}/{CONFIG} was not written by this version of catdog: {error}") from error
 
 
-def states(runs_uri: str) -> tuple[dict[str, Json], str]:
-    """state.json of every run folder below a URI, by folder name, and why some could not be read."""
+def has_config(uri: str) -> bool | None:
+    """Whether a run folder has the configuration of a run that has started; None if it cannot be read."""
+    try:
+        return open_storage(uri, concurrency=4, retry=_PATIENCE).stat(CONFIG) is not None
+    except ExitError:
+        return None
+
+
+@dataclass(frozen=True)
+class States:
+    """state.json of run folders: what was `found`, why others are `unread`, by URI; and why there may be more."""
+
+    found: Mapping[str, Json]
+    unread: Mapping[str, str]
+    trouble: str
+
+
+_Answer = tuple[Json | None, str]
+_Listing = tuple[Mapping[str, Storage], str]
+
+
+def states(runs_uri: str, uris: Iterable[str] = (), seconds: float = LIST_SECONDS) -> States:
+    """state.json of every run folder below `runs_uri`, and of those at `uris`, read side by side.
+
+    It takes at most `seconds`, whatever the number of runs: what has not been read by then is unread.
+    """
+    base = runs_uri.rstrip("/")
+    calls: Bounded[str, _Answer | _Listing] = Bounded(seconds, _READERS)
+    if runs_uri:
+        calls.start(_LISTING, lambda: _children(runs_uri))
+    started = set(uris)
+    for uri in sorted(started):
+        calls.start(uri, partial(read, uri, STATE))
+    found: dict[str, Json] = {}
+    unread: dict[str, str] = {}
+    trouble = ""
+    for key, (answer, words) in calls.results():
+        if key == _LISTING:
+            trouble = words
+            for name, storage in (answer or {}).items():
+                if (uri := f"{base}/{name}") not in started:
+                    calls.start(uri, partial(_read, storage, STATE))
+        elif answer is not None:
+            found[key] = answer
+        elif words:
+            unread[key] = words
+    late = f"no answer from storage in {seconds:g} s"
+    unread |= {uri: f"{uri}/{STATE} cannot be read from here: {late}" for uri in calls.late - {_LISTING}}
+    if _LISTING in calls.late:
+        trouble = f"{runs_uri} cannot be listed from here: {late}"
+    return States(found, unread, trouble)
+
+
+def _children(runs_uri: str) -> _Listing:
     try:
         storage = open_storage(runs_uri, concurrency=_READERS, retry=_PATIENCE)
-        return _states({name: storage.child(name) for name in storage.folders()})
+        return {name: storage.child(name) for name in storage.folders()}, ""
     except ExitError as error:
         return {}, f"{runs_uri} cannot be listed from here: {error.message}"
-
-
-def states_at(uris: Iterable[str]) -> tuple[dict[str, Json], str]:
-    """state.json of these run folders, by URI, and why some could not be read."""
-    opened: dict[str, Storage] = {}
-    try:
-        for uri in uris:
-            opened[uri] = open_storage(uri, concurrency=1, retry=_PATIENCE)
-    except ExitError as error:
-        return {}, f"{uri} cannot be read from here: {error.message}"
-    return _states(opened)
-
-
-def _states(opened: Mapping[str, Storage]) -> tuple[dict[str, Json], str]:
-    with ThreadPoolExecutor(_READERS) as pool:
-        answers = list(pool.map(lambda storage: _read(storage, STATE), opened.values()))
-    found = {key: state for key, (state, _) in zip(opened, answers, strict=True) if state is not None}
-    return found, next((trouble for _, trouble in answers if trouble), "")
 
 
 def check_data(uri: str) -> str:

@@ -1,18 +1,21 @@
 """Observes one run, or lists all, in the cluster and in run folders; what access rights forbid becomes a note."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from k8s.actions import folders
+from k8s.actions.bounded import Bounded
 from k8s.actions.tops import find, longer_named, of_each_run
 from k8s.api import client as api
 from k8s.api.client import CORE, KUEUE, KUEUE_VISIBILITY, Cluster
 from k8s.api.errors import ApiError
 from k8s.exits import missing
-from k8s.explain import events, tops
+from k8s.explain import events, observation, tops
 from k8s.explain.observation import Object, Observation, of_folder
+from k8s.explain.spoken import TAIL_LINES, heard_in
 from k8s.labels import (
     APP,
     COMPONENT_LABEL,
@@ -32,6 +35,7 @@ from trainer.contract import STATE
 
 T = TypeVar("T")
 ALL = f"{NAME_LABEL}={APP},{MANAGER_LABEL}={MANAGER}"
+LOG_SECONDS, LOG_READERS = 5.0, 8
 WORKERS = f"{NAME_LABEL}={APP},{COMPONENT_LABEL}={WORKER}"
 
 
@@ -66,7 +70,8 @@ def list_runs(cluster: Cluster, runs_uri: str, *, jobset: bool) -> tuple[list[Li
     """All runs, newest first: those in the cluster, then those with only a folder below `runs_uri`; and why some
     folders could not be read.
 
-    One list request for each kind of object, one for the folders, and one read per run folder, in parallel.
+    One list request for each kind of object, one for the folders, and one read per run folder, side by side and within
+    15 s in all. Of runs whose folder cannot be read, the log of rank 0 is.
 
     Raises:
         ApiError: when the objects cannot be listed.
@@ -76,25 +81,58 @@ def list_runs(cluster: Cluster, runs_uri: str, *, jobset: bool) -> tuple[list[Li
     pods: dict[str, list[Object]] = {}
     for pod in api.items(cluster, api.namespaced(cluster, CORE, "pods"), "list pods", WORKERS):
         pods.setdefault(str(pod["metadata"]["labels"].get(INSTANCE_LABEL)), []).append(pod)
-    base = runs_uri.rstrip("/")
-    below, trouble = folders.states(runs_uri) if runs_uri else ({}, "")
-    states = {f"{base}/{name}": state for name, state in below.items()}
-    elsewhere, more_trouble = folders.states_at({uri for uri in map(run_uri_of, found) if uri} - _below(found, base))
-    states |= elsewhere
+    uris = {uri for uri in map(run_uri_of, found) if uri}
+    read = folders.states(runs_uri, uris)
+    deaf = [_name(top) for top in found if run_uri_of(top) in read.unread]
+    told, _ = _told(cluster, {name: pods.get(name, ()) for name in deaf})
     listed = []
     for top in found:
-        name, uri = str(top["metadata"]["name"]), run_uri_of(top)
+        name, uri = _name(top), run_uri_of(top)
         its = [pod for pod in pods.get(name, ()) if tops.owns(top, pod)]
-        seen = Observation(name, now, top, pods=its, state=states.pop(uri, None))
+        state, unread = read.found.get(uri), read.unread.get(uri, "")
+        seen = Observation(name, now, top, pods=its, state=state or told.get(name), unread=unread)
         listed.append(Listed(seen, uri))
-    rest = sorted(states.items(), key=lambda one: str(one[1].get("updated")), reverse=True)
-    listed += [Listed(of_folder(uri.rpartition("/")[2], state, now), uri) for uri, state in rest]
-    return listed, trouble or more_trouble
+    rest = sorted(read.found.items(), key=lambda one: str(one[1].get("updated")), reverse=True)
+    folders_only = [(uri, state, "") for uri, state in rest] + [(uri, None, why) for uri, why in read.unread.items()]
+    for uri, state, why in folders_only:
+        if uri not in uris:
+            listed.append(Listed(of_folder(uri.rpartition("/")[2], state, now, unread=why), uri))
+    return listed, read.trouble or _unread_note(read.unread)
 
 
-def _below(tops: Iterable[Object], base: str) -> set[str]:
-    """The run folders of these objects that are directly below `base`, and so already listed."""
-    return {uri for uri in map(run_uri_of, tops) if uri.rpartition("/")[0] == base}
+def _unread_note(unread: Mapping[str, str]) -> str:
+    """Why run folders could not be read, of one for all."""
+    first = next(iter(unread.values()), "")
+    return f"{first}; nor can {len(unread) - 1} other run folders" if len(unread) > 1 else first
+
+
+def _told(cluster: Cluster, runs: Mapping[str, Iterable[Object]]) -> tuple[dict[str, Mapping[str, Any]], str]:
+    """The progress that rank 0 of these runs told last in its log, by the run's name; and why a log was not read.
+
+    The logs are read side by side, within a few seconds in all.
+    """
+    calls: Bounded[str, tuple[Mapping[str, Any] | None, str]] = Bounded(LOG_SECONDS, LOG_READERS)
+    for name, pods in runs.items():
+        calls.start(name, partial(_spoken, cluster, pods))
+    told: dict[str, Mapping[str, Any]] = {}
+    trouble = ""
+    for name, (state, words) in calls.results():
+        trouble = trouble or words
+        if state is not None:
+            told[name] = state
+    return told, trouble or (f"no answer in {LOG_SECONDS:g} s for the log of rank 0" if calls.late else "")
+
+
+def _spoken(cluster: Cluster, pods: Iterable[Object]) -> tuple[Mapping[str, Any] | None, str]:
+    mine = [pod for pod in pods if observation.rank(pod) in (0, None) and observation.started(pod)]
+    if not mine:
+        return None, ""
+    newest = max(mine, key=lambda pod: (observation.is_active(pod), str(pod["metadata"].get("creationTimestamp"))))
+    try:
+        lines = api.log_lines(cluster, str(newest["metadata"]["name"]), follow=False, tail=TAIL_LINES)
+        return heard_in(lines), ""
+    except ApiError as error:
+        return None, error.message
 
 
 def names(cluster: Cluster) -> list[str]:
@@ -104,7 +142,11 @@ def names(cluster: Cluster) -> list[str]:
         ApiError: when they cannot be listed.
     """
     found = of_each_run(_tops(cluster, jobset=api.serves(cluster, api.JOB_SETS)))
-    return [str(top["metadata"]["name"]) for top in found]
+    return [_name(top) for top in found]
+
+
+def _name(top: Object) -> str:
+    return str(top["metadata"]["name"])
 
 
 def _created(top: Object) -> str:
@@ -146,8 +188,13 @@ def observe(
     state, trouble = folders.read(uri, STATE) if uri else (None, "")
     if trouble:
         notes.append(trouble)
+        told, more_trouble = _told(cluster, {name: pods})
+        state = told.get(name)
+        notes += [more_trouble] if more_trouble else []
     if top is None and only is not None and tops.is_older(state, only):
         state = None  # from an earlier run in this folder
+    started = bool((state or {}).get("step"))
+    resumable = True if started else (folders.has_config(uri) if uri and not trouble else None)
     events: list[Object] = []
     if top is not None:
         events = _try(lambda: _events(cluster, top, [*jobs, *pods]), notes) or []
@@ -172,6 +219,9 @@ def observe(
         nodes=nodes,
         spaces=room,
         state=state,
+        unread=trouble,
+        resumable=resumable,
+        typed=cluster.typed,
         notes=tuple(notes),
     )
 

@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from k8s.actions import folders, observe, tops
 from k8s.actions.targets import Target
 from k8s.api import client as api
 from k8s.api.client import Cluster
 from k8s.exits import Cli, CliError, missing
-from k8s.explain.observation import Object
+from k8s.explain.again import after_cancel
+from k8s.explain.command import catdog, in_words
+from k8s.explain.observation import Object, Observation
 
 POLL_SECONDS = 1.0
 Say = Callable[[str], None]
@@ -23,16 +26,28 @@ def cancel(cluster: Cluster, target: Target, say: Say, timeout: float) -> None:
     """
     found = tops.find(cluster, target.name)
     if found.top is None:
-        raise missing(f"no run {target.name} in namespace {cluster.namespace}; catdog list shows the existing runs")
+        shown = catdog(cluster.typed, "list")
+        raise missing(f"no run {target.name} in namespace {cluster.namespace}; {shown} shows the existing runs")
     if not found.live:
-        say(f"{target.name} has already finished; catdog delete {target.name} removes its objects")
+        say(f"{target.name} has already finished; {catdog(cluster.typed, 'delete', target.name)} removes its objects")
         return
     uri = observe.run_uri_of(found.top) or target.uri
     remove(cluster, found.ours, say, timeout)
     trouble = folders.mark_cancelled(uri) if uri else ""
     if trouble:
         say(f"note: {trouble}")
-    say(f"{target.name} is cancelled; catdog resume {target.name} continues from its last checkpoint")
+    say(f"{target.name} is cancelled; {_how_to_go_on(cluster, target.name, found.top, uri)}")
+
+
+def _how_to_go_on(cluster: Cluster, name: str, top: Object, uri: str) -> str:
+    """How to start a cancelled run again: a run that never started has left no options to resume with."""
+    resumable = folders.has_config(uri) if uri else None
+    was = Observation(name, datetime.now(UTC), top, resumable=resumable, typed=cluster.typed)
+    words = in_words(after_cancel(was))
+    if resumable:
+        return f"{words} continues from its last checkpoint"
+    why = "it had not started" if resumable is False else "if it had started, this continues from its last checkpoint"
+    return f"{why}; {words} submits it again"
 
 
 def remove(cluster: Cluster, objects: Sequence[Object], say: Say, timeout: float) -> None:
@@ -53,7 +68,8 @@ def remove(cluster: Cluster, objects: Sequence[Object], say: Say, timeout: float
             if time.monotonic() > deadline:
                 raise CliError(
                     Cli.TIMED_OUT,
-                    f"{name} is being deleted, but still exists after {timeout:g} s; catdog why {name} shows why",
+                    f"{name} is being deleted, but still exists after {timeout:g} s; "
+                    f"{catdog(cluster.typed, 'why', name)} shows why",
                 )
             if not told:
                 say("waiting for the workers to save and exit")

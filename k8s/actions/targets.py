@@ -78,7 +78,9 @@ def _look_into(folder: str) -> Seen:
     state, trouble = folders.read(folder, STATE)
     if trouble:
         raise CliError(Cli.PREREQUISITE, trouble, transient=True)
-    return Seen(of_folder(folder, state, datetime.now(UTC)), folder)
+    local = not folder.startswith("gs://")
+    seen = of_folder(folder, state, datetime.now(UTC), local=local, resumable=folders.has_config(folder))
+    return Seen(seen, folder)
 
 
 def no_such(run: str, uri: str) -> CliError:

@@ -45,6 +45,8 @@ class Cluster:
     tries: int = 4
     connect_seconds: float = 5.0
     read_seconds: float = 30.0
+    typed: tuple[str, ...] = ()
+    """The flags that chose this cluster and namespace, if any: proposed commands repeat them."""
 
     @property
     def server(self) -> str:

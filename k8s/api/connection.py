@@ -37,7 +37,8 @@ def connect(context: str = "", namespace: str = "", login_seconds: float = plugi
     configuration, pool = _connected(chosen, credential, found.shown)
     if credential is not None and credential.token:
         configuration.refresh_api_key_hook = _Renewal(chosen, credential)
-    return Cluster(pool, configuration, namespace or chosen.namespace or "default")
+    typed = (*(("-n", namespace) if namespace else ()), *(("--context", context) if context else ()))
+    return Cluster(pool, configuration, namespace or chosen.namespace or "default", typed=typed)
 
 
 def _of_plugin(chosen: Chosen, seconds: float) -> Credential | None:

@@ -1,6 +1,5 @@
 """`catdog logs`."""
 
-import dataclasses
 from typing import Annotated
 
 import typer
@@ -11,9 +10,10 @@ from k8s.api.connection import connect
 from k8s.commands.arguments import Context, Name, Namespace
 from k8s.exits import Cli, missing
 from k8s.explain import observation
+from k8s.explain.command import catdog
 from k8s.explain.observation import Observation
-from k8s.terminal import show
-from k8s.terminal.follow import Observe, ending
+from k8s.explain.spoken import visible
+from k8s.terminal.follow import ending
 from k8s.terminal.follow import follow as follow_run
 from k8s.terminal.launch import until_interrupted
 from k8s.terminal.lines import note, say
@@ -39,22 +39,20 @@ def command(
     seen = observe.observe(cluster, run)
     if seen.top is None:
         raise missing(f"no run {run} in namespace {cluster.namespace}: its logs are gone with its objects")
-    workers = show.workers(seen)
-
-    def look(deep: bool) -> Observation:
-        found = observe.observe(cluster, run, deep=deep)
-        if rank is None:
-            return found
-        return dataclasses.replace(found, pods=[pod for pod in found.pods if observation.rank(pod) == rank])
+    workers = observation.workers(seen)
 
     if follow:
-        raise typer.Exit(until_interrupted(run, lambda: _follow(cluster, look, workers)))
-    _print(cluster, look(False), workers, tail)
+        raise typer.Exit(until_interrupted(run, cluster.typed, lambda: _follow(cluster, run, workers, rank)))
+    _print(cluster, seen, workers, tail, rank)
 
 
-def _follow(cluster: Cluster, look: Observe, workers: int) -> Cli:
+def _follow(cluster: Cluster, run: str, workers: int, rank: int | None) -> Cli:
     """Print lines as they arrive until the run finishes; return its result."""
-    last = follow_run(cluster, look, say, workers, narrate=False)
+
+    def look(deep: bool) -> Observation:
+        return observe.observe(cluster, run, deep=deep)
+
+    last = follow_run(cluster, look, say, workers, narrate=False, rank=rank)
     uri = observe.run_uri_of(last.top)
     code, text = ending(last, folders.read(uri, SUMMARY)[0] if uri else None)
     for line in text.splitlines():
@@ -62,11 +60,13 @@ def _follow(cluster: Cluster, look: Observe, workers: int) -> Cli:
     return code
 
 
-def _print(cluster: Cluster, seen: Observation, workers: int, tail: int | None) -> None:
+def _print(cluster: Cluster, seen: Observation, workers: int, tail: int | None, rank: int | None) -> None:
     """Print what the logs contain now."""
-    pods = [pod for pod in seen.pods if observation.started(pod)]
+    started = [pod for pod in seen.pods if observation.started(pod)]
+    pods = [pod for pod in started if rank is None or observation.rank(pod) == rank]
     if not pods:
-        note(f"no worker of {seen.name} has started; catdog why {seen.name}, or -f to wait")
+        note(f"no worker of {seen.name} has started; {catdog(seen.typed, 'why', seen.name)}, or -f to wait")
     for pod in sorted(pods, key=lambda one: observation.rank(one) or 0):
         for line in log_lines(cluster, str(pod["metadata"]["name"]), follow=False, tail=tail):
-            say(prefixed(observation.rank(pod), workers, line.partition(" ")[2]))
+            if (text := visible(line.partition(" ")[2])) is not None:
+                say(prefixed(observation.rank(pod), workers, text))

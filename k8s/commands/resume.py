@@ -11,6 +11,7 @@ from k8s.actions.submit import again, prepare_in
 from k8s.actions.targets import target
 from k8s.commands.arguments import REMOVE_SECONDS, Context, Follow, Made, Namespace, PerNode, Run, Timeout, Wait
 from k8s.exits import usage
+from k8s.explain.command import catdog
 from k8s.explain.tops import taken
 from k8s.settings.flags import flags_of
 from k8s.settings.platform import Platform
@@ -47,7 +48,7 @@ def command(
     name = meant.name or meant.uri.rstrip("/").rpartition("/")[2]
     found = tops.find(site.cluster, name)
     if found.live:
-        raise usage(f"{name} has not finished; catdog cancel {name} first")
+        raise usage(f"{name} has not finished; {catdog(site.cluster.typed, 'cancel', name)} first")
     for one in (*found.claims, *found.foreign):
         raise usage(taken(name, one))
     asked = again(name, meant.uri, found.top, gpus, gpus_per_node, values)

@@ -14,8 +14,9 @@ def command(run: Run, output: Output = "text", namespace: Namespace = "", contex
     Example: catdog status baseline-20261123-221301
     """
     found = look_at(run, namespace, context)
-    summary = folders.read(found.uri, SUMMARY)[0] if found.uri else None
+    # What did not let state.json be read would not let summary.json be either, and may take its time again.
+    summary = folders.read(found.uri, SUMMARY)[0] if found.uri and not found.observation.unread else None
     facts = show.status(found.observation, found.uri, summary)
     say(show.as_json(facts) if output == "json" else show.status_text(found.uri, facts))
-    if facts["phase"] is None:
+    if facts["phase"] is None and not facts["unread"]:
         raise no_such(run, found.uri)

@@ -6,6 +6,7 @@ from k8s.actions import folders
 from k8s.actions.targets import look_of, no_such
 from k8s.commands.arguments import Context, Namespace, Output, Run, Timeout
 from k8s.exits import Cli
+from k8s.explain import observation
 from k8s.explain.observation import Observation
 from k8s.explain.phase import phase_of
 from k8s.terminal import show
@@ -33,11 +34,11 @@ def command(
         return look(deep).observation
 
     def end() -> Cli:
-        seen = follow(None, observe, note, show.workers(first.observation), logs=False, timeout=timeout)
+        seen = follow(None, observe, note, observation.workers(first.observation), logs=False, timeout=timeout)
         summary = folders.read(first.uri, SUMMARY)[0] if first.uri else None
         code, text = ending(seen, summary)
         answer = {"name": seen.name, "run": first.uri, **show.outcome(seen, summary)}
         say(show.as_json(answer) if output == "json" else text)
         return code
 
-    raise typer.Exit(until_interrupted(run, end))
+    raise typer.Exit(until_interrupted(run, first.observation.typed, end))

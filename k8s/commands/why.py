@@ -24,5 +24,5 @@ def command(run: Run, output: Output = "text", namespace: Namespace = "", contex
         say(as_text(causes))
         for line in seen.notes:
             note(line)
-    if phase is None:
+    if phase is None and not seen.unread:
         raise no_such(run, found.uri)

@@ -3,7 +3,7 @@
 Objects are in the API's JSON form (`kubectl get -o json`), so that tests can write them as short literals.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -18,8 +18,12 @@ Object = Mapping[str, Any]
 class Observation:
     """One run at `now` (UTC). `top` is its JobSet or Job, or None if it does not exist (anymore).
 
-    `state` is state.json, or None if it is missing or unreadable. `nodes` and `spaces` are None if reading them is not
-    allowed. `position` is the run's position in its Kueue queues, counted from 0: (queue name, position) pairs.
+    `state` is state.json, or None if it is missing or unreadable; `unread` is why it could not be read, and then
+    `state` is what rank 0's log said last, if it said anything. `resumable`: whether the run folder has the
+    configuration of a run that has started, None if that is unknown. `nodes` and `spaces` are None if reading them is
+    not allowed. `position` is the run's position in its Kueue queues, counted from 0: (queue name, position) pairs.
+    `typed` are the flags by which the user chose the cluster: proposed commands repeat them. `local`: the run is known
+    by its folder on this machine, which no pod can see.
     """
 
     name: str
@@ -33,13 +37,17 @@ class Observation:
     nodes: Sequence[Object] | None = None
     spaces: Sequence[NodeSpace] | None = None
     state: Mapping[str, Any] | None = None
+    unread: str = ""
+    resumable: bool | None = None
+    typed: tuple[str, ...] = ()
+    local: bool = False
     notes: Sequence[str] = field(default=())
     """What could not be read, and why."""
 
 
-def of_folder(name: str, state: Mapping[str, Any] | None, now: datetime) -> Observation:
-    """A run that is known only by its folder."""
-    return Observation(name=name, now=now, state=state)
+def of_folder(name: str, state: Mapping[str, Any] | None, now: datetime, **more: Any) -> Observation:
+    """A run that is known only by its folder; `more` are fields of the observation."""
+    return Observation(name=name, now=now, state=state, **more)
 
 
 def condition(one: Object | None, kind: str) -> Object | None:
@@ -62,6 +70,52 @@ def succeeded(top: Object | None) -> bool:
 def failed(top: Object | None) -> bool:
     """Whether a Job or JobSet has failed."""
     return is_true(top, "Failed")
+
+
+def is_going(top: Object | None) -> bool:
+    """Whether a Job or JobSet should have its pods now: not finished or about to be, suspended or being deleted."""
+    if top is None or top["metadata"].get("deletionTimestamp"):
+        return False
+    ends = any(is_true(top, kind) for kind in ("FailureTarget", "SuccessCriteriaMet"))
+    return not (ends or succeeded(top) or failed(top) or suspended(top))
+
+
+def workers(seen: Observation) -> int:
+    """How many workers the run has, according to its objects; 0 without objects."""
+    spec = (seen.top or {}).get("spec") or {}
+    if "replicatedJobs" in spec:
+        spec = spec["replicatedJobs"][0]["template"]["spec"]
+    return int(spec.get("completions") or 0)
+
+
+def absent_ranks(seen: Observation) -> list[int]:
+    """The ranks of a run that should have all its pods, and has none for them, whatever its state."""
+    return _ranks_without(seen, lambda pod: True)
+
+
+def vacant_ranks(seen: Observation) -> list[int]:
+    """The ranks without a pod that runs, will run or has done its work: those of failed pods too."""
+    return _ranks_without(seen, lambda pod: (pod.get("status") or {}).get("phase") != "Failed")
+
+
+def _ranks_without(seen: Observation, counts: Callable[[Object], bool]) -> list[int]:
+    if not is_going(seen.top):
+        return []
+    there = {rank(pod) for pod in seen.pods if counts(pod)}
+    return [number for number in range(workers(seen)) if number not in there]
+
+
+def age_of(one: Object | None, now: datetime) -> float | None:
+    """Seconds since the API server created an object; None if unknown."""
+    made = instant(((one or {}).get("metadata") or {}).get("creationTimestamp"))
+    return None if made is None else (now - made).total_seconds()
+
+
+def since(one: Object | None, now: datetime) -> float | None:
+    """Seconds since a condition or a container's state began; None if unknown."""
+    found = one or {}
+    began = instant(found.get("lastTransitionTime") or found.get("startedAt"))
+    return None if began is None else (now - began).total_seconds()
 
 
 def has_ended(seen: Observation) -> bool:
@@ -114,6 +168,18 @@ def terminated(pod: Object) -> Object:
 def started(pod: Object) -> bool:
     """Whether the container is running or has exited."""
     return not {"running", "terminated"}.isdisjoint(container(pod).get("state") or {})
+
+
+def is_of_these(seen: Observation) -> bool:
+    """Whether the run's state was written by the workers that are there now, not by an attempt before them."""
+    updated = instant(str((seen.state or {}).get("updated")))
+    active = [pod for pod in seen.pods if is_active(pod)]
+    if active and not any(started(pod) for pod in active):
+        return False
+    states = [container(pod).get("state") or {} for pod in active]
+    began = [instant((one.get("running") or one.get("terminated") or {}).get("startedAt")) for one in states]
+    first = min((one for one in began if one is not None), default=None)
+    return updated is not None and (first is None or updated >= first)
 
 
 def is_active(pod: Object) -> bool:

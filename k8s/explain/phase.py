@@ -32,7 +32,7 @@ _OF_STATE = {str(state): Phase(state) for state in State if state is not State.R
 
 
 def phase_of(seen: Observation) -> Phase | None:
-    """The run's phase; None if there is neither an object nor a run folder.
+    """The run's phase; None if there is neither an object nor a run folder, or the folder cannot be read.
 
     The objects decide while they exist, since a killed worker writes no final state; after that, state.json does.
     """
@@ -60,27 +60,39 @@ def _of_objects(seen: Observation) -> Phase:
         return Phase.RUNNING  # the controller has not counted them yet
     if not active or any(not (pod.get("spec") or {}).get("nodeName") for pod in active):
         return Phase.PENDING
+    if observation.absent_ranks(seen):
+        return Phase.PENDING
     if not all(observation.started(pod) for pod in active):
         return Phase.STARTING
-    return Phase.RUNNING if _heard(seen.state, active) else Phase.STARTING
+    return Phase.RUNNING if is_heard(seen) or is_deaf(seen) else Phase.STARTING
 
 
 def _done(pod: observation.Object) -> bool:
     return (pod.get("status") or {}).get("phase") == "Succeeded"
 
 
-def _heard(state: Mapping[str, Any] | None, pods: list[observation.Object]) -> bool:
-    """Whether state.json has said running or succeeded since the oldest of these containers started.
+def is_heard(seen: Observation) -> bool:
+    """Whether the workers that are there now have said anything, be it that they failed.
 
     A container outlives its "succeeded", for a last scrape, and its pod briefly outlives the container.
     """
-    if state is None or state.get("state") not in (State.RUNNING, State.SUCCEEDED):
-        return False
-    updated = instant(str(state.get("updated")))
-    states = [observation.container(pod).get("state") or {} for pod in pods]
-    started = [instant((one.get("running") or one.get("terminated") or {}).get("startedAt")) for one in states]
-    first = min((one for one in started if one is not None), default=None)
-    return updated is not None and (first is None or updated >= first)
+    return bool(seen.state) and observation.is_of_these(seen)
+
+
+def telling_pods(seen: Observation) -> list[observation.Object]:
+    """The pods that say something about the run as it is: once it trains again, not those that were replaced."""
+    trains = is_heard(seen) and (seen.state or {}).get("state") == State.RUNNING and observation.is_going(seen.top)
+    if not trains or observation.vacant_ranks(seen):
+        return list(seen.pods)
+    return [pod for pod in seen.pods if (pod.get("status") or {}).get("phase") != "Failed"]
+
+
+def is_deaf(seen: Observation) -> bool:
+    """Whether the run's state is out of our sight: neither its folder nor its log could be read, or they say nothing.
+
+    Then containers that run are all that is known of its progress.
+    """
+    return bool(seen.unread) and seen.state is None
 
 
 def is_fresh(state: Mapping[str, Any], now: datetime) -> bool:
@@ -90,7 +102,9 @@ def is_fresh(state: Mapping[str, Any], now: datetime) -> bool:
 
 
 def progress(state: Mapping[str, Any] | None) -> str:
-    """ "epoch 3, step 120 of 1,890" from state.json; empty without one."""
-    if not state or not state.get("total_steps"):
+    """ "epoch 3, step 120 of 1,890" from state.json; empty without one, or without numbers in it."""
+    found = state or {}
+    epoch, step, total = (found.get(name, 0) for name in ("epoch", "step", "total_steps"))
+    if not all(type(number) is int for number in (epoch, step, total)) or not total:
         return ""
-    return f"epoch {state.get('epoch', 0)}, step {state.get('step', 0):,} of {state['total_steps']:,}"
+    return f"epoch {epoch}, step {step:,} of {total:,}"

@@ -1,191 +1,78 @@
-"""Rules for a run whose workers are not running yet, or cannot be replaced: queue, placement, container, node. Pure."""
-
-import re
+"""Rules for pods that a node has taken, and that do not run yet or cannot be replaced. Pure."""
 
 from k8s.explain import observation
 from k8s.explain.cause import Cause, Rule
+from k8s.explain.command import By, Next, catdog, kubectl
+from k8s.explain.images import REASONS as IMAGE_REASONS
 from k8s.explain.images import not_pulled
-from k8s.explain.observation import (
-    Object,
-    Observation,
-    condition,
-    events_of,
-    has_ended,
-    in_words,
-    instant,
-    is_true,
-    waiting,
-    who,
-)
+from k8s.explain.observation import Observation, age_of, condition, events_of, in_words, instant, waiting, who
+from k8s.explain.placement import gated, unscheduled
+from k8s.explain.queue import queued
 from k8s.explain.refused import refused
-from k8s.labels import CONFIG_MAP, OUT_OF_SERVICE_TAINT, QUEUE_LABEL
-from k8s.planning import quantity
-from k8s.planning.capacity import requests
+from k8s.explain.states import TABLE, Field, words
+from k8s.labels import CONFIG_MAP, OUT_OF_SERVICE_TAINT
 
-NEAR_NODES = 3
 TERMINATING_SLACK_SECONDS = 30.0
-_GO_ON = """'{"spec":{"suspend":false}}'"""
 _OUT_OF_SERVICE = f"{OUT_OF_SERVICE_TAINT}=nodeshutdown:NoExecute"
+_BEING_MADE = ("", *(one.value for one in TABLE if one.field is Field.WAITING and one.kind == "creating"))
+_MOUNT, _SANDBOX, _DEVICE = (
+    tuple(one.value for one in TABLE if one.field is Field.POD_EVENT and one.kind == kind)
+    for kind in ("mount", "sandbox", "container")
+)
 
 
-def _queue(seen: Observation) -> list[Cause]:
-    """Held back by Kueue, or suspended without Kueue."""
-    if seen.top is None or not observation.suspended(seen.top) or has_ended(seen):
-        return []
-    labels = seen.top["metadata"].get("labels") or {}
-    queue = labels.get(QUEUE_LABEL, "")
-    if seen.workload is None:
-        if not queue:
-            return [
-                Cause(
-                    "suspended",
-                    "the run was suspended manually",
-                    (),
-                    f"kubectl patch {seen.top['kind'].lower()} {seen.name} --type=merge -p {_GO_ON}",
-                )
-            ]
-        return [
-            Cause("queue", f"waiting for Kueue to pick it up in queue {queue}", (), f"kubectl get localqueue {queue}")
-        ]
-    if (seen.workload.get("spec") or {}).get("active") is False:
-        return [
-            Cause(
-                "queue-deactivated",
-                f"Kueue deactivated the run in queue {queue}",
-                _messages(seen.workload, "Evicted", "QuotaReserved"),
-                f"catdog cancel {seen.name}, then catdog resume {seen.name}",
-            )
-        ]
-    places = ", ".join(f"position {place + 1} in {name}" for name, place in seen.position)
-    evidence = _messages(seen.workload, "QuotaReserved", "Admitted", "Evicted")
-    reserved = condition(seen.workload, "QuotaReserved") or {}
-    if reserved.get("reason") == "ExceedsMaxQuota" or any("maximum capacity" in line for line in evidence):
-        return [
-            Cause(
-                "queue-never",
-                f"queue {queue} can never admit this run: it requests more than the total quota",
-                evidence,
-                f"catdog cancel {seen.name}, then submit with fewer --gpus",
-            )
-        ]
-    if is_true(seen.workload, "Preempted") or is_true(seen.workload, "Evicted"):
-        head = f"evicted by Kueue, waiting again in queue {queue}"
-    else:
-        head = f"waiting in queue {queue}"
-    return [
-        Cause("queue", f"{head}{f', {places}' if places else ''}", evidence, f"kubectl describe localqueue {queue}")
-    ]
-
-
-def _unschedulable(seen: Observation) -> list[Cause]:
-    stuck = []
-    for pod in seen.pods:
-        scheduled = condition(pod, "PodScheduled") or {}
-        if scheduled.get("status") == "False" and scheduled.get("reason") in ("Unschedulable", "SchedulerError"):
-            stuck.append((pod, str(scheduled.get("message", ""))))
-    if not stuck:
-        return []
-    lacking = sorted({name for _, message in stuck for name in re.findall(r"Insufficient ([\w./-]+)", message)})
-    other = sorted({reason for _, message in stuck for reason in _scheduler_reasons(message)})
-    if lacking:
-        cause = f"{len(stuck)} of {_workers(seen)} pods cannot be scheduled: not enough {', '.join(lacking)}"
-    else:
-        cause = f"{len(stuck)} of {_workers(seen)} pods cannot be scheduled: {'; '.join(other) or 'no node fits'}"
-    evidence = [f"{who(stuck[0][0])}: {stuck[0][1]}", *_near_nodes(seen, stuck[0][0])]
-    preemptor = [
-        f"{in_words(event)}"
-        for event in events_of(seen, "Pod", ("NotTriggerScaleUp", "TriggeredScaleUp", "FailedScaleUp"))
-    ]
-    command = (
-        f"catdog cancel {seen.name}, then catdog resume {seen.name} with fewer --gpus"
-        if lacking
-        else "kubectl get nodes --show-labels"
-    )
-    return [Cause("unschedulable", cause, tuple(evidence + preemptor[:1]), command)]
-
-
-def _scheduler_reasons(message: str) -> list[str]:
-    """ "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) had untolerated taint {a: b}. preemption: …" split."""
-    head = message.partition(":")[2].partition(". ")[0]
-    return [part.strip(" .") for part in re.split(r", (?=\d+ )", head) if part.strip(" .")]
-
-
-def _near_nodes(seen: Observation, pod: Object) -> list[str]:
-    """The nodes that come closest to fitting the pod, and the resources they are short of."""
-    if not seen.spaces:
-        return []
-    asked = requests(pod)
-    lines = []
-    for space in seen.spaces:
-        amounts = space.free if space.free is not None else space.allocatable
-        short = {
-            name: amounts.get(name, quantity.ZERO)
-            for name, much in asked.items()
-            if amounts.get(name, quantity.ZERO) < much
-        }
-        kind = "in total" if space.free is None else "free"
-        words = ", ".join(
-            f"{name} {quantity.shown(has)} {kind}, {quantity.shown(asked[name])} requested"
-            for name, has in short.items()
-        )
-        lines.append((len(short), f"{space.name}: {words or 'has room, but another scheduling rule excludes it'}"))
-    return [line for _, line in sorted(lines)[:NEAR_NODES]]
-
-
-def _gated(seen: Observation) -> list[Cause]:
-    held = [pod for pod in seen.pods if (condition(pod, "PodScheduled") or {}).get("reason") == "SchedulingGated"]
-    if not held:
-        return []
-    gates = sorted({str(gate["name"]) for pod in held for gate in (pod.get("spec") or {}).get("schedulingGates") or ()})
-    return [
-        Cause(
-            "gated",
-            f"{len(held)} of {_workers(seen)} pods are blocked by scheduling gates: {', '.join(gates)}",
-            (),
-            f"kubectl describe pod {held[0]['metadata']['name']}",
-        )
-    ]
-
-
-def _not_created(seen: Observation) -> list[Cause]:
-    """Scheduled, but the container cannot be created: volumes, Secrets, sandbox."""
+def _not_made(seen: Observation) -> list[Cause]:
+    """Scheduled, but the container cannot be created: volumes, Secrets, devices, sandbox."""
     for pod in seen.pods:
         state = waiting(pod)
         reason = str(state.get("reason", ""))
-        if reason in ("CreateContainerConfigError", "CreateContainerError", "RunContainerError", "StartError"):
-            return [
-                Cause(
-                    "container",
-                    f"the container cannot be created: {state.get('message', reason)}",
-                    (f"{who(pod)}: {reason}",),
-                    f"kubectl describe pod {pod['metadata']['name']}",
-                )
-            ]
-        if observation.started(pod):
+        describe = (kubectl(seen.typed, "describe", "pod", str(pod["metadata"]["name"])),)
+        if reason not in (*_BEING_MADE, *IMAGE_REASONS):
+            meaning = words(Field.WAITING, reason) or "the container cannot start"
+            text = f"the container cannot be created: {state.get('message') or meaning}"
+            return [Cause("container", text, (f"{who(pod)}: {reason}: {meaning}",), describe)]
+        if observation.started(pod) or not observation.is_active(pod):
             continue
-        for event in events_of(seen, "Pod", ("FailedMount", "FailedAttachVolume", "FailedMapVolume"), pod):
-            return [
-                Cause(
-                    "mount",
-                    f"a volume cannot be mounted on {(pod.get('spec') or {}).get('nodeName', 'the node')}",
-                    (f"{who(pod)}: {in_words(event)}",),
-                    f"check extraVolumes in the platform: kubectl get configmap {CONFIG_MAP} -o yaml",
-                )
-            ]
-        for event in events_of(seen, "Pod", ("FailedCreatePodSandBox", "NetworkNotReady"), pod):
-            return [
-                Cause(
-                    "sandbox",
-                    f"node {(pod.get('spec') or {}).get('nodeName', '')} cannot set up the pod's network",
-                    (f"{who(pod)}: {in_words(event)}",),
-                    f"kubectl describe node {(pod.get('spec') or {}).get('nodeName', '')}",
-                )
-            ]
+        node = (pod.get("spec") or {}).get("nodeName", "")
+        for event in events_of(seen, "Pod", _MOUNT, pod):
+            text = f"a volume cannot be mounted on {node or 'the node'}"
+            then: Next = (
+                "check extraVolumes in the platform: ",
+                kubectl(seen.typed, "get", "configmap", CONFIG_MAP, "-o", "yaml"),
+            )
+            return [Cause("mount", text, (f"{who(pod)}: {in_words(event)}",), then)]
+        for event in events_of(seen, "Pod", _SANDBOX, pod):
+            text = f"node {node} cannot set up the pod's network"
+            return [Cause("sandbox", text, (f"{who(pod)}: {in_words(event)}",), _look_at_node(seen, node))]
+        for event in events_of(seen, "Pod", _DEVICE, pod):
+            text = f"the container cannot be created: {words(Field.POD_EVENT, str(event.get('reason')))}"
+            return [Cause("container", text, (f"{who(pod)}: {in_words(event)}",), describe)]
     return []
 
 
+def being_made(seen: Observation) -> list[Cause]:
+    """Containers that are being created, which is reported only if nothing else is found."""
+    made = [
+        pod
+        for pod in seen.pods
+        if observation.is_active(pod) and (pod.get("spec") or {}).get("nodeName") and not observation.started(pod)
+    ]
+    if not made or not observation.is_going(seen.top):
+        return []
+    count = f"{len(made)} of {max(observation.workers(seen), len(seen.pods))} containers"
+    evidence = [
+        f"{who(pod)}: {waiting(pod).get('reason') or 'no status yet'}{_for(age_of(pod, seen.now))}" for pod in made[:3]
+    ]
+    describe = kubectl(seen.typed, "describe", "pod", str(made[0]["metadata"]["name"]))
+    return [Cause("creating", f"{count} are being created", tuple(evidence), (describe, " if that takes minutes"))]
+
+
+def _for(seconds: float | None) -> str:
+    return "" if seconds is None else f", {seconds:.0f} s after the pod was created"
+
+
 def _node_lost(seen: Observation) -> list[Cause]:
-    """A pod that cannot be terminated because its node is not responding."""
+    """A pod whose node is not responding, so that it may not terminate."""
     for pod in seen.pods:
         deleted = instant(pod["metadata"].get("deletionTimestamp"))
         if deleted is None or not observation.is_active(pod):
@@ -197,45 +84,44 @@ def _node_lost(seen: Observation) -> list[Cause]:
             cause = f"node {node} is not responding, and its pod cannot be replaced until the node is known to be down"
             evidence = [f"{who(pod)}: Terminating for {max(0, late):.0f} s beyond its grace period"]
             evidence += [silent] if silent else []
-            return [
-                Cause(
-                    "node-lost",
-                    cause,
-                    tuple(evidence),
-                    f"if the machine is powered off: kubectl taint node {node} {_OUT_OF_SERVICE}",
-                )
-            ]
+            taint = kubectl(seen.typed, "taint", "node", node, _OUT_OF_SERVICE, by=By.ADMIN)
+            return [Cause("node-lost", cause, tuple(evidence), ("if the machine is powered off, ", taint))]
     for pod in seen.pods:
         node = (pod.get("spec") or {}).get("nodeName", "")
-        if observation.is_active(pod) and node and (silent := _silent(seen, node)):
-            return [
-                Cause(
-                    "node-lost",
-                    f"node {node} is not responding; its pod is evicted after a minute",
-                    (who(pod), silent),
-                    f"kubectl describe node {node}",
-                )
-            ]
+        unknown = (pod.get("status") or {}).get("phase") == "Unknown"
+        silent = _silent(seen, node) or ("its phase is Unknown" if unknown else "")
+        if observation.is_active(pod) and node and silent:
+            text = f"node {node} is not responding; its pod is evicted after a minute"
+            return [Cause("node-lost", text, (who(pod), silent), _look_at_node(seen, node))]
     return []
+
+
+def _look_at_node(seen: Observation, node: str) -> Next:
+    """A submitter may read nodes if the chart allows it, which was just tried."""
+    if seen.nodes is None:
+        return (kubectl(seen.typed, "describe", "node", node, by=By.ADMIN),)
+    return (kubectl(seen.typed, "get", "node", node, "-o", "wide"),)
 
 
 def _silent(seen: Observation, node: str) -> str:
     for one in seen.nodes or ():
         ready = condition(one, "Ready") or {}
-        if one["metadata"]["name"] == node and ready.get("status") == "Unknown":
+        if one["metadata"]["name"] == node and ready.get("status") in ("Unknown", "False"):
             return f"node {node}: {ready.get('reason', 'NotReady')}: {ready.get('message', '')}".rstrip(": ")
     return ""
 
 
-RULES: tuple[Rule, ...] = (_queue, refused, _unschedulable, _gated, not_pulled, _not_created, _node_lost)
+def being_deleted(seen: Observation) -> list[Cause]:
+    """The run's object is being deleted, and its pods have not gone yet."""
+    if seen.top is None or not seen.top["metadata"].get("deletionTimestamp"):
+        return []
+    left = [who(pod) for pod in seen.pods if observation.is_active(pod)]
+    text = "the run was cancelled, and its workers save and exit" if left else "the run was cancelled"
+    return [
+        Cause(
+            "cancelled", text, tuple(left[:4]), (catdog(seen.typed, "status", seen.name), " shows when they are gone")
+        )
+    ]
 
 
-def _workers(seen: Observation) -> int:
-    return max(len(seen.pods), 1)
-
-
-def _messages(one: Object, *kinds: str) -> tuple[str, ...]:
-    found = [condition(one, kind) for kind in kinds]
-    return tuple(
-        f"{c['type']} {c['status']}, {c.get('reason', '')}: {c.get('message', '')}".rstrip(": ") for c in found if c
-    )
+RULES: tuple[Rule, ...] = (queued, refused, unscheduled, gated, not_pulled, _not_made, _node_lost)

@@ -34,8 +34,14 @@ def matching(nodes: Iterable[Object], node_selector: Mapping[str, str], tolerati
         if not (node.get("spec") or {}).get("unschedulable")
         and _ready(node)
         and node_selector.items() <= (node["metadata"].get("labels") or {}).items()
-        and all(_tolerated(taint, wanted) for taint in (node.get("spec") or {}).get("taints") or ())
+        and not untolerated(node, wanted)
     ]
+
+
+def untolerated(node: Object, tolerations: Iterable[Object]) -> list[Object]:
+    """The taints of a node that keep pods with these tolerations off it."""
+    wanted = list(tolerations)
+    return [taint for taint in (node.get("spec") or {}).get("taints") or () if not _tolerated(taint, wanted)]
 
 
 def spaces(nodes: Iterable[Object], pods: Iterable[Object] | None) -> list[NodeSpace]:

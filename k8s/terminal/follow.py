@@ -9,6 +9,8 @@ from typing import Any
 
 from k8s.api.client import Cluster
 from k8s.exits import Cli, CliError
+from k8s.explain import observation
+from k8s.explain.agreement import silent
 from k8s.explain.cause import as_text
 from k8s.explain.observation import Observation
 from k8s.explain.phase import ENDED, Phase, phase_of, progress
@@ -31,12 +33,13 @@ def follow(
     *,
     logs: bool = True,
     narrate: bool = True,
+    rank: int | None = None,
     timeout: float | None = None,
 ) -> Observation:
     """Watch a run until it finishes; return the last observation.
 
-    `observe(deep)` observes the run. With `logs`, the lines of all workers are printed, if there is a cluster; with
-    `narrate`, also changes of phase and reasons for waiting.
+    `observe(deep)` observes the run. With `logs`, the lines of all workers, or of this `rank`, are printed, if there is
+    a cluster; with `narrate`, also changes of phase and reasons for waiting.
 
     Raises:
         CliError: 124 when `timeout` seconds have passed; 3 when the run does not exist, or reading it is not allowed.
@@ -52,11 +55,11 @@ def follow(
                 phase = phase_of(seen)
                 absent = absent + 1 if phase is None else 0
                 if absent >= GONE_LOOKS:
-                    raise CliError(
-                        Cli.PREREQUISITE, f"run {seen.name} is no longer in the cluster, and left no state.json"
-                    )
+                    left = f"its folder cannot be read: {seen.unread}" if seen.unread else "it left no state.json"
+                    raise CliError(Cli.PREREQUISITE, f"run {seen.name} is no longer in the cluster, and {left}")
                 if logs and cluster is not None:
-                    readers.watch(cluster, seen.pods)
+                    mine = [pod for pod in seen.pods if rank is None or observation.rank(pod) == rank]
+                    readers.watch(cluster, mine)
                 told.phase(seen, phase, lambda: _look(observe, told, deep=True))
                 if phase in ENDED:
                     _say_lines(readers.drain(POLL_SECONDS * 5), workers, say)
@@ -95,6 +98,7 @@ class _Told:
         self._since = time.monotonic()
         self._why = ""
         self._trouble = False
+        self._quiet = False
 
     def trouble(self, message: str) -> None:
         if not self._trouble:
@@ -111,6 +115,10 @@ class _Told:
             self._phase, self._since, self._why = phase, time.monotonic(), ""
             where = progress(seen.state) if phase == Phase.RUNNING else ""
             self._say(f"catdog: {seen.name} is {phase}{f': {where}' if where else ''}")
+        quiet = silent(seen) if phase == Phase.RUNNING else []
+        if quiet and not self._quiet:
+            self._say("catdog: " + as_text(quiet).replace("\n", "\ncatdog: "))
+        self._quiet = bool(quiet)
         waits = phase in (Phase.QUEUED, Phase.PENDING, Phase.STARTING)
         if waits and time.monotonic() - self._since > EXPLAIN_AFTER_SECONDS:
             closely = look()

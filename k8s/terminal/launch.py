@@ -10,6 +10,7 @@ from k8s.actions.create import check_free, create
 from k8s.actions.submit import Prepared, check_on_server
 from k8s.api.client import Cluster
 from k8s.exits import Cli
+from k8s.explain.command import catdog
 from k8s.explain.observation import Observation
 from k8s.manifest.text import to_json_list, to_yaml
 from k8s.terminal import show
@@ -66,7 +67,7 @@ def launch(cluster: Cluster, prepared: Prepared, stay: Stay, patience: float = 5
     tell(f"created {prepared.objects[0]['kind']} {name} in namespace {cluster.namespace}")
     tell(f"run folder {uri}")
     if not stay.stays:
-        tell(f"catdog logs {name} -f follows it")
+        tell(f"{catdog(cluster.typed, 'logs', name, '-f')} follows it")
         _answer(facts(cluster, prepared), stay.output)
         return Cli.OK
 
@@ -81,7 +82,7 @@ def launch(cluster: Cluster, prepared: Prepared, stay: Stay, patience: float = 5
         _answer({**facts(cluster, prepared), **show.outcome(seen, summary)}, stay.output)
         return code
 
-    return until_interrupted(name, end)
+    return until_interrupted(name, cluster.typed, end)
 
 
 def facts(cluster: Cluster, prepared: Prepared) -> dict[str, Any]:
@@ -107,10 +108,11 @@ def _answer(answer: dict[str, Any], output: Output) -> None:
         sys.stdout.write(to_yaml([answer]))
 
 
-def until_interrupted(name: str, watch: Callable[[], Cli]) -> Cli:
+def until_interrupted(name: str, typed: tuple[str, ...], watch: Callable[[], Cli]) -> Cli:
     """Watch a run until it finishes, or until Ctrl-C: then say how to reattach. The run continues."""
     try:
         return watch()
     except KeyboardInterrupt:
-        note(f"detached; {name} continues. catdog logs {name} -f reattaches, catdog cancel {name} stops it")
+        again, stop = catdog(typed, "logs", name, "-f"), catdog(typed, "cancel", name)
+        note(f"detached; {name} continues. {again} reattaches, {stop} stops it")
         return Cli.OK

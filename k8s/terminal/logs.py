@@ -1,6 +1,7 @@
 """The logs of a run's pods, live: each line once, prefixed with its worker's rank.
 
-Each log is read on its own thread. A broken connection is reopened from the last time seen.
+Each log is read on its own thread; lines for programs are left out. A broken connection is reopened from the last time
+seen.
 """
 
 import queue
@@ -13,6 +14,7 @@ from k8s.api.client import Cluster, log_lines
 from k8s.api.errors import ApiError
 from k8s.explain import observation
 from k8s.explain.observation import Object
+from k8s.explain.spoken import visible
 
 LOG_RETRY_SECONDS = 1.0
 
@@ -112,8 +114,9 @@ class Logs:
             try:
                 for line in log_lines(cluster, pod, follow=True, since=cursor.since):
                     text = cursor.take(line)
-                    if text is not None:
-                        self._lines.put((rank, text))
+                    shown = None if text is None else visible(text)
+                    if shown is not None:
+                        self._lines.put((rank, shown))
                 return  # the container has exited, and its log was read to the end
             except ApiError as error:
                 if not error.transient:

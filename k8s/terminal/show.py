@@ -24,8 +24,9 @@ def row(seen: Observation, uri: str) -> dict[str, Any]:
         "name": seen.name,
         "phase": None if phase is None else str(phase),
         "recipe": (metadata.get("labels") or {}).get(RECIPE_LABEL, ""),
-        "workers": workers(seen) or None,
+        "workers": observation.workers(seen) or None,
         "progress": progress(seen.state),
+        "unread": seen.unread,
         "age": age(made, seen.now) if made else "",
         "where": "cluster" if seen.top is not None else "folder",
         "run": uri,
@@ -72,8 +73,8 @@ def workers(seen: Observation) -> int:
 
 def restarts(seen: Observation) -> int:
     """How often the run was restarted, according to its JobSet, else to state.json."""
-    found = ((seen.top or {}).get("status") or {}).get("restarts")
-    return int(found if found is not None else (seen.state or {}).get("restarts", 0))
+    counted, told = (((one or {}).get("restarts")) for one in ((seen.top or {}).get("status"), seen.state))
+    return next((number for number in (counted, told) if isinstance(number, int)), 0)
 
 
 def _heartbeat(seen: Observation) -> float | None:
@@ -99,24 +100,32 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
     if not rows:
         return "no runs"
     cells = [[name.upper() for name in COLUMNS]]
-    cells += [["" if one[name] is None else in_a_line(str(one[name])) for name in COLUMNS] for one in rows]
+    cells += [[in_a_line(_cell(one, name)) for name in COLUMNS] for one in rows]
     widths = [max(len(line[i]) for line in cells) for i in range(len(COLUMNS))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
     )
 
 
+def _cell(one: Mapping[str, Any], name: str) -> str:
+    """A value for people: "?" where what it is made from could not be read."""
+    if name in ("phase", "progress") and one.get("unread") and not one[name]:
+        return "?"
+    return "" if one[name] is None else str(one[name])
+
+
 def status_text(uri: str, facts: Mapping[str, Any]) -> str:
     """`facts` of `status` for people."""
     where = f", {facts['progress']}" if facts["progress"] else ""
-    lines = [f"{in_a_line(facts['name'] or uri)}: {facts['phase'] or 'not found'}{where}"]
+    unknown = "unknown, its folder cannot be read" if facts["unread"] else "not found"
+    lines = [f"{in_a_line(facts['name'] or uri)}: {facts['phase'] or unknown}{where}"]
     lines.append(f"  run folder  {in_a_line(uri) or 'unknown'}")
     if facts["kind"]:
         lines.append(
             f"  object      {facts['kind']} {facts['name']}, {facts['workers']} workers, {facts['restarts']} restarts"
         )
     if facts["heartbeat"] is not None:
-        lines.append(f"  heartbeat   {ago(facts['heartbeat'])}")
+        lines.append(f"  heartbeat   {ago(facts['heartbeat'])}{', in the log of rank 0' if facts['unread'] else ''}")
     for pod in facts["pods"]:
         shown = pod["reason"] or pod["phase"]
         code = f", exit code {pod['exit_code']}" if pod["exit_code"] is not None else ""
@@ -127,7 +136,7 @@ def status_text(uri: str, facts: Mapping[str, Any]) -> str:
             f"  result      {shown} accuracy {measured['accuracy']:.1%}, loss {measured['loss']:.4f}, "
             f"best epoch {facts['result']['best_epoch']}"
         )
-    if facts["causes"] and facts["phase"] != Phase.RUNNING:
+    if facts["causes"] and facts["causes"][0]["kind"] != Phase.RUNNING:
         lines += ["  " + line for line in as_text(of_facts(facts["causes"])).splitlines()]
     lines += [f"  note: {note}" for note in facts["notes"]]
     return "\n".join(lines)

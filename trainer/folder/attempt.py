@@ -78,6 +78,11 @@ class Attempt:
             self._thread.start()
         return self
 
+    @property
+    def state(self) -> RunState:
+        """What the next heartbeat writes."""
+        return self._state
+
     def update(self, **changes: Any) -> None:
         """Change what the next heartbeat writes."""
         self._state = dataclasses.replace(self._state, **changes)

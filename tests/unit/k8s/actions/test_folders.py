@@ -1,14 +1,19 @@
 import json
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from k8s.actions import folders
 from k8s.exits import Cli, CliError
 from tests.unit.k8s.explain.sightings import state
+from trainer.storage.base import Storage
 
 LITE = "efficientnet-lite0"
+READ = folders._read
 
 
 def write(folder: Path, **files: object) -> Path:
@@ -23,13 +28,67 @@ def test_states_of_all_run_folders(tmp_path: Path) -> None:
     write(tmp_path / "b", state=state("running"))
     write(tmp_path / "b" / "deeper", state=state("failed"))
     write(tmp_path / "c", config={})
-    found, trouble = folders.states(str(tmp_path))
-    assert {name: one["state"] for name, one in found.items()} == {"a": "succeeded", "b": "running"}
-    assert trouble == ""
+    read = folders.states(f"{tmp_path}/")
+    states = {uri: one["state"] for uri, one in read.found.items()}
+    assert states == {f"{tmp_path}/a": "succeeded", f"{tmp_path}/b": "running"}
+    assert (read.unread, read.trouble) == ({}, "")
     (tmp_path / "c" / "state.json").write_text("{")
-    found, trouble = folders.states(str(tmp_path))
-    assert set(found) == {"a", "b"}
-    assert "c/state.json is not JSON" in trouble
+    read = folders.states(str(tmp_path))
+    assert set(read.found) == set(states)
+    assert "c/state.json is not JSON" in read.unread[f"{tmp_path}/c"]
+
+
+def test_with_storage_that_hangs_what_is_known_comes_in_time_and_the_rest_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(40):
+        write(tmp_path / f"r{number:02d}", state=state("running"))
+    elsewhere = write(tmp_path / "elsewhere" / "x", state=state("succeeded"))
+    hangs, released = threading.Event(), threading.Event()
+
+    def read(storage: Storage, name: str) -> tuple[Any, str]:
+        if storage.uri.endswith(("r07", "r23")):
+            hangs.set()
+            released.wait(60)
+        return READ(storage, name)
+
+    monkeypatch.setattr(folders, "_read", read)
+    began = time.monotonic()
+    found = folders.states(str(tmp_path), [str(elsewhere)], seconds=1.5)
+    assert time.monotonic() - began < 10
+    assert hangs.is_set()
+    released.set()
+    assert set(found.unread) == {f"{tmp_path}/r07", f"{tmp_path}/r23"}
+    assert all("no answer from storage in 1.5 s" in why for why in found.unread.values())
+    assert len(found.found) == 39
+    assert found.found[str(elsewhere)]["state"] == "succeeded"
+
+
+def test_a_listing_that_hangs_does_not_hide_the_runs_that_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = write(tmp_path / "x", state=state("running"))
+    released = threading.Event()
+    monkeypatch.setattr(folders, "_children", lambda uri: (released.wait(60), ({}, ""))[1])
+    found = folders.states(str(tmp_path), [str(known)], seconds=1.0)
+    released.set()
+    assert set(found.found) == {str(known)}
+    assert "cannot be listed from here: no answer from storage in 1 s" in found.trouble
+
+
+def test_a_key_more_in_state_json_is_kept_and_hurts_nobody(tmp_path: Path) -> None:
+    write(tmp_path, state=state("running", lost=[1], ledger={"input": 0.5}))
+    found, trouble = folders.read(str(tmp_path), "state.json")
+    assert trouble == ""
+    assert (found or {})["lost"] == [1]
+    assert folders.mark_cancelled(str(tmp_path)) == ""
+    assert json.loads((tmp_path / "state.json").read_text())["ledger"] == {"input": 0.5}
+
+
+def test_a_run_that_has_started_has_a_configuration(tmp_path: Path) -> None:
+    assert folders.has_config(str(write(tmp_path / "a", config={}))) is True
+    assert folders.has_config(str(write(tmp_path / "b", state=state("failed")))) is False
+    assert folders.has_config("s3://bucket/x") is None
 
 
 def test_what_cannot_be_read_is_a_note(tmp_path: Path) -> None:

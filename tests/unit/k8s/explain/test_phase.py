@@ -10,11 +10,24 @@ CASES: dict[str, tuple[Observation, Phase | None]] = {
     "held by a queue, old pods still there": (seen(top(suspend=True, queue="q"), running()), Phase.STARTING),
     "no pods yet": (seen(top()), Phase.PENDING),
     "a pod without a node": (seen(top(), running(0), pod(1, node=None)), Phase.PENDING),
-    "a container being made": (seen(top(), waiting("ContainerCreating")), Phase.STARTING),
-    "containers run, no heartbeat yet": (seen(top(), running()), Phase.STARTING),
+    "a container being made": (seen(top(), waiting("ContainerCreating"), running(1)), Phase.STARTING),
+    "containers run, no heartbeat yet": (seen(top(), running(), running(1)), Phase.STARTING),
     "containers run, state of the attempt before": (
-        seen(top(), running(since=10), state=state(seconds_ago=60)),
+        seen(top(), running(0, since=10), running(1, since=10), state=state(seconds_ago=60)),
         Phase.STARTING,
+    ),
+    "a worker without a pod": (seen(top(), running(0)), Phase.PENDING),
+    "this attempt has failed and not ended": (
+        seen(top(), running(0), running(1), state=state("failed")),
+        Phase.RUNNING,
+    ),
+    "it cannot be read, and the log says nothing": (
+        seen(top(), running(0), running(1), unread="403"),
+        Phase.RUNNING,
+    ),
+    "it cannot be read, and the log has told": (
+        seen(top(), running(0), running(1), unread="403", state=state()),
+        Phase.RUNNING,
     ),
     "it trains": (seen(top(), running(0), running(1), state=state()), Phase.RUNNING),
     "it has written its final state, and waits for a last scrape": (
@@ -36,7 +49,7 @@ CASES: dict[str, tuple[Observation, Phase | None]] = {
     "it succeeded as a Job": (seen(top(condition("Complete"), kind="Job"), ended(0)), Phase.SUCCEEDED),
     "it failed": (seen(top(condition("Failed")), ended(65), state=state("failed")), Phase.FAILED),
     "a condition that is not true is none": (
-        seen(top(condition("Failed", "False")), running(), state=state()),
+        seen(top(condition("Failed", "False")), running(), running(1), state=state()),
         Phase.RUNNING,
     ),
     "being cancelled": (seen(top(deleted=True), running(), state=state()), Phase.CANCELLED),
@@ -58,3 +71,10 @@ def test_phase(snapshot: Observation, phase: Phase | None) -> None:
 def test_progress() -> None:
     assert progress(state()) == "epoch 2, step 120 of 1,890"
     assert progress(None) == progress({"step": 3}) == ""
+
+
+def test_a_state_with_a_key_more_or_a_value_of_another_kind_is_read_as_far_as_it_goes() -> None:
+    later = {**state(), "lost": [1], "ledger": {"input": 3.0}}
+    assert progress(later) == progress(state())
+    assert phase_of(seen(state=later)) == Phase.RUNNING
+    assert progress({**state(), "total_steps": "many"}) == progress({**state(), "step": None}) == ""

@@ -59,7 +59,7 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
             spaces=spaces([node("small", gpus="1"), node("none", gpus="0")], []),
         ),
         "unschedulable",
-        "1 of 1 pods cannot be scheduled: not enough nvidia.com/gpu",
+        "1 of 2 pods cannot be scheduled: not enough nvidia.com/gpu",
         "none: nvidia.com/gpu 0 free, 2 requested",
         "--gpus",
     ),
@@ -271,7 +271,12 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
         "describe node",
     ),
     "an image being pulled": (
-        seen(top(), waiting("ContainerCreating"), events=[event("Pulling", "Pulling image registry.example/catdog:1")]),
+        seen(
+            top(),
+            waiting("ContainerCreating"),
+            running(1),
+            events=[event("Pulling", "Pulling image registry.example/catdog:1")],
+        ),
         "pulling",
         "is being pulled",
         "Pulling",
@@ -350,7 +355,7 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
         "node-lost",
         "node-1 is not responding",
         "Kubelet stopped",
-        "describe node",
+        "get node node-1",
     ),
     "bad data": (
         seen(
@@ -454,11 +459,11 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
     "a run that nobody knows": (seen(), "unknown", "there is no run named run", "", ""),
     "a lost run": (seen(state=state(seconds_ago=1000)), "lost", "no heartbeat", "", "resume run"),
     "an earlier failure is not reported once it runs again": (
-        seen(top(), running(), state=state("failed", exit_code=76, reason="x")),
+        seen(top(), running(), running(1), state=state("failed", seconds_ago=200, exit_code=76, reason="x")),
         "starting",
-        "waiting for each other",
-        "",
-        "",
+        "wait for each other",
+        "the attempt before said failed",
+        "catdog logs run",
     ),
 }
 

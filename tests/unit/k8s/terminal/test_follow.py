@@ -82,7 +82,7 @@ def watch(*snapshots: Observation | ApiError, **more: Any) -> list[str]:
 
 
 def test_phases_and_reasons_for_waiting_are_reported_once_each() -> None:
-    pending = seen(top(), waiting("ImagePullBackOff", "not found"))
+    pending = seen(top(), waiting("ImagePullBackOff", "not found"), running(1))
     said = watch(pending, pending, TRAINS, TRAINS, DONE)
     assert said[0] == "catdog: run is starting"
     assert sum("cannot be pulled: there is no such image" in line for line in said) == 1

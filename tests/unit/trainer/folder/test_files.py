@@ -227,6 +227,11 @@ def test_a_state_is_read_as_it_was_written_with_the_time(storage: Storage) -> No
     assert timedelta(seconds=-2) < age < timedelta(seconds=60)
 
 
+def test_a_state_of_a_later_version_is_read_without_what_it_has_more(storage: Storage) -> None:
+    files.write_json(storage, "state.json", {"state": "running", "step": 7, "lost": [1], "ledger": {"input": 0.5}})
+    assert files.read_state(storage) == RunState("running", step=7)
+
+
 def test_state_json_has_the_contracts_fields(storage: Storage) -> None:
     files.write_state(storage, RunState("running"))
     assert set(json.loads(storage.read("state.json"))) == {
