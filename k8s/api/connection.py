@@ -37,8 +37,12 @@ def connect(context: str = "", namespace: str = "", login_seconds: float = plugi
     configuration, pool = _connected(chosen, credential, found.shown)
     if credential is not None and credential.token:
         configuration.refresh_api_key_hook = _Renewal(chosen, credential)
-    typed = (*(("-n", namespace) if namespace else ()), *(("--context", context) if context else ()))
-    return Cluster(pool, configuration, namespace or chosen.namespace or "default", typed=typed)
+    return Cluster(pool, configuration, namespace or chosen.namespace or "default", typed=_typed(context, namespace))
+
+
+def _typed(context: str, namespace: str) -> tuple[str, ...]:
+    """The flags by which proposed commands choose the same cluster and namespace."""
+    return (*(("-n", namespace) if namespace else ()), *(("--context", context) if context else ()))
 
 
 def _of_plugin(chosen: Chosen, seconds: float) -> Credential | None:
@@ -119,7 +123,7 @@ def _inside(namespace: str, context: str, paths: list[Any]) -> Cluster:
         raise _no_cluster(paths) from error
     if context:
         raise missing(f"no context {context!r}: there is no kubeconfig here")
-    return Cluster(_pool(configuration), configuration, namespace or found)
+    return Cluster(_pool(configuration), configuration, namespace or found, typed=_typed(context, namespace))
 
 
 def _no_cluster(paths: list[Any]) -> CliError:

@@ -44,6 +44,30 @@ def silent(seen: Observation) -> list[Cause]:
     ]
 
 
+def lost_workers(seen: Observation) -> list[Cause]:
+    """Workers have lost others, which are frozen, gone or cut off, and are about to exit."""
+    state = seen.state or {}
+    ranks = state.get("lost")
+    if (
+        not observation.is_going(seen.top)
+        or state.get("state") != State.RUNNING
+        or not isinstance(ranks, list)
+        or not ranks
+    ):
+        return []
+    named = ", ".join(f"rank {rank}" for rank in ranks)
+    pods = [pod for pod in seen.pods if observation.rank(pod) in ranks]
+    return [
+        Cause(
+            "lost-worker",
+            f"{named} {'is' if len(ranks) == 1 else 'are'} silent or gone since {state.get('lost_since')}; the others "
+            "exit with 75, and all start again from the last checkpoint",
+            tuple(who(pod) for pod in pods[:4]),
+            (catdog(seen.typed, "logs", seen.name), " tells what became of it"),
+        )
+    ]
+
+
 def unread(seen: Observation) -> list[Cause]:
     """The run's state is out of our sight, and only its pods are known."""
     if not is_deaf(seen) or observation.has_ended(seen):
@@ -103,7 +127,18 @@ def _going(seen: Observation, phase: Phase) -> Cause:
         reason = str((seen.state or {}).get("reason") or "")
         text = f"{source(seen)} says {said}{f': {reason}' if reason else ''}, and the workers have not ended yet"
         return Cause("stopping", text, tuple(who(pod) for pod in active[:4]), _look(seen))
-    return Cause("running", f"nothing is wrong: it is training{_where(seen)}", (), ())
+    return _slow(seen) or Cause("running", f"nothing is wrong: it is training{_where(seen)}", (), ())
+
+
+def _slow(seen: Observation) -> Cause | None:
+    """A worker for which the others wait in each step."""
+    slow = (seen.state or {}).get("slow")
+    if not isinstance(slow, dict) or "rank" not in slow or "times" not in slow:
+        return None
+    pods = [who(pod) for pod in seen.pods if observation.rank(pod) == slow["rank"]]
+    much = f"{slow['times']} times as long as the others for its part of a step"
+    text = f"it is training{_where(seen)}, but rank {slow['rank']} takes {much}"
+    return Cause("slow", text, tuple(pods), (catdog(seen.typed, "status", seen.name), " shows its node"))
 
 
 def _ending(seen: Observation) -> Cause:

@@ -10,7 +10,7 @@ from k8s.explain.cause import Cause, Rule
 from k8s.explain.observation import Observation
 from k8s.explain.refused import not_created
 
-_RULES: tuple[Rule, ...] = (*waiting.RULES, *ended.RULES, agreement.silent, not_created)
+_RULES: tuple[Rule, ...] = (*waiting.RULES, *ended.RULES, agreement.lost_workers, agreement.silent, not_created)
 _GOING_ON: tuple[Rule, ...] = (
     waiting.being_deleted,
     images.pulling,

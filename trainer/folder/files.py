@@ -51,9 +51,6 @@ class RunState:
     workers_seen: int = 1
 
 
-"""Other keys are of a later version, and no reason to refuse the folder."""
-
-
 @dataclass(frozen=True)
 class Record:
     """config.json: the resolved configuration, and what is needed to check that a resume is the same training."""

@@ -182,6 +182,16 @@ CASES: dict[str, tuple[Observation, str, str]] = {
         "starting",
         "1 of 2 pods are being replaced: rank 1",
     ),
+    "a worker that the others have lost": (
+        seen(top(), running(0), running(1), state=state(lost=[1], lost_since="2026-11-26T12:00:00+00:00")),
+        "lost-worker",
+        "rank 1 is silent or gone since 2026-11-26T12:00:00(.|\n)*start again from the last checkpoint(.|\n)*run-w-0-1",
+    ),
+    "a slow worker": (
+        seen(top(), running(0), running(1), state=state(slow={"rank": 1, "times": 2.4})),
+        "slow",
+        "it is training .*, but rank 1 takes 2.4 times as long(.|\n)*run-w-0-1",
+    ),
     "all workers were stopped": (seen(top(), ended(143), ended(143, rank=1)), "stopped", "none was replaced yet"),
 }
 
