@@ -28,7 +28,7 @@ def test_a_sidecar_is_never_taken_for_the_trainer(first: bool) -> None:
     failed = beside(ended(66, "66: no data"), first=first)
     assert observation.terminated(failed)["exitCode"] == 66
     assert observation.started(failed)
-    [cause] = explain(seen(top(), failed))
+    cause = explain(seen(top(), failed))[0]
     assert "exit code 66" in cause.cause
     assert observation.container_spec(failed)["image"] == "registry.example/catdog:1"
     killed = beside(ended(137, reason="OOMKilled"), first=first)

@@ -228,7 +228,7 @@ def test_a_state_is_read_as_it_was_written_with_the_time(storage: Storage) -> No
 
 
 def test_a_state_of_a_later_version_is_read_without_what_it_has_more(storage: Storage) -> None:
-    files.write_json(storage, "state.json", {"state": "running", "step": 7, "lost": [1], "ledger": {"input": 0.5}})
+    files.write_json(storage, "state.json", {"state": "running", "step": 7, "later": [1], "ledger": {"input": 0.5}})
     assert files.read_state(storage) == RunState("running", step=7)
 
 
