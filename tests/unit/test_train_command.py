@@ -399,7 +399,19 @@ def test_a_full_disk_ends_with_74_and_names_the_last_durable_step(good: Path, tm
     script = f"mount -t tmpfs -o size=600k none {run} && exec " + " ".join(
         [
             "'" + part + "'"
-            for part in [*CATDOG, "train", *QUICK, "--data", str(good), "--run", str(run), "--epochs", "2"]
+            for part in [
+                *CATDOG,
+                "train",
+                *QUICK,
+                "--data",
+                str(good),
+                "--run",
+                str(run),
+                "--epochs",
+                "2",
+                "--storage-timeout",
+                "5",
+            ]
         ]
     )
     done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=200)

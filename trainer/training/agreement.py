@@ -52,7 +52,14 @@ def _gather(distribution: Distribution, number: int) -> list[int]:
 
 def blamed(error: tf.errors.OpError, distribution: Distribution) -> ExitError:
     """What a failed op means: with other workers in the collective, one of them is the cause; alone, it is a bug."""
-    first = error.message.split("\n")[0][:300]
+    first = _gist(error.message)[:300]
     if len(distribution.local) == distribution.replicas:
         return ExitError(Exit.BUG, f"TensorFlow failed: {first}")
     return ExitError(Exit.PEER_LOST, f"a peer was lost; its own log has the cause ({first})")
+
+
+def _gist(message: str) -> str:
+    """The line of TensorFlow's message that says what failed, rather than where."""
+    lines = [line for line in message.split("\n") if line.strip()]
+    told = (line for line in lines if not line.startswith(("Graph execution error", "Detected at node", "  File")))
+    return next(told, lines[0] if lines else "").strip()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from trainer.config import RunConfig
+from trainer.config import PRETRAINED, RunConfig
 from trainer.data.augment import Augmentation
 from trainer.data.order import Layout, Schedule
 from trainer.data.pipeline import Feed, Rows, evaluation_feeds, prefetched, training_feeds
@@ -164,16 +164,18 @@ def _compile(task: Task, state: LoopState) -> _Compiled:
     strategy, config, layout = task.distribution.strategy, task.config, task.layout_of(phase)
     return _Compiled(
         phase,
-        build_train_step(strategy, task.learner, phase.name, config, layout, _is_timed(task.distribution)),
+        build_train_step(strategy, task.learner, phase.name, config, layout, _is_timed(task)),
         build_evaluation_step(strategy, task.learner.networks[phase.name], layout, config.deterministic),
         state.step,
     )
 
 
-def _is_timed(distribution: Distribution) -> bool:
+def _is_timed(task: Task) -> bool:
     """Whether steps tell when this worker's part was ready: it is asked where there are other workers, and is exact
-    where an op that has returned has been computed."""
-    return len(distribution.local) < distribution.replicas and "cpu" in distribution.devices[0]
+    on CPUs, where an op that has returned has been computed. With op determinism TensorFlow refuses to tell the time.
+    """
+    asked = len(task.distribution.local) < task.distribution.replicas and "cpu" in task.distribution.devices[0]
+    return asked and not (task.config.deterministic or task.config.model in PRETRAINED)
 
 
 def take(task: Task, state: LoopState) -> Snapshot:
@@ -236,7 +238,8 @@ def _steps(
     """Run steps up to `until`, or until all ranks know that one was asked to stop."""
     pending: deque[tuple[StepResult, float]] = deque()
     clock = time.monotonic()
-    activity, free = hooks.activity, time.time()  # since when this worker does not wait for others
+    activity, on_cpu = hooks.activity, "cpu" in task.distribution.devices[0]
+    free = time.time()  # since when this worker does not wait for others
     asked = 0.0  # the first step with a stop request decides, so that all ranks get the same code
     for step in range(state.step, until):
         rate = learning_rate(compiled.phase, task.config.schedule, step)
@@ -246,10 +249,14 @@ def _steps(
             activity.compile()
         else:
             activity.enter(Doing.TRAINING)
+        ready = time.time()
         done = compiled.train_step(rows, tf.constant(step, tf.int64), tf.constant(rate, tf.float32))
         pending.append((done, rate))
         activity.dispatched = step + 1
-        ready = time.time() if done.ready is None else float(done.ready.numpy())
+        if done.ready is not None:
+            ready = float(done.ready.numpy())
+        elif not on_cpu:
+            ready = time.time()  # with what it took to dispatch it; on CPUs the call has waited for the others
         if step != compiled.first_step:
             activity.own_seconds.append(ready - free)
         free = time.time()
@@ -259,7 +266,7 @@ def _steps(
             result, rate = pending.popleft()
             sums = result.sums.numpy()
             before, clock = clock, time.monotonic()
-            if done.ready is None:
+            if not on_cpu:
                 free = time.time()
             seconds = None if state.step == compiled.first_step else clock - before
             if seconds is not None:

@@ -42,9 +42,15 @@ def api_with(*runs: str, ago: float = 5) -> Api:
     api = Api()
     for run in runs:
         one = top(kind="Job")
+        labels = {**one["metadata"].get("labels", {}), "app.kubernetes.io/instance": run}
         api.objects[f"{JOBS}/{run}"] = {
             **one,
-            "metadata": {**one["metadata"], "name": run, "annotations": {"catdog.dev/run": f"gs://closed/{run}"}},
+            "metadata": {
+                **one["metadata"],
+                "name": run,
+                "labels": labels,
+                "annotations": {"catdog.dev/run": f"gs://closed/{run}"},
+            },
         }
         api.objects |= pods_of(run)
         told = line_of(TOLD, datetime.now(UTC) - timedelta(seconds=ago))

@@ -145,7 +145,7 @@ def test_a_terminal_that_closes_signals_several_times_and_is_one_request(tmp_pat
     assert json.loads((tmp_path / "signals-0.json").read_text()) == [signal.SIGHUP, signal.SIGTERM]
     assert not (tmp_path / "signals-1.json").exists()
     process.send_signal(signal.SIGTERM)
-    assert code_of(process) == 128 + signal.SIGHUP
+    assert code_of(process) in (128 + signal.SIGHUP, 128 + signal.SIGTERM)  # of whichever worker is seen first
 
 
 def test_those_that_stay_when_one_has_failed_are_killed_after_a_while(tmp_path: Path) -> None:
