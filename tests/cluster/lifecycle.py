@@ -47,7 +47,7 @@ def up(state: Path, kueue: bool = False) -> Layout:
     _check_socket_paths(layout)
     with _locked(layout):
         _claim(layout)
-        if _is_from_before_restart(layout):
+        if _is_left_over(layout):
             _take_down(layout)
             _claim(layout)
         _prepare(layout)
@@ -113,7 +113,7 @@ def running_state() -> Path | None:
 def existing(state: Path) -> Layout:
     """The cluster of folder `state`, which must be up; raises ClusterError."""
     layout = Layout(state.absolute())
-    if running_state() != layout.state or not layout.kubeconfig.exists():
+    if running_state() != layout.state or not layout.kubeconfig.exists() or _is_left_over(layout):
         raise ClusterError(f"no cluster is up in {layout.state}; run `python3 -m tests.cluster up`")
     return layout
 
@@ -194,16 +194,19 @@ def _prepare(layout: Layout) -> None:
     if not records.remembered(layout, "boot"):
         for log in layout.logs.glob("*.log"):
             log.unlink()
-        records.remember(layout, "boot", "this", boot=processes.boot_id())
+        records.remember(layout, "boot", "this")
     records.remember(layout, "cgroup", CGROUP)
     for part in (WORK_CGROUP, CONTROL_CGROUP):
         cgroups.create(part)
 
 
-def _is_from_before_restart(layout: Layout) -> bool:
-    """Whether the machine was restarted since then: processes, namespaces and mounts are gone, files are not."""
-    record = records.remembered(layout, "boot").get("this")
-    return record is not None and record["boot"] != processes.boot_id()
+def _is_left_over(layout: Layout) -> bool:
+    """Whether a cluster was begun here of which nothing runs: the machine was restarted, or all of it was killed.
+
+    What dead processes leave (containers without their shims, mounts, addresses) is no base for another start.
+    """
+    names = records.remembered(layout, "process")
+    return bool(records.remembered(layout, "boot")) and not any(processes.is_running(layout, name) for name in names)
 
 
 def _load_missing(layout: Layout, archives: dict[str, Path]) -> None:

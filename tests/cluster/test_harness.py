@@ -523,6 +523,15 @@ def test_up_works_after_a_crash_without_down(cluster: Cluster) -> None:
     assert all(node.PAUSE_IMAGE in images.loaded(one) for one in nodes(Layout(cluster.state)))
 
 
+def test_a_cluster_whose_processes_were_all_killed_is_not_up_and_is_made_anew(cluster: Cluster) -> None:
+    cgroups.kill(CGROUP)
+    with pytest.raises(ClusterError, match="no cluster is up"):
+        api.existing(cluster.state)
+    api.up(cluster.state)
+    assert api.existing(cluster.state).state == cluster.state
+    api.kubectl(cluster, "wait", "--for=condition=Ready", "nodes", "--all", "--timeout=1s")
+
+
 def test_what_up_prints_can_be_evaluated_by_a_shell(cluster: Cluster) -> None:
     up = " ".join(command(cluster.state, "up"))
     shell = f'eval "$({up})" && kubectl get nodes -o name && helm version --short'
