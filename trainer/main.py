@@ -93,6 +93,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         from trainer.training.learner import build_learner
         from trainer.training.resume import first_state
 
+        line.gather()
         devices = strategy.configure(start.config, environment)
         config = strategy.resolve_precision(start.config, devices)
         distribution = strategy.distribute(topology, devices, environment)

@@ -26,6 +26,7 @@ class Doing(StrEnum):
     """What a training process does, in words for people."""
 
     STARTING = "starting"
+    JOINING = "joining the other workers"
     READING = "reading pictures"
     COMPILING = "compiling"
     WAITING = "waiting for input"
@@ -37,6 +38,7 @@ class Doing(StrEnum):
 
 LIMITS: Mapping[Doing, float] = {
     Doing.STARTING: 1200.0,  # importing TensorFlow from a cold disk; meeting the other workers has its own limit
+    Doing.JOINING: 3000.0,  # all that the slowest worker does while it starts
     Doing.READING: 1800.0,  # from one picture, or one block of features, to the next
     Doing.COMPILING: 1800.0,
     Doing.WAITING: 1800.0,

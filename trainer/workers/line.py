@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from trainer.exits import Exit, ExitError
-from trainer.process.activity import Activity
+from trainer.process.activity import Activity, Doing
 from trainer.workers.standing import (
     SILENT_SECONDS,
     Beat,
@@ -91,6 +91,36 @@ class Line:
         """The last word of each worker, and this one's present."""
         return {self.rank: self._mine(), **{rank: peer.beat for rank, peer in self._peers.items()}}
 
+    def gather(self) -> None:
+        """Wait until every worker has come this far: rank 0 until all have said so, the others until rank 0 says it.
+
+        TensorFlow joins the workers by a call that waits for all of them and holds the interpreter's lock: whoever
+        made it early could neither speak here nor answer a probe.
+
+        Raises:
+            ExitError: 75 when a worker has ended instead.
+        """
+        if not self._sockets:
+            return
+        if self.rank != 0:
+            self._join()
+        with self._changed:
+            self._changed.wait_for(lambda: all(map(_has_joined, self._peers.values())) or self._ended())
+        if ended := self._ended():
+            raise ExitError(Exit.PEER_LOST, f"a peer was lost: {ended}")
+        if self.rank == 0:
+            self._join()
+
+    def _join(self) -> None:
+        self._activity.enter(Doing.JOINING)
+        self._say(self._mine())
+
+    def _ended(self) -> str:
+        """What is known of the workers that are gone before they had joined, those included that were asked to stop."""
+        gone = [peer for peer in self._peers.values() if (peer.closed or peer.farewell) and not _has_joined(peer)]
+        stopped = (f"rank {peer.rank} ({peer.host}) ended with {peer.farewell.code}" for peer in gone if peer.farewell)
+        return told(self._peers) or "; ".join(stopped)
+
     def await_loss(self, seconds: float) -> str:
         """Wait at most so long until a lost worker is known by name; return what is known of it, or nothing.
 
@@ -127,32 +157,36 @@ class Line:
 
     def _run(self) -> None:
         while not self._over.is_set():
-            self._say(self._mine())
+            for rank in self._say(self._mine()):
+                self._close(rank)
             heard = self._listen(time.monotonic() + self._tick)
             if self._over.is_set():
                 return
             # One tick a round, however late: after a pause of our own, what the others said meanwhile is read first.
             for rank, peer in self._peers.items():
                 if rank not in heard:
-                    self._peers[rank] = dataclasses.replace(peer, silent=peer.silent + 1)
+                    self._know(dataclasses.replace(peer, silent=peer.silent + 1))
             if lost(self._peers) and not self.lost_since:
                 self.lost_since = datetime.now(UTC).isoformat(timespec="seconds")
                 with self._changed:
                     self._changed.notify_all()
                 self.on_lost(told(self._peers))
 
-    def _say(self, beat: Beat) -> None:
+    def _say(self, beat: Beat) -> list[int]:
+        """Send it to all; returns the ranks whose connections are broken."""
+        broken = []
         for rank, connection in self._sockets.items():
             with self._sending:
                 if self._over.is_set():
-                    return
+                    return []
                 data = self._unsent[rank] or _line("beat", beat)
                 try:
                     self._unsent[rank] = data[connection.send(data) :]
                 except BlockingIOError:
                     self._unsent[rank] = data  # it does not read: its silence will tell
                 except OSError:
-                    self._close(rank)
+                    broken.append(rank)
+        return broken
 
     def _listen(self, deadline: float) -> set[int]:
         """Read what comes until the deadline; return who was heard."""
@@ -188,13 +222,22 @@ class Line:
                 peer = dataclasses.replace(peer, farewell=read_farewell(message["farewell"]), silent=0)
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             log.warning("rank %d said what cannot be read: %s", rank, error)
-        self._peers[rank] = peer
+        self._know(peer)
 
     def _close(self, rank: int) -> None:
-        self._peers[rank] = dataclasses.replace(self._peers[rank], closed=True)
+        self._know(dataclasses.replace(self._peers[rank], closed=True))
         if self._sockets[rank].fileno() >= 0:
             self._selector.unregister(self._sockets[rank])
             self._sockets[rank].close()
+
+    def _know(self, peer: Peer) -> None:
+        with self._changed:
+            self._peers[peer.rank] = peer
+            self._changed.notify_all()
+
+
+def _has_joined(peer: Peer) -> bool:
+    return peer.beat.doing != Doing.STARTING
 
 
 def _line(kind: str, message: Beat | Farewell) -> bytes:

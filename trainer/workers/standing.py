@@ -5,8 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.process.activity import Doing
+
 SILENT_SECONDS = 15
 """After so long without a word a worker is lost."""
+SILENT_WHILE_STARTING_SECONDS = 60
+"""The same while TensorFlow is imported, or joins the workers: both hold the interpreter's lock, for long under a small
+CPU limit, and no other thread of the process can say a word."""
 SLOW_TIMES = 1.5
 SLOW_SECONDS = 0.005
 
@@ -16,7 +21,7 @@ class Beat:
     """What a worker tells: what it does, the last step it has begun, the last whose result it knows, and the seconds of
     a step, in the mean of the last second, that it took for itself rather than waited for others."""
 
-    doing: str = "starting"
+    doing: str = Doing.STARTING
     dispatched: int = 0
     seen: int = 0
     own_seconds: float = 0.0
@@ -55,7 +60,9 @@ def fate(peer: Peer) -> str:
         return f"ended with {peer.farewell.code}: {peer.farewell.reason}"
     if peer.closed:
         return f"went away while {peer.beat.doing}"
-    return f"has been silent for {peer.silent} s, last {peer.beat.doing}" if peer.silent >= SILENT_SECONDS else ""
+    starts = peer.beat.doing in (Doing.STARTING, Doing.JOINING)
+    limit = SILENT_WHILE_STARTING_SECONDS if starts else SILENT_SECONDS
+    return f"has been silent for {peer.silent} s, last {peer.beat.doing}" if peer.silent >= limit else ""
 
 
 def lost(peers: Mapping[int, Peer]) -> tuple[int, ...]:

@@ -1,9 +1,11 @@
 """Real sockets; each line has a thread of its own."""
 
+import json
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from trainer.exits import Exit, ExitError
 from trainer.process.activity import Activity, Doing
 from trainer.workers.line import FEWEST_STEPS, Line, telling_failures, told_of, waited_for
-from trainer.workers.standing import SILENT_SECONDS
+from trainer.workers.standing import SILENT_SECONDS, SILENT_WHILE_STARTING_SECONDS
 
 LIMIT = 20.0
 TICK = 0.02
@@ -86,14 +88,23 @@ def test_a_worker_that_goes_away_is_told_at_once(stack: ExitStack) -> None:
     assert told["lost_since"]
 
 
-def test_a_worker_that_is_silent_is_lost_after_its_time() -> None:
+@pytest.mark.parametrize(
+    ("doing", "seconds"),
+    [
+        (Doing.STARTING, SILENT_WHILE_STARTING_SECONDS),
+        (Doing.JOINING, SILENT_WHILE_STARTING_SECONDS),
+        (Doing.TRAINING, SILENT_SECONDS),
+    ],
+)
+def test_a_worker_that_is_silent_is_lost_after_its_time(doing: Doing, seconds: int) -> None:
     ours, theirs = socket.socketpair()
+    theirs.sendall(json.dumps({"beat": {"doing": doing}}).encode() + b"\n")
     losses = Losses()
     began = time.monotonic()
     line = Line(0, {1: ("worker-1:2222", ours)}, Activity(), losses, TICK)
     assert losses.came.wait(LIMIT)
-    assert time.monotonic() - began >= (SILENT_SECONDS - 1) * TICK
-    assert losses.lines == ["rank 1 (worker-1:2222) has been silent for 15 s, last starting"]
+    assert time.monotonic() - began >= (seconds - 1) * TICK
+    assert losses.lines == [f"rank 1 (worker-1:2222) has been silent for {seconds} s, last {doing}"]
     assert line.seen == 1
     time.sleep(5 * TICK)
     assert len(losses.lines) == 1  # told once
@@ -101,9 +112,47 @@ def test_a_worker_that_is_silent_is_lost_after_its_time() -> None:
     theirs.close()
 
 
+def gathering(line: Line) -> "Future[None]":
+    pool = ThreadPoolExecutor(1)
+    started = pool.submit(line.gather)
+    pool.shutdown(wait=False)
+    return started
+
+
+def test_nobody_joins_before_the_last_has_come_so_far(stack: ExitStack) -> None:
+    gang = Gang(3, stack)
+    waiting = [gathering(gang.lines[rank]) for rank in (0, 1)]
+    time.sleep(5 * TICK)
+    assert not any(one.done() for one in waiting)
+    assert gang.activities[0].doing == Doing.STARTING
+    waiting.append(gathering(gang.lines[2]))
+    for one in waiting:
+        one.result(LIMIT)
+    assert [now.doing for now in gang.activities] == [Doing.JOINING] * 3
+
+
+@pytest.mark.parametrize("code", [Exit.TERMINATED, Exit.BAD_DATA])
+def test_who_waits_for_a_worker_that_ends_instead_ends_with_75(stack: ExitStack, code: Exit) -> None:
+    gang = Gang(3, stack)
+    waiting = [gathering(gang.lines[rank]) for rank in (0, 1)]
+    gang.lines[2].end(code, "why")
+    with pytest.raises(ExitError, match=rf"a peer was lost: rank 2 \(worker-2:2222\) ended with {code}") as caught:
+        waiting[0].result(LIMIT)
+    assert caught.value.code == Exit.PEER_LOST
+    gang.lines[0].end(Exit.PEER_LOST, "rank 2")
+    with pytest.raises(ExitError, match="ended with 75"):
+        waiting[1].result(LIMIT)
+
+
+def test_one_alone_waits_for_nobody_to_join() -> None:
+    Line(0, {}, Activity(), Losses(), TICK).gather()
+
+
 def test_after_a_pause_of_its_own_a_worker_hears_first_what_was_said_meanwhile(stack: ExitStack) -> None:
     gang = Gang(2, stack)
-    until(lambda: gang.lines[0].seen == 2)
+    for now in gang.activities:
+        now.enter(Doing.TRAINING)
+    until(lambda: gang.lines[0].beats()[1].doing == Doing.TRAINING)
     with gang.lines[0]._sending:  # the thread of rank 0 stands still, as in a process that is stopped
         time.sleep(3 * SILENT_SECONDS * TICK)
     time.sleep(5 * TICK)
