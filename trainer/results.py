@@ -86,10 +86,14 @@ def finish(attempt: Attempt, record: Record, inputs: Inputs, task: Task, state: 
     attempt.confirm()
     run, source, config = attempt.run, inputs.source, record.config
     labels = source.data.classes
-    model, calibrated = export.best_network(run, config, labels, 1.0), None
+    best, calibrated = export.read_best(run), None
+    # A run killed between saving best/ and its checkpoint repeats that epoch, in fast mode with other bits, and what it
+    # repeats may be worse: what is told is what best/ holds.
+    state = dataclasses.replace(state, best=best.state.best)
+    model = export.rebuild(config, labels, best.groups, 1.0)
     if config.calibrate:
         calibrated = calibrate(export.logits_of(model), inputs)
-        model = export.best_network(run, config, labels, calibrated.temperature)
+        model = export.rebuild(config, labels, best.groups, calibrated.temperature)
     assert state.best is not None  # a finished run has validated at least once
     temperature = 1.0 if calibrated is None else calibrated.temperature
     test = None

@@ -19,7 +19,7 @@ from trainer.process import temporary
 from trainer.storage.base import Storage
 from trainer.tensors import Arrays, Model, Tensor, Tensors
 from trainer.training import checkpoint
-from trainer.training.checkpoint import Unusable
+from trainer.training.checkpoint import Snapshot, Unusable
 
 _PARALLEL = 8  # pictures; AUTOTUNE takes longer to find that out than a batch takes
 
@@ -129,17 +129,25 @@ def logits_of(model: Model) -> Model:
     return keras.Model(model.inputs, model.get_layer("logits").output)
 
 
+def read_best(storage: Storage) -> Snapshot:
+    """The run's best weights, with the state of the epoch that they are of.
+
+    Raises:
+        ExitError: 74 when they cannot be read back.
+    """
+    try:
+        return checkpoint.read(storage, BEST)
+    except Unusable as error:
+        raise ExitError(Exit.STORAGE_FAILED, f"{storage.uri}/{BEST} cannot be read back: {error}") from error
+
+
 def best_network(storage: Storage, config: RunConfig, labels: Sequence[str], temperature: float) -> Model:
     """The run's network with its best weights, as `rebuild` gives it.
 
     Raises:
         ExitError: 74 when the weights cannot be read back.
     """
-    try:
-        best = checkpoint.read(storage, BEST)
-    except Unusable as error:
-        raise ExitError(Exit.STORAGE_FAILED, f"{storage.uri}/{BEST} cannot be read back: {error}") from error
-    return rebuild(config, labels, best.groups, temperature)
+    return rebuild(config, labels, read_best(storage).groups, temperature)
 
 
 def export(storage: Storage, model: Model, config: RunConfig, labels: Sequence[str], card: str) -> None:

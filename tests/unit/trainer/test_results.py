@@ -1,21 +1,27 @@
-"""What a finished run leaves, where it needs no run: the temperature, and the model's card."""
+"""What a finished run leaves: the temperature, the model's card, the best epoch."""
 
 import dataclasses
+import json
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from tests import runs
 from trainer.config import RunConfig
+from trainer.contract import BEST, STATE, SUMMARY
 from trainer.data.cache import PixelCache
 from trainer.data.source import Source
 from trainer.data.split import DataSet
 from trainer.folder.files import Record
 from trainer.results import calibrate, model_card, rates
+from trainer.storage.opening import open_storage
 from trainer.tensors import Model
+from trainer.training import checkpoint
 from trainer.training.inputs import Inputs
 from trainer.training.phases import length_of
-from trainer.training.state import LoopState
+from trainer.training.state import Best, LoopState
 
 NO_SOURCE = Source(DataSet("", (), {}), lambda _: pytest.fail("nothing is read"), False)
 RECORD = Record(RunConfig(), "0" * 16, {"catdog": "1"}, "", 1)
@@ -73,3 +79,19 @@ def test_the_card_of_a_calibrated_model_says_so(temperature: float) -> None:
     card = model_card(RECORD, ["cats", "dogs"], None, 0.8, False, temperature)
     assert ("| Calibration | logits are divided by 1.537" in card) == (temperature != 1.0)
     assert "| Validation accuracy | 80.0% of the best epoch; there was no test split |" in card
+
+
+@pytest.mark.timeout(240)
+def test_the_best_epoch_is_that_of_the_weights_in_best(tmp_path: Path) -> None:
+    """A process killed between best/ and its checkpoint leaves best weights that the repeated epoch may not reach."""
+    run, data = tmp_path / "run", runs.drawn(tmp_path / "data", 20, 8, 8)
+    asked = runs.config("demo", data, run, model="small", image_size=32, epochs=1)
+    runs.train(asked)
+    held, kept = checkpoint.read(open_storage(str(run)), BEST), Best(7, 70, 0.875, 0.25)
+    later = dataclasses.replace(held, state=dataclasses.replace(held.state, best=kept))
+    checkpoint.write(open_storage(str(run)), BEST, later)
+    killed = {**json.loads((run / STATE).read_text()), "state": "running"}
+    (run / STATE).write_text(json.dumps(killed))
+    runs.train(asked)
+    told = json.loads((run / SUMMARY).read_text())
+    assert (told["best_epoch"], told["valid"]["accuracy"], told["valid"]["loss"]) == (7, 0.875, 0.25)
