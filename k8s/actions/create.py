@@ -61,7 +61,9 @@ def check_free(cluster: Cluster, run: ToCreate, patience: float = 5.0) -> None:
         ApiError: when the API server refuses to tell, or cannot be reached.
     """
     name = run.spec.name
-    _refuse(name, reading.find(cluster, name))
+    found = reading.find(cluster, name)
+    for one in (*found.ours, *found.claims, *found.foreign):
+        raise usage(tops.taken(name, one, cluster.typed))
     child, parent = names.same_job(name)
     if run.claim is not None:
         _refuse_any(name, cluster, "Job", child)
@@ -74,16 +76,11 @@ def check_free(cluster: Cluster, run: ToCreate, patience: float = 5.0) -> None:
         time.sleep(POLL_SECONDS)
 
 
-def _refuse(name: str, found: tops.Named) -> None:
-    for one in (*found.ours, *found.claims, *found.foreign):
-        raise usage(tops.taken(name, one))
-
-
 def _refuse_any(name: str, cluster: Cluster, kind: str, other: str) -> None:
     """Refuse the name if this object exists, whose child has, or would have, the same name as a child of this run."""
     found = api.find(cluster, api.path_of(cluster, kind, other), f"read {kind} {other}")
     if found is not None:
-        raise usage(tops.taken(name, found))
+        raise usage(tops.taken(name, found, cluster.typed))
 
 
 def _service_exists(cluster: Cluster, spec: RunSpec) -> bool:
@@ -134,7 +131,7 @@ def _create_job(cluster: Cluster, job: specs.Object) -> Object:
     try:
         rival = _find(cluster, "JobSet", name)
         if rival is not None:
-            raise usage(tops.taken(name, rival))
+            raise usage(tops.taken(name, rival, cluster.typed))
     except BaseException as error:
         _withdraw(cluster, top, error)
         raise
@@ -149,7 +146,7 @@ def _create_claimed(cluster: Cluster, claim: specs.Object, job_set: specs.Object
         try:
             now = _find(cluster, "Job", name)
             if now is not None and now["metadata"].get("uid") != uid:
-                raise usage(tops.taken(name, now))
+                raise usage(tops.taken(name, now, cluster.typed))
         except BaseException as error:
             _withdraw(cluster, top, error)
             raise
@@ -177,7 +174,7 @@ def _create_one(cluster: Cluster, one: specs.Object) -> Object:
         if error.status == UNREACHABLE and _same(found, one):
             return found  # the response was lost, the object was not
         if error.status == TAKEN_STATUS:
-            raise usage(tops.taken(name, found)) from error
+            raise usage(tops.taken(name, found, cluster.typed)) from error
         raise
 
 

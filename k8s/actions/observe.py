@@ -175,8 +175,8 @@ def observe(
     """
     notes: list[str] = []
     named = find(cluster, name)
-    top = named.top if only is None else tops.same(named, only)
-    notes += tops.others(named, top)
+    top = named.top if only is None else tops.same(named, only, cluster.typed)
+    notes += tops.others(named, top, cluster.typed)
     of_run = f"{INSTANCE_LABEL}={name}"
     pods = api.items(cluster, api.namespaced(cluster, CORE, "pods"), "list pods", f"{of_run},{WORKERS}")
     owner = top or only

@@ -1,6 +1,7 @@
 """From flags to a run that can be created: configure, plan, render, check on the server."""
 
 import dataclasses
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -182,6 +183,21 @@ def check_on_server(cluster: Cluster, prepared: Prepared) -> list[str]:
         ApiError: the first object that would be refused.
     """
     return [warning for one in prepared.objects for warning in api.create(cluster, one, dry_run=True)[1]]
+
+
+def check_replacement(cluster: Cluster, prepared: Prepared) -> None:
+    """The same while an earlier run still has the names: under others of the same length.
+
+    Raises:
+        ApiError: the first object that would be refused.
+    """
+    check_on_server(cluster, dataclasses.replace(prepared, objects=[_renamed(one) for one in prepared.objects]))
+
+
+def _renamed(one: specs.Object) -> specs.Object:
+    name = str(one["metadata"]["name"])
+    end = secrets.token_hex(len(name))[: len(name) - 1]
+    return {**one, "metadata": {**one["metadata"], "name": f"x{end}"}}
 
 
 def again(

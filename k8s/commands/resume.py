@@ -7,7 +7,7 @@ import typer
 
 from k8s.actions import remove, tops
 from k8s.actions.installation import open_installation
-from k8s.actions.submit import again, prepare_in
+from k8s.actions.submit import again, check_replacement, prepare_in
 from k8s.actions.targets import target
 from k8s.commands.arguments import REMOVE_SECONDS, Context, Follow, Made, Namespace, PerNode, Run, Timeout, Wait
 from k8s.exits import usage
@@ -50,9 +50,11 @@ def command(
     if found.live:
         raise usage(f"{name} has not finished; {catdog(site.cluster.typed, 'cancel', name)} first")
     for one in (*found.claims, *found.foreign):
-        raise usage(taken(name, one))
+        raise usage(taken(name, one, site.cluster.typed))
     asked = again(name, meant.uri, found.top, gpus, gpus_per_node, values)
     prepared = prepare_in(site, asked, datetime.now(UTC), note)
+    if found.ours:
+        check_replacement(site.cluster, prepared)
     # The run may have another shape now: all that it was must be gone before the new objects are created.
     remove.remove(site.cluster, found.ours, note, REMOVE_SECONDS)
     raise typer.Exit(launch(site.cluster, prepared, Stay(follow, wait, timeout, output), LEFTOVER_SECONDS))

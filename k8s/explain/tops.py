@@ -9,6 +9,7 @@ from typing import Any
 
 from k8s.exits import missing
 from k8s.explain import observation
+from k8s.explain.command import catdog
 from k8s.explain.observation import Object, instant
 from k8s.labels import (
     APP,
@@ -82,7 +83,7 @@ def owns(top: Object, pod: Object) -> bool:
     return uid is None or uid == top["metadata"].get("uid")
 
 
-def same(found: Named, only: Object) -> Object | None:
+def same(found: Named, only: Object, typed: tuple[str, ...]) -> Object | None:
     """This very object as it is now, or None when it is gone.
 
     Raises:
@@ -93,18 +94,19 @@ def same(found: Named, only: Object) -> Object | None:
     if now is None and found.top is not None:
         raise missing(
             f"the {only['kind']} {name} that was created here is gone, and there is now {in_words(found.top)}; "
-            f"catdog logs {name} -f follows that one"
+            f"{catdog(typed, 'logs', name, '-f')} follows that one"
         )
     return now
 
 
-def others(found: Named, top: Object | None) -> list[str]:
+def others(found: Named, top: Object | None, typed: tuple[str, ...]) -> list[str]:
     """Notes about objects of the same name that are not the run, as far as they are runs too."""
     if top is None:
         return []
-    this = f"{top['kind']} {top['metadata']['name']}"
+    name = str(top["metadata"]["name"])
+    this, both = f"{top['kind']} {name}", catdog(typed, "delete", name)
     return [
-        f"there is also {in_words(one)}; this is about {this}, and catdog delete deletes both"
+        f"there is also {in_words(one)}; this is about {this}, and {both} deletes both"
         for one in found.ours
         if one["metadata"].get("uid") != top["metadata"].get("uid")
     ]
@@ -131,16 +133,17 @@ def in_words(one: Object) -> str:
     return f"{what}, which is not a run of catdog"
 
 
-def taken(name: str, one: Object) -> str:
-    """Why a run cannot have this name, and what to do, in one line; `one` is what has it."""
+def taken(name: str, one: Object, typed: tuple[str, ...]) -> str:
+    """Why a run cannot have this name, and what to do, in one line; `one` is what has it, `typed` see `catdog`."""
     head = f"--name {name}: the name is taken by {in_words(one)}; use another --name"
     if is_claim(one):
         return f"{head}, or try again in a minute"
     if not is_top(one) or one["metadata"]["name"] != name:
         return head
+    resume = catdog(typed, "resume", name)
     if has_finished(one):
-        return f"{head}, or catdog resume {name}, or catdog delete {name} first"
-    return f"{head}, or catdog cancel {name} and then catdog resume {name}"
+        return f"{head}, or {resume}, or {catdog(typed, 'delete', name)} first"
+    return f"{head}, or {catdog(typed, 'cancel', name)} and then {resume}"
 
 
 def _ours(one: Object) -> bool:

@@ -124,6 +124,20 @@ def test_resuming_in_another_shape_removes_what_it_was_first(server: Api, old: s
     assert writes[0] == ("DELETE", JOB if old == "Job" else SET)
 
 
+def test_what_the_server_would_refuse_is_refused_before_the_finished_run_is_removed(server: Api) -> None:
+    put(server, "JobSet", "old", "Failed")
+
+    def over_quota(method: str, path: str, query: dict[str, str]) -> tuple[int, dict[str, Any]] | None:
+        refused = method == "POST" and path.endswith("/jobs")
+        return (403, {"reason": "Forbidden", "message": "exceeded quota: jobs"}) if refused else None
+
+    server.fault = over_quota
+    result = catdog("resume", "r", "--gpus", "0", "--workers", "1", "--no-follow")
+    assert (result.exit_code, "exceeded quota" in result.stderr) == (3, True), result.stderr
+    assert left(server) == {SET}
+    assert server.asked("DELETE") == []
+
+
 def test_a_run_is_not_resumed_into_a_name_that_another_has_too(server: Api) -> None:
     put(server, "Job", "old", "Failed")
     server.objects[SET] = {"kind": "JobSet", "metadata": {"name": "r", "uid": "theirs"}, "spec": {}}

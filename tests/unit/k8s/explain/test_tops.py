@@ -56,13 +56,24 @@ def test_pods_of_an_earlier_object_are_not_this_ones() -> None:
 def test_the_object_that_was_created_is_followed_and_no_other() -> None:
     first, second = made("JobSet", "first"), made("Job", "second", seconds_ago=10)
     now = {**first, "status": {"conditions": [condition("Completed")]}}
-    assert tops.same(tops.named([now, second]), first) == now
-    assert tops.same(tops.named([]), first) is None
+    assert tops.same(tops.named([now, second]), first, ()) == now
+    assert tops.same(tops.named([]), first, ()) is None
     with pytest.raises(
         CliError, match="the JobSet run that was created here is gone, and there is now Job run"
     ) as caught:
-        tops.same(tops.named([second]), first)
+        tops.same(tops.named([second]), first, ())
     assert (caught.value.code, caught.value.transient) == (Cli.PREREQUISITE, False)
+
+
+def test_what_is_proposed_for_a_taken_name_has_the_namespace_that_was_typed() -> None:
+    typed = ("-n", "team")
+    alive = tops.taken("run", made("Job", "u"), typed)
+    assert alive.endswith("or catdog cancel run -n team and then catdog resume run -n team")
+    done = {**made("Job", "u"), "status": {"conditions": [condition("Complete")]}}
+    assert tops.taken("run", done, typed).endswith("or catdog resume run -n team, or catdog delete run -n team first")
+    both = [made("Job", "first"), made("JobSet", "second", seconds_ago=10)]
+    [note] = tops.others(tops.named(both), both[0], typed)
+    assert note.endswith("catdog delete run -n team deletes both")
 
 
 def test_an_earlier_state_is_told_apart() -> None:
