@@ -132,7 +132,8 @@ class Faults:
 @dataclass
 class FaultProxy:
     """A running proxy. `faults` may be replaced while it runs; `script` holds faults for the next requests, in order:
-    a Faults field's name, a status code as text ("503"), or "" for none. `deliver` passes on what is late, and returns
+    a Faults field's name, a status code as text ("503"), or "" for none. `requests` counts by method, `paths` by
+    method and path without query ("GET /b/o/name"). `deliver` passes on what is late, and returns
     the status of each answer."""
 
     url: str
@@ -140,6 +141,7 @@ class FaultProxy:
     script: deque[str] = field(default_factory=deque)
     counts: Counter[str] = field(default_factory=Counter)
     requests: Counter[str] = field(default_factory=Counter)
+    paths: Counter[str] = field(default_factory=Counter)
     late: "deque[_Message]" = field(default_factory=deque)
     deliver: Callable[[], list[int]] = list
 
@@ -237,6 +239,7 @@ class _Relay:
         request = await _receive(reader)
         method, path, _ = request.first.split(" ", 2)
         self.proxy.requests[method] += 1
+        self.proxy.paths[f"{method} {path.partition('?')[0]}"] += 1
         fault = self._fault(f"{method} {path}")
         await asyncio.sleep(self.proxy.faults.latency)
         if fault.isdecimal():
