@@ -4,6 +4,7 @@ Reading needs no permission on the bucket: what cannot be read becomes a note, n
 """
 
 import json
+import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -11,9 +12,11 @@ from typing import Any
 
 from k8s.actions.bounded import Bounded
 from k8s.exits import missing, usage
+from k8s.explain.observation import Holder
 from trainer.config import RunConfig, from_mapping
-from trainer.contract import CONFIG, STATE, WEIGHTS_CARD, State
+from trainer.contract import CONFIG, LEASE, STATE, WEIGHTS_CARD, State
 from trainer.exits import ExitError
+from trainer.process import identity
 from trainer.storage.base import Storage
 from trainer.storage.errors import PreconditionFailed, StorageDenied, StorageFailed, StorageMissing
 from trainer.storage.opening import open_storage
@@ -47,6 +50,17 @@ def _read(storage: Storage, name: str) -> tuple[Json | None, str]:
     except ValueError as error:
         return None, f"{where} is not JSON: {error}"
     return (found, "") if isinstance(found, dict) else (None, f"{where} is not a JSON object")
+
+
+def holder(uri: str) -> Holder | None:
+    """What has become of the process that holds a run folder; None where it runs elsewhere, or nothing holds it."""
+    lease, _ = read(uri, LEASE)
+    if not lease or (lease.get("boot"), lease.get("host")) != (identity.boot(), socket.gethostname()):
+        return None
+    pid = lease.get("pid")
+    if not lease["boot"] or not isinstance(pid, int):
+        return None
+    return Holder(pid, identity.started(pid) != lease.get("started"), identity.is_stopped(pid))
 
 
 def read_config(uri: str) -> RunConfig:

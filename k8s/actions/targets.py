@@ -79,7 +79,8 @@ def _look_into(folder: str) -> Seen:
     if trouble:
         raise CliError(Cli.PREREQUISITE, trouble, transient=True)
     local = not folder.startswith("gs://")
-    seen = of_folder(folder, state, datetime.now(UTC), local=local, resumable=folders.has_config(folder))
+    more = {"local": local, "resumable": folders.has_config(folder), "holder": folders.holder(folder)}
+    seen = of_folder(folder, state, datetime.now(UTC), **more)
     return Seen(seen, folder)
 
 

@@ -15,6 +15,15 @@ Object = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class Holder:
+    """A process on this machine: it runs, stands still (SIGSTOP), or is gone."""
+
+    pid: int
+    gone: bool = False
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
 class Observation:
     """One run at `now` (UTC). `top` is its JobSet or Job, or None if it does not exist (anymore).
 
@@ -23,7 +32,8 @@ class Observation:
     configuration of a run that has started, None if that is unknown. `nodes` and `spaces` are None if reading them is
     not allowed. `position` is the run's position in its Kueue queues, counted from 0: (queue name, position) pairs.
     `typed` are the flags by which the user chose the cluster: proposed commands repeat them. `local`: the run is known
-    by its folder on this machine, which no pod can see.
+    by its folder on this machine, which no pod can see. `holder` is what has become of the process that holds the
+    folder, if it was started on this very machine.
     """
 
     name: str
@@ -41,6 +51,7 @@ class Observation:
     resumable: bool | None = None
     typed: tuple[str, ...] = ()
     local: bool = False
+    holder: Holder | None = None
     notes: Sequence[str] = field(default=())
     """What could not be read, and why."""
 

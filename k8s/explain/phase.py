@@ -14,7 +14,8 @@ STALE_SECONDS = 90.0
 
 
 class Phase(StrEnum):
-    """The phase of a run. `lost`: state.json says running, but there are no pods and no heartbeat."""
+    """The phase of a run. `lost`: state.json says running, but its pods, or its process on this machine, are gone;
+    where neither is known, there is no heartbeat."""
 
     QUEUED = "queued"
     PENDING = "pending"
@@ -43,7 +44,8 @@ def phase_of(seen: Observation) -> Phase | None:
     known = _OF_STATE.get(str(seen.state.get("state")))
     if known is not None:
         return known
-    return Phase.RUNNING if is_fresh(seen.state, seen.now) else Phase.LOST
+    alive = is_fresh(seen.state, seen.now) if seen.holder is None else not seen.holder.gone
+    return Phase.RUNNING if alive else Phase.LOST
 
 
 def _of_objects(seen: Observation) -> Phase:

@@ -5,12 +5,19 @@ informative comes first. A lost peer (75), or a failure that only the objects re
 known; what is merely going on, if there is none at all.
 """
 
-from k8s.explain import agreement, ended, images, waiting
+from k8s.explain import agreement, ended, here, images, waiting
 from k8s.explain.cause import Cause, Rule
 from k8s.explain.observation import Observation
 from k8s.explain.refused import not_created
 
-_RULES: tuple[Rule, ...] = (*waiting.RULES, *ended.RULES, agreement.lost_workers, agreement.silent, not_created)
+_RULES: tuple[Rule, ...] = (
+    *waiting.RULES,
+    *ended.RULES,
+    agreement.lost_workers,
+    agreement.silent,
+    here.held,
+    not_created,
+)
 _GOING_ON: tuple[Rule, ...] = (
     waiting.being_deleted,
     images.pulling,

@@ -16,11 +16,11 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from trainer.contract import ENV_ATTEMPT, ENV_ATTEMPT_UNCOUNTED, ENV_RUN_UID, LEASE
 from trainer.exits import Exit, ExitError
 from trainer.fields import known
+from trainer.process import identity
 from trainer.storage.base import Storage
 from trainer.storage.errors import PreconditionFailed, StorageMissing
 from trainer.words import ago
@@ -89,9 +89,9 @@ def myself(environment: Mapping[str, str]) -> Holder:
         run_uid=environment.get(ENV_RUN_UID, ""),
         attempt=sum(int(environment.get(name) or 0) for name in (ENV_ATTEMPT, ENV_ATTEMPT_UNCOUNTED)),
         host=socket.gethostname(),
-        boot=_boot(),
+        boot=identity.boot(),
         pid=os.getpid(),
-        started=_started(os.getpid()) or "",
+        started=identity.started(os.getpid()) or "",
         renewed=time.time(),
     )
 
@@ -236,7 +236,7 @@ def _is_dead(holder: Holder | None, me: Holder) -> bool:
         return False
     if _same_run(holder, me) and holder.attempt < me.attempt:
         return True
-    return _same_machine(holder, me) and _started(holder.pid) != holder.started
+    return _same_machine(holder, me) and identity.started(holder.pid) != holder.started
 
 
 def _same_run(holder: Holder | None, me: Holder) -> bool:
@@ -245,23 +245,3 @@ def _same_run(holder: Holder | None, me: Holder) -> bool:
 
 def _same_machine(holder: Holder | None, me: Holder) -> bool:
     return holder is not None and bool(holder.boot) and (holder.boot, holder.host) == (me.boot, me.host)
-
-
-def _boot() -> str:
-    """The boot of this machine, and whose process numbers are meant: containers with its network share its name.
-
-    "" where that cannot be told.
-    """
-    try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
-    except OSError:
-        return ""
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in ticks since boot; None when it is gone or a zombie. Distinguishes a reused pid."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return None
-    return None if fields[0] == "Z" else fields[19]

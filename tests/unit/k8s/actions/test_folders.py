@@ -1,4 +1,9 @@
 import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +14,9 @@ import pytest
 
 from k8s.actions import folders
 from k8s.exits import Cli, CliError
+from k8s.explain.observation import Holder
 from tests.unit.k8s.explain.sightings import state
+from trainer.process import identity
 from trainer.storage.base import Storage
 
 LITE = "efficientnet-lite0"
@@ -151,3 +158,24 @@ def test_only_run_folders_are_deleted(tmp_path: Path) -> None:
     write(tmp_path / "best", MANIFEST={})
     assert folders.delete_folder(str(tmp_path)) == 4
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and not path.name.startswith(".")]
+
+
+def test_the_process_that_holds_a_folder_is_known_on_its_own_machine(tmp_path: Path) -> None:
+    uri = str(tmp_path)
+    assert folders.holder(uri) is None
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"]) as process:
+        lease = {"boot": identity.boot(), "host": socket.gethostname(), "pid": process.pid}
+        lease["started"] = identity.started(process.pid)
+        (tmp_path / "lease.json").write_text(json.dumps(lease))
+        assert folders.holder(uri) == Holder(process.pid)
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        assert folders.holder(uri) == Holder(process.pid, stopped=True)
+        process.kill()
+        process.wait()
+        assert folders.holder(uri) == Holder(process.pid, gone=True)
+    for other in ({"boot": "another boot"}, {"host": "elsewhere"}, {"pid": "1"}, {"boot": ""}):
+        (tmp_path / "lease.json").write_text(json.dumps({**lease, **other}))
+        assert folders.holder(uri) is None
+    (tmp_path / "lease.json").write_text("{")
+    assert folders.holder(uri) is None
