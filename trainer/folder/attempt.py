@@ -53,7 +53,7 @@ def leave(code: Exit, reason: str, wait: float = 0.0) -> NoReturn:
 
 
 def _nothing_told() -> Mapping[str, Any]:
-    return {"lost": (), "lost_since": ""}
+    return {"lost": (), "lost_since": "", "lost_silent": False}
 
 
 class Attempt:
@@ -172,7 +172,7 @@ class Attempt:
 
     def _record_lost(self) -> None:
         """Add to state.json who is lost. Rank 0 does it; rank 1 when it is rank 0 that is lost."""
-        told = {name: value for name, value in self.told().items() if name in ("lost", "lost_since")}
+        told = {name: value for name, value in self.told().items() if name.startswith("lost")}
         if told["lost"] and self.rank == int(0 in told["lost"]):
             self._state = dataclasses.replace(self._state, **told)
             self._amend(told)

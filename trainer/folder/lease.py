@@ -247,13 +247,21 @@ def _same_machine(holder: Holder | None, me: Holder) -> bool:
     return holder is not None and bool(holder.boot) and (holder.boot, holder.host) == (me.boot, me.host)
 
 
+def machine() -> str:
+    """This machine since it was last booted; containers on it have the same. "" where that cannot be told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def _boot() -> str:
     """The boot of this machine, and whose process numbers are meant: containers with its network share its name.
 
     "" where that cannot be told.
     """
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+        return f"{machine()} {os.readlink('/proc/self/ns/pid')}" if machine() else ""
     except OSError:
         return ""
 
