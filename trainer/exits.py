@@ -44,7 +44,7 @@ MEANING: dict[Exit, str] = {
     Exit.STALLED: "no step finished in time",
     Exit.NO_PERMISSION: "no permission on storage",
     Exit.NO_ACCELERATOR: "an accelerator was requested but none is available",
-    Exit.NO_PROGRESS: "attempts in a row have ended without a newer checkpoint",
+    Exit.NO_PROGRESS: "no progress",
     Exit.DIVERGED: "the loss was not finite again after one rollback",
     Exit.INTERRUPTED: "stopped by Ctrl-C, state saved",
     Exit.OUTPUT_CLOSED: "whoever read the output left before its end",

@@ -138,4 +138,4 @@ def in_words(row: Row, reached: Reached) -> str:
     """Why the run is given up, in one line, with the first cause."""
     than = f"a newer checkpoint than that of step {reached.checkpoint}" if reached.checkpoint else "any checkpoint"
     first = row.reason if row.exit_code is None else f"exit code {row.exit_code}: {row.reason}"
-    return f"no progress: {row.count} attempts in a row have ended without {than}; the first of them: {first}"
+    return f"{row.count} attempts in a row have ended without {than}; the first of them: {first}"
