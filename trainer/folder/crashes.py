@@ -108,16 +108,15 @@ def end_of(begun: Begun, told: RunState | None, machine: str) -> End:
     """How an attempt has ended. `told` is state.json if it is this attempt's; the next one begins on `machine`."""
     if told is not None and told.state in (State.SUCCEEDED, State.CANCELLED):
         return End.MEANT
-    if begun.stopping or (told is not None and told.state == State.PREEMPTED):
+    code, lost = (None, ()) if told is None else (told.exit_code, told.lost)
+    crashed = told is not None and bool(lost) and not told.lost_silent
+    # A signal that was not noted, for a peer was lost before it, follows from that: the survivors are stopped.
+    if begun.stopping or (told is not None and told.state == State.PREEMPTED and not crashed):
         return End.DISRUPTED
-    code = None if told is None else told.exit_code
     if code == Exit.RENDEZVOUS_FAILED and begun.reached.checkpoint:
         return End.DISRUPTED  # its workers have met before: now there is no node for one of them
-    if code not in (None, Exit.PEER_LOST):
-        return End.FAILED
-    lost = () if told is None else told.lost
-    if told is not None and lost and not told.lost_silent:
-        return End.FAILED  # a process has ended, and its machine still closed its connections
+    if crashed or code not in (None, Exit.PEER_LOST):
+        return End.FAILED  # a lost process has ended, but its machine still closed its connections
     if code == Exit.PEER_LOST or (lost and 0 not in lost):
         return End.VANISHED
     return End.FAILED if machine and machine == begun.machine else End.VANISHED

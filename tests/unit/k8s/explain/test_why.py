@@ -512,7 +512,9 @@ WORDS = "3 attempts in a row have ended without any checkpoint; the first of the
     ],
 )
 def test_a_run_that_was_given_up_is_told_by_its_first_cause(pods: list[Object]) -> None:
-    failed = condition("Failed", reason="PodFailurePolicy", message="Container trainer failed with exit code 79 matching")
+    failed = condition(
+        "Failed", reason="PodFailurePolicy", message="Container trainer failed with exit code 79 matching"
+    )
     told = state("failed", exit_code=79, reason=WORDS)
     found = explain(seen(top(failed, kind="Job"), *pods, state=told))[0]
     assert (found.kind, found.cause) == ("no-progress", f"exit code 79, no progress (not retried): {WORDS}")

@@ -65,7 +65,7 @@ def test_the_attempt_after_three_that_came_to_nothing_is_refused_with_the_first_
     for reason in ("first cause", "second", "third"):
         crash(storage, reason)
     for _ in range(2):  # if the cluster starts it again nevertheless
-        with pytest.raises(ExitError, match="3 attempts in a row .*exit code 70: first cause") as refused:
+        with pytest.raises(ExitError, match=r"3 attempts in a row .*exit code 70: first cause") as refused:
             attempt(storage)
         assert refused.value.code == Exit.NO_PROGRESS
         state = files.read_state(storage)

@@ -54,6 +54,8 @@ def running(**more: object) -> RunState:
         (running(lost=(1,), lost_silent=True), HERE, End.VANISHED),  # rank 0 was stopped since rank 1 had gone
         (failed(69), HERE, End.DISRUPTED),  # its workers met before, so one has no node now
         (RunState("preempted", exit_code=143, writer="writer"), HERE, End.DISRUPTED),
+        (RunState("preempted", exit_code=143, writer="writer", lost=(1,)), HERE, End.FAILED),  # stopped after a crash
+        (RunState("preempted", exit_code=143, writer="writer", lost=(1,), lost_silent=True), HERE, End.DISRUPTED),
         (RunState("cancelled", exit_code=130, writer="writer"), HERE, End.MEANT),
         (RunState("succeeded", exit_code=0, writer="writer"), HERE, End.MEANT),
     ],
@@ -176,4 +178,6 @@ def test_the_line_names_the_first_cause() -> None:
     told = in_words(Row(3, True, int(Exit.BUG), "ValueError: no"), Reached(40))
     assert told.startswith("3 attempts in a row have ended without a newer checkpoint than that of step 40")
     assert told.endswith("exit code 70: ValueError: no")
-    assert in_words(Row(3, True, None, UNTOLD), Reached()).endswith(f"without any checkpoint; the first of them: {UNTOLD}")
+    assert in_words(Row(3, True, None, UNTOLD), Reached()).endswith(
+        f"without any checkpoint; the first of them: {UNTOLD}"
+    )
