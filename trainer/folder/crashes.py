@@ -17,8 +17,6 @@ MOST = 3
 SOON_SECONDS = 60.0
 """An attempt that comes to nothing takes at least so long, from its beginning to that of the next."""
 
-UNTOLD = "it ended without a word: killed, perhaps for its memory, or its machine was lost"
-
 
 class End(Enum):
     """How an attempt has ended, as far as the run folder tells."""
@@ -27,6 +25,12 @@ class End(Enum):
     DISRUPTED = "the cluster ended it, or had no place for it"
     FAILED = "it failed or was killed"
     VANISHED = "it, or a peer, fell silent: its machine may have gone"
+
+
+_UNTOLD = {
+    End.FAILED: "without a word: killed, perhaps for its memory",
+    End.VANISHED: "without a word: killed, perhaps for its memory, or its machine was lost",
+}
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,8 @@ def row_before(previous: Begun | None, state: RunState | None, run_uid: str, rea
     if row.count:
         return Row(row.count + 1, certain, row.exit_code, row.reason)
     code, reason = (None, "") if told is None else (told.exit_code, told.reason)
-    return Row(1, certain, code, reason or UNTOLD)
+    who = f"rank {told.lost[0]}" if told is not None and told.lost else "it"
+    return Row(1, certain, code, reason or f"{who} ended {_UNTOLD[end]}")
 
 
 def end_of(begun: Begun, told: RunState | None, machine: str) -> End:

@@ -11,7 +11,6 @@ from trainer.exits import Exit
 from trainer.folder.crashes import (
     MOST,
     SOON_SECONDS,
-    UNTOLD,
     Begun,
     End,
     Reached,
@@ -24,6 +23,7 @@ from trainer.folder.crashes import (
 from trainer.folder.files import RunState
 
 HERE, ELSEWHERE = "machine 1", "machine 2"
+KILLED = "it ended without a word: killed, perhaps for its memory"
 BEGUN = Begun("uid", 4, "writer", HERE, 1000.0, Reached(20))
 
 
@@ -78,6 +78,11 @@ def test_whatever_is_durable_and_newer_is_progress(now: Reached) -> None:
     assert row_before(BEGUN, failed(70), "uid", now, HERE) == Row()
 
 
+def test_of_a_rank_that_was_killed_the_others_tell() -> None:
+    row = row_before(BEGUN, running(lost=(0,)), "uid", Reached(20), ELSEWHERE)
+    assert row == Row(1, True, None, "rank 0 ended without a word: killed, perhaps for its memory")
+
+
 def test_an_older_checkpoint_is_none() -> None:
     assert row_before(BEGUN, failed(70), "uid", Reached(10), HERE).count == 1
 
@@ -94,7 +99,7 @@ def test_without_a_record_there_is_no_row() -> None:
 
 def test_what_another_attempt_told_is_not_taken_for_this_ones() -> None:
     row = row_before(BEGUN, dataclasses.replace(failed(70, "of another"), writer="other"), "uid", Reached(20), HERE)
-    assert row == Row(1, True, None, UNTOLD)
+    assert row == Row(1, True, None, KILLED)
 
 
 def test_a_run_that_was_given_up_stays_so_until_a_person_starts_it() -> None:
@@ -144,8 +149,8 @@ def test_a_run_is_given_up_at_the_third_in_a_row_that_counts_of_which_one_crashe
         assert row.count == len(counted)
         assert row.is_over == (len(counted) >= MOST and crashed)
         if counted:
-            told_first = kinds[0] == "told"
-            assert (row.exit_code, row.reason) == ((70, f"reason {counted[0]}") if told_first else (None, UNTOLD))
+            first = {"told": (70, f"reason {counted[0]}"), "killed": (None, KILLED)}
+            assert (row.exit_code, row.reason) == first.get(kinds[0], (None, f"{KILLED}, or its machine was lost"))
         if row.is_over:
             return
 
@@ -178,6 +183,6 @@ def test_the_line_names_the_first_cause() -> None:
     told = in_words(Row(3, True, int(Exit.BUG), "ValueError: no"), Reached(40))
     assert told.startswith("3 attempts in a row have ended without a newer checkpoint than that of step 40")
     assert told.endswith("exit code 70: ValueError: no")
-    assert in_words(Row(3, True, None, UNTOLD), Reached()).endswith(
-        f"without any checkpoint; the first of them: {UNTOLD}"
+    assert in_words(Row(3, True, None, KILLED), Reached()).endswith(
+        f"without any checkpoint; the first of them: {KILLED}"
     )
