@@ -32,6 +32,7 @@ RUN_FOLDER = (
     "report.html",
     "rejected.json",
     "lease.json",
+    "attempt.json",
     "MANIFEST.json",
 )
 PREFIXES = (

@@ -23,6 +23,7 @@ class Exit(IntEnum):
     STALLED = 76
     NO_PERMISSION = 77
     NO_ACCELERATOR = 78
+    NO_PROGRESS = 79
     DIVERGED = 80
     INTERRUPTED = 130
     OUTPUT_CLOSED = 141
@@ -43,6 +44,7 @@ MEANING: dict[Exit, str] = {
     Exit.STALLED: "no step finished in time",
     Exit.NO_PERMISSION: "no permission on storage",
     Exit.NO_ACCELERATOR: "an accelerator was requested but none is available",
+    Exit.NO_PROGRESS: "no progress",
     Exit.DIVERGED: "the loss was not finite again after one rollback",
     Exit.INTERRUPTED: "stopped by Ctrl-C, state saved",
     Exit.OUTPUT_CLOSED: "whoever read the output left before its end",
@@ -58,6 +60,7 @@ NEVER_RETRIED: tuple[Exit, ...] = (
     Exit.RUN_REFUSED,
     Exit.NO_PERMISSION,
     Exit.NO_ACCELERATOR,
+    Exit.NO_PROGRESS,
     Exit.DIVERGED,
 )
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -57,8 +57,9 @@ def train(asked: RunConfig, stop: StopRequest, environment: MutableMapping[str, 
     patience = RetryPolicy(total=min(RetryPolicy().total, asked.storage_timeout))
     run = open_storage(asked.run, on_retry=metrics.count_retry, retry=patience)
     with serve(metrics, asked, topology.rank) as scrapes:
+        activity.is_asked_to_stop = lambda: stop.requested and not _is_frozen(scrapes, environment)
         # Workers, data, and the checkpoint to resume from: every problem with the input is found here.
-        start, line = begin(asked, topology, run, environment, activity, metrics.count_retry)
+        start, line = begin(asked, topology, run, environment, activity, stop, metrics.count_retry)
         if start.finished:
             line.end(Exit.DONE, "")
             log.info("%s is finished; its report is %s/%s", asked.run, run.uri, REPORT)
@@ -133,7 +134,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
             activity.enter(Doing.SAVING)
             observers.flush()
 
-        if code == Exit.TERMINATED and process.scrapes.neglected(float(environment.get(ENV_LIVENESS_SECONDS, "0"))):
+        if code == Exit.TERMINATED and _is_frozen(process.scrapes, environment):
             code = Exit.STALLED  # so that it counts: a pod that its probe stops would be restarted for ever
         activity.enter(Doing.FINISHING)
         if code == Exit.DONE and topology.rank == 0:
@@ -144,6 +145,11 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         if code == Exit.DONE:
             process.scrapes.await_last()
         return code
+
+
+def _is_frozen(scrapes: Scrapes, environment: Mapping[str, str]) -> bool:
+    """Whether a SIGTERM that comes now is the liveness probe's, as far as this process can tell."""
+    return scrapes.neglected(float(environment.get(ENV_LIVENESS_SECONDS, "0")))
 
 
 def _steps(start: Start) -> str:

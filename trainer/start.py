@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import logging
+import math
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -20,10 +21,13 @@ from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder import lease as leases
 from trainer.folder.attempt import leave
+from trainer.folder.begun import RENEW_SECONDS, Noted, note, tell_failure
+from trainer.folder.crashes import SOON_SECONDS
 from trainer.folder.files import RunState
 from trainer.folder.held import Held
 from trainer.folder.lease import Lease
 from trainer.process.activity import Activity
+from trainer.process.signals import StopRequest
 from trainer.process.versions import catdog_version
 from trainer.storage.base import Storage
 from trainer.storage.retry import RetryEvent
@@ -45,7 +49,7 @@ REFUSAL_SECONDS = 15.0
 class Start:
     """What an attempt starts with. `snapshot` is None for a fresh run; only rank 0 has a `lease` and the names of the
     `refused` checkpoints. `class_weights` is by class, None without weights; `backbone` None unless pre-trained.
-    `attempt` and `writer` are the term and the uid of rank 0's lease."""
+    `attempt` and `writer` are the term and the uid of rank 0's lease, `noted` is the attempt in attempt.json."""
 
     config: RunConfig
     source: Source
@@ -59,6 +63,7 @@ class Start:
     backbone: Weights | None = None
     attempt: int = 0
     writer: str = ""
+    noted: Noted | None = None
 
     @property
     def step(self) -> int:
@@ -79,12 +84,14 @@ def begin(
     run: Storage,
     environment: Mapping[str, str],
     activity: Activity,
+    stop: StopRequest,
     on_retry: Callable[[RetryEvent], None] | None = None,
 ) -> tuple[Start, Line]:
     """Meet the other workers and start where rank 0 says; the line to them is open from then on.
 
     Args:
         activity: what this worker does, for the others to know.
+        stop: whether it was asked to stop.
         on_retry: called for each repeated request for data.
 
     Raises:
@@ -98,20 +105,25 @@ def begin(
         with telling_failures(line):
             return follow(config, run, message, on_retry), line
     try:
-        start = claim(config, run, environment, on_retry)
+        start = claim(config, run, environment, activity, stop, on_retry)
     except ExitError as error:
-        refuse(topology, hello, min(config.rendezvous_timeout, REFUSAL_SECONDS), error)
+        if error.code != stop.exit_code:
+            refuse(topology, hello, min(config.rendezvous_timeout, REFUSAL_SECONDS), error)
         raise
+    if start.noted is not None:
+        start.noted.watch()
     try:
         _, connections = meet(topology, hello, config.rendezvous_timeout, _message(start))
     except ExitError as error:
         if start.lease is not None:
             held = Held(run, start.lease)
-            state = dataclasses.replace(start.running, state=State.FAILED, reason=error.message)
-            files.write_state(held, dataclasses.replace(state, exit_code=int(error.code)))
+            tell_failure(held, start.running, error)
             held.release()
         raise
-    return start, Line(topology.rank, connections, activity, on_lost)
+    line = Line(topology.rank, connections, activity, on_lost)
+    if start.noted is not None:
+        start.noted.asked = line.is_asked_to_stop
+    return start, line
 
 
 def _leave(wait: float, words: str) -> NoReturn:
@@ -138,6 +150,8 @@ def claim(
     config: RunConfig,
     run: Storage,
     environment: Mapping[str, str],
+    activity: Activity,
+    stop: StopRequest,
     on_retry: Callable[[RetryEvent], None] | None = None,
 ) -> Start:
     """Rank 0: list the data, check that folder, configuration and data belong together, take the lease, load the newest
@@ -145,8 +159,9 @@ def claim(
 
     Raises:
         ExitError: 65 and 66 about the data; 73 for a folder that is in use, or belongs to another configuration or
-            data set; 74 when no checkpoint can be read; 75 when another attempt at this run uses the folder. A refused
-            command changes nothing in another run's folder.
+            data set; 74 when no checkpoint can be read; 75 when another attempt at this run uses the folder; 79 when
+            too many attempts in a row have come to nothing; 143 or 130 after a signal. A refused command changes
+            nothing in another run's folder.
     """
     record = files.read_record(run)
     known = {} if record is None else {"known": record.config.class_weights}
@@ -163,7 +178,7 @@ def claim(
     lease = leases.acquire(run, leases.myself(environment), 0 if before is None else before.attempt)
     try:
         previous = files.read_state(run)
-        found = checkpoint.newest(run.child(CHECKPOINTS), run)
+        found, unreadable = _newest(run)
         snapshot = found.snapshot
         if found.refused:
             log.warning("%d checkpoints were refused: %s", len(found.refused), ", ".join(found.refused))
@@ -174,13 +189,36 @@ def claim(
             files.check_finished(config, record)
             leases.release(run, lease)
             return Start(config, source, length, snapshot, True, restarts, None)
+        step = None if unreadable else 0 if snapshot is None else snapshot.state.step
+        noted = note(run, lease, previous, step, activity.is_asked_to_stop, functools.partial(_pause, config, stop))
         ours, writer = lease.holder.term, lease.holder.uid
-        return Start(
+        start = Start(
             config, source, length, snapshot, False, restarts, lease, found.refused, weights, backbone, ours, writer
         )
+        if unreadable is not None:
+            if noted is not None and not succeeded:
+                tell_failure(Held(run, lease), start.running, unreadable)
+            raise unreadable
+        return dataclasses.replace(start, noted=noted)
     except BaseException:
         leases.release(run, lease)
         raise
+
+
+def _newest(run: Storage) -> tuple[checkpoint.Found, ExitError | None]:
+    """What to resume from, or why none of the checkpoints can be read: an attempt that fails like any other."""
+    try:
+        return checkpoint.newest(run.child(CHECKPOINTS), run), None
+    except ExitError as error:
+        return checkpoint.Found(None), error
+
+
+def _pause(config: RunConfig, stop: StopRequest, seconds: float) -> None:
+    """Wait, and raise ExitError 143 or 130 when a signal comes."""
+    # All pauses together are half of what the other workers wait for this one at most.
+    longest = config.rendezvous_timeout / 2 * RENEW_SECONDS / SOON_SECONDS if config.workers > 1 else math.inf
+    if stop.came.wait(min(seconds, longest)):
+        raise ExitError(stop.exit_code, "stopped by a signal before it began")
 
 
 def follow(

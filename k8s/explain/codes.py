@@ -76,6 +76,7 @@ _BY_CODE: Mapping[int, tuple[str, Then]] = {
     76: ("stalled", _after(_retried, "; raise --stall-timeout if steps take longer")),
     77: ("no-permission", _before("grant the workers' service account the role named above, then ", resume)),
     78: ("no-accelerator", _text("check the node's driver and device plugin, and that the image is the CUDA variant")),
+    79: ("no-progress", _before("fix what made the first of them fail, then ", resume)),
     80: ("diverged", _text("submit with another --name and a lower --learning-rate, or with --clip-norm")),
     127: ("image", _text("set --image to an image built from catdog's Dockerfile")),
     137: ("killed", _after(_logs, "; a node that runs out of memory kills containers even below their limits")),

@@ -33,6 +33,8 @@ def explain(seen: Observation) -> list[Cause]:
     found = [cause for rule in _RULES for cause in rule(seen)]
     for vague in _VAGUE:
         found = [cause for cause in found if cause.kind != vague] or found
+    # It names the first cause, of which pods and objects may no longer tell.
+    found.sort(key=lambda cause: cause.kind != "no-progress")
     if found:
         return found
     return next((causes for rule in _GOING_ON if (causes := rule(seen))), None) or [agreement.calm(seen)]

@@ -85,7 +85,9 @@ class Platform:
     queue: str = _flag("", "Kueue LocalQueue.")
     priority_class: str = _flag("", "PriorityClass of the pods.")
     shape: str = _flag("auto", "Objects of a run with several workers; auto: a JobSet if installed.", choices=SHAPES)
-    max_restarts: int = _flag(5, "Restarts before a run fails; disruptions do not count.", low=0)
+    max_restarts: int = _flag(
+        50, "Bound on restarts; disruptions do not count. A run that makes no progress ends sooner.", low=0
+    )
     active_deadline_seconds: int = _set(604800, "Maximum duration of one attempt, in seconds.", low=60)
     ttl_seconds_after_finished: int = _set(86400, "How long finished objects are kept, in seconds.", low=0)
     metrics_port: int = _set(8080, "Port of /metrics.", low=1024)

@@ -53,7 +53,7 @@ def leave(code: Exit, reason: str, wait: float = 0.0) -> NoReturn:
 
 
 def _nothing_told() -> Mapping[str, Any]:
-    return {"lost": (), "lost_since": ""}
+    return {"lost": (), "lost_since": "", "lost_silent": False}
 
 
 class Attempt:
@@ -66,6 +66,7 @@ class Attempt:
         self._state = state
         self._guard = threading.Lock()
         self._closed = threading.Event()
+        self._ended: Exit | None = None  # the code with which the final state was written
         # What is known of the workers, as fields of the state; each heartbeat asks.
         self.told: Callable[[], Mapping[str, Any]] = _nothing_told
         self.saved_step = saved_step  # of the last durable checkpoint
@@ -106,7 +107,9 @@ class Attempt:
         return self.run.write(name, data) if self._held is None else self._held.write(name, data)
 
     def end(self, code: Exit, reason: str) -> None:
-        """Write the final state and release the run folder."""
+        """Write the final state and release the run folder; what was told first holds."""
+        if self._ended is not None:
+            return
         self._closed.set()
         write_termination_message(f"{int(code)} {MEANING.get(code, code.name)}: {reason}" if code else "done")
         ending: dict[str, Any] = {"state": _ENDINGS.get(code, State.FAILED), "reason": reason, "exit_code": int(code)}
@@ -120,6 +123,7 @@ class Attempt:
                 write_state(self, dataclasses.replace(self._state, **ending, rank=0))
             if self._held is not None:
                 self._held.release()
+            self._ended = code
 
     def is_recorded(self) -> bool:
         """Whether state.json says that this attempt has ended without a failure."""
@@ -172,7 +176,7 @@ class Attempt:
 
     def _record_lost(self) -> None:
         """Add to state.json who is lost. Rank 0 does it; rank 1 when it is rank 0 that is lost."""
-        told = {name: value for name, value in self.told().items() if name in ("lost", "lost_since")}
+        told = {name: value for name, value in self.told().items() if name.startswith("lost")}
         if told["lost"] and self.rank == int(0 in told["lost"]):
             self._state = dataclasses.replace(self._state, **told)
             self._amend(told)
@@ -182,7 +186,10 @@ class Attempt:
         self.die(Exit.STALLED, f"{words}; the last durable checkpoint is step {self.saved_step}")
 
     def give_up(self, code: Exit) -> NoReturn:
-        """Exit at once after a signal to which no step responded."""
+        """Exit at once after a signal to which no step responded; or which came while this process, having said why it
+        ends, waits for others: then as it said, for the signal only follows from that."""
+        if self._ended not in (None, Exit.DONE):  # a worker that is done may still be needed again
+            os._exit(int(self._ended))
         self.die(code, "no step finished in time after the signal")
 
     def die(self, code: Exit, reason: str, wait: float = 0.0) -> NoReturn:

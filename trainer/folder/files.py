@@ -46,6 +46,7 @@ class RunState:
     writer: str = ""
     lost: tuple[int, ...] = ()  # ranks that are silent or gone, while the others are about to exit
     lost_since: str = ""
+    lost_silent: bool = False  # none of them closed its connection or said why it ends: its machine may be gone too
     slow: Mapping[str, Any] | None = None  # {"rank", "times"}: takes so many times as long for a step as the others
     workers: int = 1
     workers_seen: int = 1

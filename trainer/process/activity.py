@@ -8,7 +8,7 @@ was suspended, finds one late tick on waking and not the hours that a clock has 
 import math
 import threading
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from enum import StrEnum
 from typing import TypeVar
@@ -50,12 +50,14 @@ LIMITS: Mapping[Doing, float] = {
 
 class Activity:
     """What this process does now. `dispatched` and `seen` are the steps begun, and those whose result is known;
-    `own_seconds` is what it took of late for its part of a step, rather than waited for other workers."""
+    `own_seconds` is what it took of late for its part of a step, rather than waited for other workers;
+    `is_asked_to_stop` tells whether a signal asked it to end."""
 
     def __init__(self) -> None:
         self.doing = Doing.STARTING
         self.dispatched = 0
         self.seen = 0
+        self.is_asked_to_stop: Callable[[], bool] = lambda: False
         self.own_seconds: deque[float] = deque(maxlen=RECENT_STEPS)
         self._ticks = 0
         self._recent: dict[Doing, deque[float]] = {}

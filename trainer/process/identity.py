@@ -4,13 +4,21 @@ import os
 from pathlib import Path
 
 
+def machine() -> str:
+    """This machine since it was last booted; containers on it have the same. "" where that cannot be told."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
 def boot() -> str:
-    """The boot of this machine, and whose process numbers are meant: containers with its network share its name.
+    """`machine`, and whose process numbers are meant: containers with its network share its name.
 
     "" where that cannot be told.
     """
     try:
-        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
+        return f"{machine()} {os.readlink('/proc/self/ns/pid')}" if machine() else ""
     except OSError:
         return ""
 

@@ -27,6 +27,7 @@ from trainer.workers.standing import (
     lost,
     read_beat,
     read_farewell,
+    silent,
     slowest,
     told,
 )
@@ -91,6 +92,10 @@ class Line:
         """The last word of each worker, and this one's present."""
         return {self.rank: self._mine(), **{rank: peer.beat for rank, peer in self._peers.items()}}
 
+    def is_asked_to_stop(self) -> bool:
+        """Whether a worker was asked to stop, as far as it is known here, and not because another one is lost."""
+        return not lost(self._peers) and any(beat.stopping for beat in self.beats().values())
+
     def gather(self) -> None:
         """Wait until every worker has come this far: rank 0 until all have said so, the others until rank 0 says it.
 
@@ -153,7 +158,8 @@ class Line:
     def _mine(self) -> Beat:
         now = self._activity
         own = tuple(now.own_seconds)
-        return Beat(now.doing, now.dispatched, now.seen, statistics.median(own) if len(own) >= FEWEST_STEPS else 0.0)
+        seconds = statistics.median(own) if len(own) >= FEWEST_STEPS else 0.0
+        return Beat(now.doing, now.dispatched, now.seen, seconds, now.is_asked_to_stop())
 
     def _run(self) -> None:
         while not self._over.is_set():
@@ -287,4 +293,10 @@ def told_of(line: Line) -> dict[str, Any]:
     """What state.json says of the workers."""
     slow = slowest(line.beats()) if line.rank == 0 else None
     named = None if slow is None else {"rank": slow[0], "times": round(slow[1], 2)}
-    return {"workers_seen": line.seen, "slow": named, "lost": lost(line.peers), "lost_since": line.lost_since}
+    return {
+        "workers_seen": line.seen,
+        "slow": named,
+        "lost": lost(line.peers),
+        "lost_since": line.lost_since,
+        "lost_silent": silent(line.peers),
+    }

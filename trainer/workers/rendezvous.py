@@ -44,7 +44,7 @@ def meet(topology: Topology, hello: Hello, timeout: float, message: Message) -> 
 
     Raises:
         ExitError: 69 naming the ranks that did not join within `timeout` seconds, or that run another program or
-            configuration; 75 when rank 0 gave up, or a rank was restarted alone.
+            configuration; 75 when rank 0 gave up, or a rank was restarted alone; 79 when rank 0 gives up the run.
     """
     if topology.alone:
         return message, {}
@@ -160,7 +160,7 @@ def _objection(
 
 
 def _refusal(reason: ExitError) -> dict[str, Any]:
-    return {"refused": f"rank 0 stopped with {int(reason.code)}: {reason.message}"}
+    return {"refused": f"rank 0 stopped with {int(reason.code)}: {reason.message}", "code": int(reason.code)}
 
 
 def _answer(present: dict[int, tuple[str, socket.socket]], answer: dict[str, Any]) -> None:
@@ -188,7 +188,9 @@ def _join(topology: Topology, hello: Hello, timeout: float) -> tuple[Message, so
             continue
         if "refused" in answer:
             connection.close()
-            raise ExitError(Exit.PEER_LOST, str(answer["refused"]))
+            # 75 is retried, and of a run that was given up no worker should be.
+            final = answer.get("code") == Exit.NO_PROGRESS
+            raise ExitError(Exit.NO_PROGRESS if final else Exit.PEER_LOST, str(answer["refused"]))
         return dict(answer["message"]), connection
     raise ExitError(
         Exit.RENDEZVOUS_FAILED,

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.exits import Exit
 from trainer.process.activity import Doing
 
 SILENT_SECONDS = 15
@@ -19,12 +20,14 @@ SLOW_SECONDS = 0.005
 @dataclass(frozen=True)
 class Beat:
     """What a worker tells: what it does, the last step it has begun, the last whose result it knows, and the seconds of
-    a step, in the mean of the last second, that it took for itself rather than waited for others."""
+    a step, in the mean of the last second, that it took for itself rather than waited for others; and whether it was
+    asked to stop."""
 
     doing: str = Doing.STARTING
     dispatched: int = 0
     seen: int = 0
     own_seconds: float = 0.0
+    stopping: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +75,13 @@ def lost(peers: Mapping[int, Peer]) -> tuple[int, ...]:
     return tuple(sorted(named or {peer.rank for peer in gone}))
 
 
+def silent(peers: Mapping[int, Peer]) -> bool:
+    """Whether silence is all that is known of the workers that are lost: then their machines may be gone."""
+    gone = [peer for peer in peers.values() if fate(peer)]
+    told = any(peer.closed if peer.farewell is None else peer.farewell.code != Exit.PEER_LOST for peer in gone)
+    return bool(gone) and not told
+
+
 def told(peers: Mapping[int, Peer]) -> str:
     """One line about the workers that are lost; empty when there are none."""
     fates = [(peer, fate(peer)) for peer in peers.values()]
@@ -107,6 +117,7 @@ def read_beat(values: Mapping[str, Any]) -> Beat:
         int(values.get("dispatched", 0)),
         int(values.get("seen", 0)),
         float(values.get("own_seconds", 0.0)),
+        bool(values.get("stopping", False)),
     )
 
 

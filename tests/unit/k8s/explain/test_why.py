@@ -500,6 +500,27 @@ def test_last_words(message: str, words: str) -> None:
     assert last_words(message, 69) == words
 
 
+WORDS = "3 attempts in a row have ended without any checkpoint; the first of them: exit code 70: KeyError: 'x'"
+
+
+@pytest.mark.parametrize(
+    "pods",
+    [
+        # A Job keeps the pods of earlier attempts.
+        [ended(70, "70: later", at=300), ended(137, "", "OOMKilled", at=200), ended(79, f"79: {WORDS}", at=5)],
+        [],  # A JobSet does not, nor is a deleted pod there any more.
+    ],
+)
+def test_a_run_that_was_given_up_is_told_by_its_first_cause(pods: list[Object]) -> None:
+    failed = condition(
+        "Failed", reason="PodFailurePolicy", message="Container trainer failed with exit code 79 matching"
+    )
+    told = state("failed", exit_code=79, reason=WORDS)
+    found = explain(seen(top(failed, kind="Job"), *pods, state=told))[0]
+    assert (found.kind, found.cause) == ("no-progress", f"exit code 79, no progress (not retried): {WORDS}")
+    assert found.next == "fix what made the first of them fail, then catdog resume run"
+
+
 def test_text_has_cause_evidence_and_next_command() -> None:
     text = as_text(explain(CASES["bad data"][0]))
     assert re.fullmatch(r"exit code 65.*\n  rank 0 .*\n  next: .*", text)

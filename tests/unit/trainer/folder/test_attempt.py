@@ -271,3 +271,33 @@ def test_dying_ends_the_process_with_its_last_words(storage: Storage) -> None:
     assert done.returncode == Exit.STALLED
     assert done.stderr == "catdog: no step ended\n"
     assert (state(storage).state, state(storage).reason, state(storage).exit_code) == ("failed", "no step ended", 76)
+
+
+WAIT = """
+import sys, threading
+from trainer.folder import lease
+from trainer.folder.attempt import Attempt
+from trainer.exits import Exit
+from trainer.folder.files import RunState, read_state
+from trainer.storage.opening import open_storage
+run = open_storage(sys.argv[1])
+with Attempt(run, 0, lease.acquire(run, lease.myself({})), RunState("running")) as attempt:
+    threading.Thread(target=attempt.die, args=(Exit.PEER_LOST, "a peer was lost", 60.0), daemon=True).start()
+    while attempt._ended is None:
+        pass
+    attempt.give_up(Exit.TERMINATED)
+"""
+
+
+def test_a_signal_that_follows_from_a_loss_does_not_change_what_was_told(storage: Storage) -> None:
+    """A JobSet's controller stops the survivors of a crash, of which the run would look preempted."""
+    done = subprocess.run([sys.executable, "-c", WAIT, storage.uri], cwd=REPOSITORY, timeout=30)
+    assert done.returncode == Exit.PEER_LOST
+    assert (state(storage).state, state(storage).exit_code) == ("failed", 75)
+
+
+def test_what_was_told_first_holds(storage: Storage, lease: Lease) -> None:
+    with Attempt(storage, 0, lease, RUNNING) as attempt:
+        attempt.end(Exit.DONE, "")
+        attempt.end(Exit.TERMINATED, "stopped")
+    assert state(storage).state == "succeeded"

@@ -88,6 +88,17 @@ def test_a_worker_that_goes_away_is_told_at_once(stack: ExitStack) -> None:
     assert told["lost_since"]
 
 
+def test_a_signal_that_reaches_one_is_known_to_rank_0_unless_it_only_follows_a_loss(stack: ExitStack) -> None:
+    gang = Gang(3, stack)
+    assert not gang.lines[0].is_asked_to_stop()
+    gang.activities[2].is_asked_to_stop = lambda: True
+    until(gang.lines[0].is_asked_to_stop)
+    gang.ends[1].shutdown(socket.SHUT_RDWR)
+    assert gang.losses[0].came.wait(LIMIT)
+    assert not gang.lines[0].is_asked_to_stop()
+    assert not told_of(gang.lines[0])["lost_silent"]
+
+
 @pytest.mark.parametrize(
     ("doing", "seconds"),
     [

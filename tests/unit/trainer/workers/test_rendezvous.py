@@ -237,6 +237,14 @@ def test_refusing_reaches_the_others(pool: ThreadPoolExecutor) -> None:
         assert error.message == "rank 0 stopped with 65: pets/train: only one class"
 
 
+def test_a_run_that_is_given_up_is_given_up_by_all(pool: ThreadPoolExecutor) -> None:
+    topology = topologies(2)
+    other = pool.submit(meet, topology[1], hello(1), LIMIT, {})
+    refuse(topology[0], hello(0), LIMIT, ExitError(Exit.NO_PROGRESS, "three attempts"))
+    assert error_of(other).code == Exit.NO_PROGRESS
+    assert error_of(other).message == "rank 0 stopped with 79: three attempts"
+
+
 def test_refusing_ends_though_nobody_comes(caplog: pytest.LogCaptureFixture) -> None:
     began = time.monotonic()
     refuse(topologies(2)[0], hello(0), 0.5, ExitError(Exit.BAD_DATA, "bad"))

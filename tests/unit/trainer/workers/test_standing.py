@@ -16,6 +16,7 @@ from trainer.workers.standing import (
     lost,
     read_beat,
     read_farewell,
+    silent,
     slowest,
     told,
 )
@@ -34,9 +35,9 @@ def test_a_worker_that_speaks_is_there() -> None:
 
 
 def test_a_silent_worker_is_lost_and_what_it_did_last_is_told() -> None:
-    silent = dataclasses.replace(ALIVE, silent=SILENT_SECONDS)
-    assert lost(of(silent)) == (1,)
-    assert told(of(silent)) == "rank 1 (worker-1:2222) has been silent for 15 s, last training"
+    quiet = dataclasses.replace(ALIVE, silent=SILENT_SECONDS)
+    assert lost(of(quiet)) == (1,)
+    assert told(of(quiet)) == "rank 1 (worker-1:2222) has been silent for 15 s, last training"
 
 
 def test_a_worker_whose_connection_is_gone_is_lost_at_once() -> None:
@@ -47,6 +48,21 @@ def test_a_worker_that_says_why_it_ends_is_quoted() -> None:
     gone = dataclasses.replace(ALIVE, closed=True, farewell=Farewell(74, "gs://b/run: no answer"))
     assert lost(of(gone)) == (1,)
     assert told(of(gone)) == "rank 1 (worker-1:2222) ended with 74: gs://b/run: no answer"
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        (ALIVE, False),
+        (dataclasses.replace(ALIVE, silent=SILENT_SECONDS), True),
+        (dataclasses.replace(ALIVE, closed=True), False),  # a process has ended, and its machine still says so
+        (dataclasses.replace(ALIVE, closed=True, farewell=Farewell(70, "a bug")), False),
+        (dataclasses.replace(ALIVE, closed=True, farewell=Farewell(75, "rank 0 is silent", (0,))), True),
+        (dataclasses.replace(ALIVE, closed=True, farewell=Farewell(143)), False),
+    ],
+)
+def test_only_where_silence_is_all_that_is_known_a_machine_may_be_gone(peer: Peer, expected: bool) -> None:
+    assert silent(of(peer, dataclasses.replace(ALIVE, rank=2))) is expected
 
 
 @pytest.mark.parametrize("code", PLANNED)

@@ -1,0 +1,62 @@
+"""A run whose worker crashes again and again ends itself, names the first cause, and can be resumed."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cluster import api
+from tests.e2e.kit import Site, until
+
+pytestmark = [pytest.mark.timeout(1200, func_only=True), pytest.mark.leaves]  # setting up may build for minutes
+
+LIMIT = 400.0  # the controllers' back-off, and a minute of our own
+ENDLESS = ("--gpus", 0, "--recipe", "augmented", "--model", "small", "--image-size", 48, "--batch-size", 16)
+ENDLESS += ("--epochs", 5000, "--checkpoint-every", 100_000, "--grace-period", 30)
+
+
+def begun(site: Site, name: str, before: set[str]) -> str:
+    """The writer of an attempt that runs and is not one of those before; empty while there is none."""
+    state = site.state(name)
+    writer = str(state.get("writer", ""))
+    return writer if state.get("state") == "running" and writer not in before else ""
+
+
+def worker(site: Site, name: str, rank: int) -> Any:
+    """The pod of a rank that runs now; None while there is none."""
+    running = [pod for pod in site.pods(name) if pod["status"]["phase"] == "Running"]
+    index = "batch.kubernetes.io/job-completion-index"
+    return next((pod for pod in running if pod["metadata"]["labels"][index] == str(rank)), None)
+
+
+@pytest.mark.parametrize(
+    ("shape", "workers", "first"),
+    [
+        ("job", 1, "it ended without a word"),
+        ("job", 2, "exit code 75: a peer was lost: rank 1"),
+        ("jobset", 2, "exit code 75: a peer was lost: rank 1"),
+    ],
+)
+def test_a_crash_loop_ends_with_79_and_the_first_cause_and_can_be_resumed(
+    site: Site, data: tuple[Path, str], shape: str, workers: int, first: str
+) -> None:
+    name, seen = f"loop-{shape}-{workers}", set[str]()
+    words = ("--workers", workers, "--shape", shape, "--data", data[1], "--no-follow")
+    site.submit(name, *ENDLESS, *words)
+    for attempt in range(3):
+        writer = until(f"attempt {attempt} of {name}", lambda: begun(site, name, seen), limit=LIMIT)
+        seen.add(writer)
+        pod = until(f"the victim of {name}", lambda: worker(site, name, workers - 1))
+        api.kill_container(site.cluster, pod["metadata"]["name"], namespace=site.namespace)
+    until(f"{name} has failed", lambda: site.status(name)["phase"] == "failed", limit=LIMIT)
+    state = site.state(name)
+    assert (state["state"], state["exit_code"]) == ("failed", 79), state
+    told = site.answer("why", name)["causes"][0]
+    assert told["kind"] == "no-progress", told
+    assert "3 attempts in a row have ended without any checkpoint" in told["cause"]
+    assert first in told["cause"]
+    assert f"catdog resume {name}" in told["next"]
+
+    site.catdog("resume", name, "--no-follow")
+    until(f"{name} runs again", lambda: begun(site, name, seen), limit=LIMIT)
+    site.catdog("delete", name)
