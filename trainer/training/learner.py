@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config import PRETRAINED, RunConfig
+from trainer.models.first_weights import first_weights
 from trainer.models.pretrained import head_of, unfreeze
 from trainer.models.registry import build_for_training, build_head
 from trainer.tensors import Arrays, Model, Optimizer, Strategy, Tensors, Variable, Variables
@@ -59,12 +60,13 @@ def build_learner(config: RunConfig, classes: int, strategy: Strategy, backbone:
         strategy: where the variables are.
         backbone: tensors of a pre-trained network by layer/variable; None for the others.
     """
-    keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         networks = _networks(config, classes)
         largest = list(networks.values())[-1]
         if backbone is not None and config.unfreeze:
             restore(_backbone_variables(largest), backbone)
+        first = first_weights(largest, config.seed, backbone or ())
+        restore({name: variable for name, variable in _variables(largest).items() if name in first}, first)
         optimizer = _optimizer(config)
         optimizer.build(largest.trainable_variables)
         weights = weights_of(largest)
@@ -94,9 +96,12 @@ def _networks(config: RunConfig, classes: int) -> dict[str, Model]:
     return {"head": head_of(whole), "tune": whole}
 
 
+def _variables(network: Model) -> Variables:
+    return {f"{layer.name}/{v.name}": v.value for layer in network.layers for v in layer.weights}
+
+
 def _backbone_variables(network: Model) -> Variables:
-    every = {f"{layer.name}/{v.name}": v.value for layer in network.layers for v in layer.weights}
-    return {name: variable for name, variable in every.items() if not name.startswith("logits/")}
+    return {name: variable for name, variable in _variables(network).items() if not name.startswith("logits/")}
 
 
 def _fixed(backbone: Arrays, weights: Variables) -> dict[str, Arrays]:
