@@ -57,7 +57,7 @@ def task_on(replicas: int, **changes: Any) -> loop.Task:
 
 @dataclasses.dataclass
 class Watched:
-    """What the loop has told: the steps of what was saved. `at_step` and `in_validation` are done when it comes to it."""
+    """What the loop has told: the steps of what was saved. The functions are called when it comes to it."""
 
     saved: list[int] = dataclasses.field(default_factory=list)
     at_step: Callable[[int], None] = lambda step: None
