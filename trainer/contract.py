@@ -66,8 +66,8 @@ ENV_WORKERS = "CATDOG_WORKERS"
 HOST_INDEX = "{index}"
 """The placeholder for a worker's rank in ENV_HOST_TEMPLATE."""
 
-# What the workers of a gang prove to each other to know; never shown. `catdog train --workers N` makes one for each run;
-# the manifest takes it from the platform's Secret. Read by trainer.workers.handshake.
+# What the workers of a gang prove to each other to know; shown nowhere. `catdog train --workers N` makes one for each
+# run, the manifest refers to the platform's Secret. Read by trainer.workers.handshake.
 ENV_SECRET = "CATDOG_GANG_SECRET"
 
 # How many workers share this machine. Written by `catdog train --workers N`, read by trainer.process.container.
