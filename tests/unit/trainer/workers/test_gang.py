@@ -19,7 +19,8 @@ LIMIT = 60.0
 WORKER = """
 import json, os, signal, sys, time
 rank = int(os.environ["CATDOG_RANK"])
-told = {name: os.environ[name] for name in ("CATDOG_RANK", "CATDOG_HOSTS", "CATDOG_LOCAL_WORKERS", "CATDOG_GANG_SECRET")}
+names = ("CATDOG_RANK", "CATDOG_HOSTS", "CATDOG_LOCAL_WORKERS", "CATDOG_GANG_SECRET")
+told = {name: os.environ[name] for name in names}
 told.update(arguments=sys.argv[1:], text=sys.stdin.read(), group=os.getpgrp(), pid=os.getpid())
 action = os.environ["ACTIONS"].split()[rank]
 got = []
