@@ -120,9 +120,10 @@ def test_a_drift_is_found_every_so_many_steps_where_nothing_is_saved(monkeypatch
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_a_drift_is_found_before_a_validation(ema: float) -> None:
+    """After it all devices would have the same weights again: those that the moving average was put in place of."""
     task = task_on(2, ema=ema)
     watched = Watched()
-    watched.at_step = lambda step: spoil(task, 0) if step == 2 else None
+    watched.at_step = lambda step: spoil(task, 0) if step == 5 else None
     assert "by step 5: " in drifted(task, watched)
     assert watched.saved == []
 
