@@ -27,7 +27,10 @@ RETRY_SECONDS = 0.2
 LINE_LIMIT = 1 << 20
 INTRODUCTION_SECONDS = 5.0
 """Within so long a visitor has to register: meanwhile the others wait."""
+MOST_TOLD = 200
+"""So many visitors that are ignored are told of, in so many characters each: what they send is theirs to choose."""
 CHALLENGE_SECONDS = 30.0
+"""Within so long rank 0 has to prove itself to a worker that has reached it."""
 UNPROVED_SECONDS = 30.0
 """So long a worker tries again where rank 0 does not know the secret: its name can still lead to another pod."""
 
@@ -135,8 +138,8 @@ def _visitor(
         return _introduced(connection, credential), connection
     except (OSError, ValueError) as error:
         connection.close()
-        line = f"ignored a connection that did not register, from {address[0]}: {error}"
-        if line not in told:
+        line = f"ignored a connection that did not register, from {address[0]}: {error}"[:MOST_TOLD]
+        if line not in told and len(told) < MOST_TOLD:
             told.add(line)
             log.warning("rendezvous: %s", line)
         return None

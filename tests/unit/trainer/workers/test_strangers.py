@@ -146,6 +146,22 @@ def test_a_stranger_neither_joins_nor_keeps_the_gang_from_meeting(
     assert "ignored a connection that did not register, from 127.0.0.1" in caplog.text
 
 
+def test_what_strangers_say_does_not_fill_the_log(
+    pool: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rendezvous, "MOST_TOLD", 100)
+    places = topologies(2)
+    first = pool.submit(meet, places[0], OURS)
+    for number in range(150):
+        with knock(places[0]) as stranger:
+            stranger.sendall(line({f"{number}" + "x" * 5000: 1}))
+    assert meet(places[1], OURS) == SENT
+    assert first.result(LIMIT) == SENT
+    ignored = [record.getMessage() for record in caplog.records if "ignored" in record.getMessage()]
+    assert 0 < len(ignored) <= 100
+    assert max(map(len, ignored)) < 150
+
+
 def test_who_drips_does_not_keep_the_gang_waiting(pool: ThreadPoolExecutor) -> None:
     places = topologies(2)
     first = pool.submit(meet, places[0], OURS)
