@@ -19,6 +19,9 @@ METRICS_PORT, TENSORFLOW_PORT, RENDEZVOUS_PORT = "metrics", "tensorflow", "rende
 # The ConfigMap that the chart creates in the namespace, and its key.
 CONFIG_MAP, CONFIG_MAP_KEY = "catdog-platform", "platform.yaml"
 
+GANG_SECRET_KEY = "secret"
+"""The key in the Secret that the platform names, whether the chart made it or not."""
+
 # Kubernetes. The annotations count a pod's predecessors with the same index; both are absent before the first.
 BATCH_API = "batch/v1"
 JOB_UID_LABEL, INDEX_LABEL = "batch.kubernetes.io/controller-uid", "batch.kubernetes.io/job-completion-index"

@@ -68,6 +68,10 @@ ENV_WORKERS = "CATDOG_WORKERS"
 HOST_INDEX = "{index}"
 """The placeholder for a worker's rank in ENV_HOST_TEMPLATE."""
 
+# What the workers of a gang prove to each other to know; shown nowhere. `catdog train --workers N` makes one for each
+# run, the manifest refers to the platform's Secret. Read by trainer.workers.handshake.
+ENV_SECRET = "CATDOG_GANG_SECRET"
+
 # How many workers share this machine. Written by `catdog train --workers N`, read by trainer.process.container.
 ENV_LOCAL_WORKERS = "CATDOG_LOCAL_WORKERS"
 

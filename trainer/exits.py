@@ -37,7 +37,7 @@ MEANING: dict[Exit, str] = {
     Exit.BAD_DATA: "bad data: too many rejected images, or wrong classes",
     Exit.INPUT_MISSING: "an input is missing",
     Exit.RENDEZVOUS_FAILED: "rendezvous failed: a worker did not join",
-    Exit.BUG: "a bug in catdog",
+    Exit.BUG: "a bug in catdog, or a device that computes wrongly",
     Exit.RUN_REFUSED: "the run folder belongs to another configuration or data set, or to a live run",
     Exit.STORAGE_FAILED: "storage failed after retries",
     Exit.PEER_LOST: "another worker was lost; the cause is in its log",

@@ -36,6 +36,7 @@ from trainer.training.backbone import backbone_for
 from trainer.training.checkpoint import Snapshot, Unusable
 from trainer.training.phases import Length, length_of
 from trainer.training.state import finished
+from trainer.workers.handshake import credential_of
 from trainer.workers.line import Line, telling_failures
 from trainer.workers.rendezvous import Hello, Message, meet, refuse
 from trainer.workers.topology import Topology, peer_lost_wait
@@ -95,12 +96,14 @@ def begin(
         on_retry: called for each repeated request for data.
 
     Raises:
-        ExitError: what `claim` and `follow` raise on this rank; 69 when a worker did not join; 75 when rank 0 failed.
+        ExitError: what `claim` and `follow` raise on this rank; 64 for a secret that is none; 69 when a worker did not
+            join; 75 when rank 0 failed.
     """
+    credential = None if topology.alone else credential_of(environment)
     on_lost = functools.partial(_leave, peer_lost_wait(environment))
     hello = Hello(topology.rank, uuid.uuid4().hex, catdog_version(), fingerprint(config))
     if topology.rank != 0:
-        message, connections = meet(topology, hello, config.rendezvous_timeout, {})
+        message, connections = meet(topology, hello, config.rendezvous_timeout, {}, credential)
         line = Line(topology.rank, connections, activity, on_lost)
         with telling_failures(line):
             return follow(config, run, message, on_retry), line
@@ -108,12 +111,12 @@ def begin(
         start = claim(config, run, environment, activity, stop, on_retry)
     except ExitError as error:
         if error.code != stop.exit_code:
-            refuse(topology, hello, min(config.rendezvous_timeout, REFUSAL_SECONDS), error)
+            refuse(topology, hello, min(config.rendezvous_timeout, REFUSAL_SECONDS), error, credential)
         raise
     if start.noted is not None:
         start.noted.watch()
     try:
-        _, connections = meet(topology, hello, config.rendezvous_timeout, _message(start))
+        _, connections = meet(topology, hello, config.rendezvous_timeout, _message(start), credential)
     except ExitError as error:
         if start.lease is not None:
             held = Held(run, start.lease)

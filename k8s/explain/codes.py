@@ -35,7 +35,10 @@ def _logs(seen: Observation) -> Next:
 
 
 def _doctor(seen: Observation) -> Next:
-    return ("report the bug",) if seen.local else (catdog(seen.typed, "doctor", seen.name), ", then report the bug")
+    drifted = "; if replicas have drifted apart, take the machine that is named out instead"
+    if seen.local:
+        return (f"report the bug{drifted}",)
+    return (catdog(seen.typed, "doctor", seen.name), f", then report the bug{drifted}")
 
 
 def _missing(seen: Observation) -> Next:

@@ -10,6 +10,7 @@ from k8s.labels import (
     COMPONENT_LABEL,
     CONFIG_ANNOTATION,
     CONTAINER,
+    GANG_SECRET_KEY,
     HOSTNAME_LABEL,
     INSTANCE_LABEL,
     METRICS_PORT,
@@ -120,6 +121,9 @@ def _environment(spec: RunSpec, platform: Platform, shape: Shape) -> list[Object
             {"name": contract.ENV_HOST_TEMPLATE, "value": shape.host_template},
             {"name": contract.ENV_WORKERS, "value": str(spec.workers)},
         ]
+        if platform.gang_secret:
+            secret = {"name": platform.gang_secret, "key": GANG_SECRET_KEY}
+            made.append({"name": contract.ENV_SECRET, "valueFrom": {"secretKeyRef": secret}})
     made += [_from_field(contract.ENV_RUN_UID, shape.run_uid), _from_field(contract.ENV_ATTEMPT, shape.attempt)]
     if shape.attempt_uncounted:
         made.append(_from_field(contract.ENV_ATTEMPT_UNCOUNTED, shape.attempt_uncounted))

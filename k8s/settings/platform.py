@@ -93,6 +93,7 @@ class Platform:
     metrics_port: int = _set(8080, "Port of /metrics.", low=1024)
     storage_cidrs: tuple[str, ...] = _set(("0.0.0.0/0",), "Addresses of object storage, for the chart's NetworkPolicy.")
     token_audience: str = _set("", "Audience of a projected ServiceAccount token; empty: no token.")
+    gang_secret: str = _set("", "Secret by which workers of a run recognise each other; empty: they do not.")
     extra_env: tuple[Yaml, ...] = _set((), "Additional environment variables, as in a container.")
     extra_volumes: tuple[Yaml, ...] = _set((), "Additional volumes, as in a pod.")
     extra_volume_mounts: tuple[Yaml, ...] = _set((), "Mounts of extraVolumes, as in a container.")

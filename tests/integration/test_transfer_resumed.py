@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import runs
+from tests import drifting, runs
 from tests.transfer import HEAD, drawn, require_same, tuned
 from trainer.data.decode import path_of, pixels
 from trainer.folder import files
@@ -55,6 +55,18 @@ def test_stopped_where_one_phase_ends_and_resumed(data: Path, reference: Snapsho
     runs.train(tuned(data, tmp_path / "run", steps=HEAD))
     runs.train(tuned(data, tmp_path / "run", devices=2))
     require_same(tmp_path / "run", reference)
+
+
+def test_a_replica_that_drifts_while_the_network_is_tuned_is_found_before_validation(
+    data: Path, tmp_path: Path
+) -> None:
+    """The moving average is validated in place of the weights, which puts equal weights back on every device."""
+    run = tmp_path / "run"
+    runs.train(tuned(data, run, devices=4, steps=HEAD))
+    before = drifting.saved(run)
+    output = drifting.train(tuned(data, run, devices=4), tmp_path, rank=0, replica=3, step=HEAD + 2)
+    assert f"by step {HEAD + 5}: rank 0 (replica 3) differs from the other 3 of 4 in weights/" in output
+    assert drifting.saved(run) == before
 
 
 ANSWERS = """

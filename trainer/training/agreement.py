@@ -23,6 +23,23 @@ def agree(distribution: Distribution, what: str, value: str) -> None:
         )
 
 
+def agree_on_gpus(distribution: Distribution, models: tuple[str, ...]) -> None:
+    """Check that all replicas compute on the same model of GPU (`models`: of those here), or all on CPUs; waits for
+    all ranks. Other models add up in another order and round otherwise, so that replicas would drift apart.
+
+    Raises:
+        ExitError: 78 when those of this worker differ; 69 on every rank when workers differ; 75 when a peer is lost
+            meanwhile.
+    """
+    if len(set(models)) > 1:
+        raise ExitError(
+            Exit.NO_ACCELERATOR,
+            f"the GPUs here are of different models ({', '.join(models)}), on which replicas would drift apart: "
+            "choose equal ones with CUDA_VISIBLE_DEVICES, or one with --devices 1",
+        )
+    agree(distribution, "the model of GPU", models[0] if models else "none")
+
+
 def wait_for_all(distribution: Distribution) -> None:
     """Wait until every rank gets here. At the end too: one that exits early looks like a lost peer (tensorflow#58434).
 

@@ -23,11 +23,13 @@ from trainer.process.signals import StopRequest, stop_code
 from trainer.tensors import Array, Vector
 from trainer.training.agreement import blamed
 from trainer.training.checkpoint import Snapshot
+from trainer.training.drift import EVERY, comparison, guarded, watched
 from trainer.training.feeding import to_devices
 from trainer.training.hooks import Hooks, StepNumbers
-from trainer.training.learner import Learner, begin_phase, copy_to_host, evaluated, groups, hold, require_same, restore
+from trainer.training.learner import Learner, begin_phase, copy_to_host, evaluated, hold, restore
 from trainer.training.phases import Length, Phase
 from trainer.training.schedule import learning_rate
+from trainer.training.snapshots import put_back, take
 from trainer.training.state import LoopState, Sums, after_step, after_validation, finished, validation_due
 from trainer.training.step import (
     CORRECT,
@@ -117,10 +119,13 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
     Raises:
         Stopped: SIGTERM or SIGINT on any rank; in validation too.
         ExitError: 80 when a step is not finite again after one rollback to the last checkpoint; 75 when a peer is lost;
-            70 when TensorFlow fails otherwise.
+            70 when replicas have drifted apart, or TensorFlow fails otherwise.
     """
+    compare = comparison(task.distribution, watched(task.learner))
+    hooks = guarded(hooks, compare)
+    compare(state.step)
     compiled = _compile(task, state)
-    good = take(task, state)
+    good = take(task.learner, state)
     feeds = _feeds_from(task, state.step)
     try:
         while not finished(state, task.length):
@@ -132,9 +137,10 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
                     compiled, feeds = _compile(task, state), _feeds_from(task, state.step)
                 else:
                     state = _steps(compiled, task, state, _next_pause(task, state.step), feeds, stop, hooks)
-                    if validation_due(state, task.length):
+                    if validation_due(state, task.length) or not _checkpoint_due(task, state.step):
+                        compare(state.step)
                         continue  # the checkpoint comes after the validation, so that it includes its result
-                good = take(task, state)
+                good = take(task.learner, state)
                 hooks.on_checkpoint(good)
             except _NotFinite as trouble:
                 if good.state.rollbacks:
@@ -143,10 +149,11 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
                     ) from None
                 feeds.close()
                 good = dataclasses.replace(good, state=dataclasses.replace(good.state, rollbacks=1))
-                state = put_back(task, good)
+                state = put_back(task.learner, good)
                 feeds = _feeds_from(task, state.step)
     except _StopSeen as seen:
-        raise Stopped(take(task, seen.state), seen.code) from None
+        compare(seen.state.step)
+        raise Stopped(take(task.learner, seen.state), seen.code) from None
     except tf.errors.OpError as error:
         raise blamed(error, task.distribution) from error
     finally:
@@ -178,28 +185,6 @@ def _is_timed(task: Task) -> bool:
     return asked and not (task.config.deterministic or task.config.model in PRETRAINED)
 
 
-def take(task: Task, state: LoopState) -> Snapshot:
-    """All tensors as they are between two steps."""
-    held = {group: hold(variables) for group, variables in groups(task.learner).items()}
-    return Snapshot(state, {**held, **task.learner.fixed})
-
-
-def put_back(task: Task, good: Snapshot) -> LoopState:
-    """Assign a snapshot's tensors on every replica; return its state.
-
-    Raises:
-        ValueError: it does not belong to this network and optimizer.
-    """
-    ours, fixed = groups(task.learner), task.learner.fixed
-    if set(ours) | set(fixed) != set(good.groups):
-        raise ValueError(f"has {', '.join(sorted(good.groups))}; expected {', '.join(sorted([*ours, *fixed]))}")
-    for group, arrays in fixed.items():
-        require_same(arrays, good.groups[group])
-    for group, variables in ours.items():
-        restore(variables, good.groups[group])
-    return good.state
-
-
 def _feeds_from(task: Task, step: int) -> Generator[tuple[Feed, ...], None, None]:
     """The feeds of the rest of a step's phase."""
     phase, config = task.length.phase_at(step), task.config
@@ -221,9 +206,15 @@ def _feeds_from(task: Task, step: int) -> Generator[tuple[Feed, ...], None, None
 
 
 def _next_pause(task: Task, step: int) -> int:
-    """The next step at which to pause: the epoch's end, a checkpoint, or the end."""
-    end, every = task.length.epoch_end_after(step), task.config.checkpoint_every
-    return min(end, (step // every + 1) * every) if every else end
+    """The next step at which to pause: the epoch's end, a checkpoint, a comparison of the replicas, or the end."""
+    often = [task.config.checkpoint_every, EVERY if task.distribution.replicas > 1 else 0]
+    return min([task.length.epoch_end_after(step), *((step // every + 1) * every for every in often if every)])
+
+
+def _checkpoint_due(task: Task, step: int) -> bool:
+    """Whether a pause in mid-epoch is one for a checkpoint."""
+    every = task.config.checkpoint_every
+    return bool(every) and step % every == 0
 
 
 def _steps(

@@ -5,10 +5,11 @@ import time
 from trainer.contract import BEST
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
-from trainer.training import checkpoint, loop
+from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot, Unusable
 from trainer.training.learner import Learner, restore
 from trainer.training.loop import Task
+from trainer.training.snapshots import put_back
 from trainer.training.state import LoopState
 
 
@@ -21,7 +22,7 @@ def first_state(task: Task, snapshot: Snapshot | None) -> LoopState:
     """
     if snapshot is not None:
         try:
-            return loop.put_back(task, snapshot)
+            return put_back(task.learner, snapshot)
         except ValueError as error:
             raise ExitError(
                 Exit.RUN_REFUSED,

@@ -92,6 +92,15 @@ def _use_gpus(config: RunConfig, gpus: list[PhysicalDevice]) -> Devices:
     return Devices("GPU", tuple(f"/gpu:{i}" for i in range(len(chosen))))
 
 
+def gpu_models(devices: Devices) -> tuple[str, ...]:
+    """The models of the GPUs that this worker trains on, as their driver names them; none on CPUs."""
+    if devices.kind != "GPU":
+        return ()
+    chosen = tf.config.list_physical_devices("GPU")[: len(devices.names)]
+    details = (tf.config.experimental.get_device_details(gpu) for gpu in chosen)
+    return tuple(str(known.get("device_name", "unnamed")) for known in details)
+
+
 def resolve_precision(config: RunConfig, devices: Devices) -> RunConfig:
     """Replace precision=auto with the one in which the hardware multiplies fastest."""
     if config.precision != "auto":

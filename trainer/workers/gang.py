@@ -8,10 +8,11 @@ import sys
 import time
 from contextlib import ExitStack
 
-from trainer.contract import ENV_HOSTS, ENV_LOCAL_WORKERS, ENV_PARENT, ENV_RANK
+from trainer.contract import ENV_HOSTS, ENV_LOCAL_WORKERS, ENV_PARENT, ENV_RANK, ENV_SECRET
 from trainer.exits import Exit
 from trainer.process.orphan import stop_with_parent
 from trainer.process.signals import handle
+from trainer.workers.handshake import new_secret
 
 GRACE_SECONDS = 60.0  # for the others, once one has failed
 POLL_SECONDS = 0.05
@@ -24,6 +25,7 @@ def run(workers: int, config: str) -> int:
     """
     hosts = ",".join(f"127.0.0.1:{port}" for port in _ports(workers))
     environment = {**os.environ, ENV_HOSTS: hosts, ENV_LOCAL_WORKERS: str(workers), ENV_PARENT: str(os.getpid())}
+    environment[ENV_SECRET] = new_secret()
     gang = [_start(rank, environment, config) for rank in range(workers)]
     forwarded: list[int] = []
 

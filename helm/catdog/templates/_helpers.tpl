@@ -17,6 +17,11 @@ app.kubernetes.io/name: catdog
 app.kubernetes.io/component: worker
 {{- end }}
 
+{{/* Name of the Secret by which the workers of a run recognise each other; empty: none. */}}
+{{- define "catdog.gangSecret" -}}
+{{- if .Values.gangSecret.enabled }}{{ .Values.gangSecret.existingSecret | default "catdog-gang" }}{{ end }}
+{{- end }}
+
 {{/* The settings that `catdog submit` reads: keys as in k8s/settings/platform.py. */}}
 {{- define "catdog.platform" -}}
 schema: 1
@@ -43,6 +48,7 @@ ttlSecondsAfterFinished: {{ int .Values.ttlSecondsAfterFinished }}
 metricsPort: {{ int .Values.metricsPort }}
 storageCidrs: {{ toJson .Values.storageCidrs }}
 tokenAudience: {{ .Values.tokenAudience | quote }}
+gangSecret: {{ include "catdog.gangSecret" . | quote }}
 extraEnv: {{ toJson .Values.extraEnv }}
 extraVolumes: {{ toJson .Values.extraVolumes }}
 extraVolumeMounts: {{ toJson .Values.extraVolumeMounts }}

@@ -39,6 +39,7 @@ EVERYTHING = replace(
     ttl_seconds_after_finished=600,
     metrics_port=9400,
     token_audience="//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+    gang_secret="catdog-gang",
     extra_env=({"name": "STORAGE_EMULATOR_HOST", "value": "http://storage:4443"},),
     extra_volumes=({"name": "pictures", "persistentVolumeClaim": {"claimName": "pictures", "readOnly": True}},),
     extra_volume_mounts=({"name": "pictures", "mountPath": "/pictures", "readOnly": True},),

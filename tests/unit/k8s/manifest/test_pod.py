@@ -4,7 +4,7 @@ import pytest
 
 from k8s.exits import CliError
 from k8s.manifest.render import render
-from k8s.manifest.spec import RunSpec
+from k8s.manifest.spec import RunSpec, Served
 from tests.unit.k8s.manifest.cases import CASES, JOBSET, NEITHER, PLATFORM, config, pod_of, spec
 from trainer.config import RunConfig
 from trainer.requests import from_json
@@ -61,6 +61,21 @@ def test_environment_that_catdog_sets_cannot_be_set_again() -> None:
     platform = replace(PLATFORM, extra_env=({"name": "HOME", "value": "/home"},))
     with pytest.raises(CliError, match="extraEnv has HOME"):
         render(spec("r", 1, 0), platform, NEITHER)
+
+
+@pytest.mark.parametrize("served", [NEITHER, JOBSET], ids=["job", "jobset"])
+def test_workers_of_a_gang_are_given_a_reference_to_the_secret_of_the_platform(served: Served) -> None:
+    platform = replace(PLATFORM, gang_secret="ours")
+    [container] = pod_of(render(spec("r", 2, 0), platform, served))["spec"]["containers"]
+    [given] = [one for one in container["env"] if "SECRET" in one["name"]]
+    reference = {"secretKeyRef": {"name": "ours", "key": "secret"}}
+    assert given == {"name": "CATDOG_GANG_SECRET", "valueFrom": reference}
+
+
+def test_who_works_alone_or_where_the_platform_has_no_secret_is_given_none() -> None:
+    with_one = replace(PLATFORM, gang_secret="ours")
+    for run, platform in ((spec("r", 1, 4), with_one), (spec("r", 2, 0), PLATFORM)):
+        assert "CATDOG_GANG_SECRET" not in str(render(run, platform, JOBSET))
 
 
 def test_grace_period_is_that_of_the_configuration() -> None:

@@ -17,7 +17,7 @@ CHART = Path(__file__).parents[4] / "helm" / "catdog"
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA_OF_VALUES = json.loads((CHART / "values.schema.json").read_text())
 # Settings that are not a value of the same name.
-ELSEWHERE = {"schema", "serviceAccount", "nodesReadable"}
+ELSEWHERE = {"schema", "serviceAccount", "gangSecret", "nodesReadable"}
 
 
 def test_the_config_map_has_every_setting_and_no_other() -> None:

@@ -48,6 +48,7 @@ def test_every_key_reads_back() -> None:
         "gpusPerNode": 4,
         "recipe": "augmented",
         "weights": "gs://models/weights/efficientnet-lite0",
+        "gangSecret": "ours",
         "extraEnv": [{"name": "N", "value": "v"}],
         "nodesReadable": False,
         "storageCidrs": ["10.0.0.0/8"],

@@ -19,7 +19,8 @@ LIMIT = 60.0
 WORKER = """
 import json, os, signal, sys, time
 rank = int(os.environ["CATDOG_RANK"])
-told = {name: os.environ[name] for name in ("CATDOG_RANK", "CATDOG_HOSTS", "CATDOG_LOCAL_WORKERS")}
+names = ("CATDOG_RANK", "CATDOG_HOSTS", "CATDOG_LOCAL_WORKERS", "CATDOG_GANG_SECRET")
+told = {name: os.environ[name] for name in names}
 told.update(arguments=sys.argv[1:], text=sys.stdin.read(), group=os.getpgrp(), pid=os.getpid())
 action = os.environ["ACTIONS"].split()[rank]
 got = []
@@ -115,6 +116,18 @@ def test_every_worker_is_told_its_rank_all_addresses_and_the_configuration(tmp_p
     ports = [int(port) for _, port in hosts]
     assert len({*ports, ports[0] + 1}) == 4  # rank 0's next port is for the rendezvous
     assert len({one["group"] for one in told}) == 3
+
+
+def test_the_workers_of_a_gang_share_a_secret_that_no_other_gang_has(tmp_path: Path) -> None:
+    seen = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        assert code_of(start(tmp_path / name, "0", "0")) == 0
+        told = [json.loads((tmp_path / name / f"rank-{rank}.json").read_text()) for rank in range(2)]
+        assert told[0]["CATDOG_GANG_SECRET"] == told[1]["CATDOG_GANG_SECRET"]
+        seen.append(told[0]["CATDOG_GANG_SECRET"])
+    assert seen[0] != seen[1]
+    assert all(len(secret) == 64 for secret in seen)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

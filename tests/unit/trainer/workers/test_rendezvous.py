@@ -198,6 +198,7 @@ GARBAGE = [
     b"GET / HTTP/1.1\r\n\r\n",
     b"\x00\xff\n",
     b"[]\n",
+    b"[" * 100_000 + b"\n",
     b"{}\n",
     b'{"rank": 1}\n',
     b'{"rank": "1", "uid": "u", "program": "0.1", "config": "abc"}\n',
