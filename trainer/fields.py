@@ -196,10 +196,27 @@ def _typed(kind: Any, value: Any, shown: str) -> Any:
             if not isinstance(text, str):
                 raise Refused(f"{shown}.{name} is {text!r}; it must be text: quote it in YAML")
         return dict(mapping(value, shown))
+    if kind == Mapping[str, Any]:
+        return dict(_plain(mapping(value, shown), shown))
     inner = str if kind == tuple[str, ...] else Mapping
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, inner) for item in value):
         raise Refused(f"{shown} must be a list of {'strings' if inner is str else 'mappings'}")
-    return tuple(value)
+    return tuple(_plain(item, f"{shown}[{number}]") for number, item in enumerate(value))
+
+
+def _plain(value: Any, shown: str) -> Any:
+    """The value itself if JSON can say it: YAML also has dates, sets, keys that are no text, and .nan."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise Refused(f"{shown} has the key {name!r}; it must be text: quote it in YAML")
+            _plain(inner, f"{shown}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for number, inner in enumerate(value):
+            _plain(inner, f"{shown}[{number}]")
+    elif value is not None and (type(value) not in _KINDS or value in (math.inf, -math.inf) or value != value):
+        raise Refused(f"{shown} is {value!r}; it must be text or a number: quote it in YAML")
+    return value
 
 
 def seconds_or_auto(text: str) -> str:

@@ -46,6 +46,7 @@ tokenAudience: {{ .Values.tokenAudience | quote }}
 extraEnv: {{ toJson .Values.extraEnv }}
 extraVolumes: {{ toJson .Values.extraVolumes }}
 extraVolumeMounts: {{ toJson .Values.extraVolumeMounts }}
+overlay: {{ toJson .Values.overlay }}
 nodesReadable: {{ .Values.rbac.nodes }}
 {{- end }}
 
