@@ -37,13 +37,25 @@ def read_text(path: Path) -> str:
 def parse(text: str, where: str) -> Any:
     """What a YAML document says; raises DocumentError when it is not YAML, or endless."""
     try:
-        found = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        deep = _deep(text, loader)
+        found = None if deep else yaml.load(text, Loader=loader)
     except _NOT_YAML as error:
         first = " ".join(str(error).split())[:200]
         raise DocumentError(f"{where}: not YAML: {first}") from error
-    if _endless(found):
+    if deep or _endless(found):
         raise DocumentError(f"{where}: more than {LARGEST:,} values or {DEEPEST} levels; it must be smaller")
     return found
+
+
+def _deep(text: str, loader: Any) -> bool:
+    """Whether a text has more than DEEPEST levels: the fast loader ends the process where there are very many."""
+    level = 0
+    for event in yaml.parse(text, Loader=loader):
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > DEEPEST:
+            return True
+    return False
 
 
 def _endless(found: Any) -> bool:

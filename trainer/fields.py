@@ -8,7 +8,8 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin
 
 T = TypeVar("T")
 
@@ -144,6 +145,35 @@ def known(kind: type[Any], values: Any) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise TypeError(f"{kind.__name__} must be a mapping, not {type(values).__name__}")
     return {one.name: values[one.name] for one in dataclasses.fields(kind) if one.name in values}
+
+
+def stored(kind: type[Any], values: Any) -> dict[str, Any]:
+    """As `known`, of a document whose values are of the fields' types, since it was made from them.
+
+    Raises:
+        TypeError: it is not a mapping, or a value is of another type.
+    """
+    found = known(kind, values)
+    for one in dataclasses.fields(kind):
+        if one.name in found and not _fits(one.type, found[one.name]):
+            raise TypeError(f"{one.name} is {str(found[one.name])[:40]!r}")
+    return found
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether a value is of a field's type, as far as JSON tells types apart."""
+    origin, inner = get_origin(kind) or kind, get_args(kind)
+    if origin is UnionType:
+        return any(_fits(one, value) for one in inner)
+    if kind is Any:
+        return True
+    if kind in _KINDS:
+        return type(value) is kind or (kind is float and type(value) is int)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(inner[0], one) for one in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(_fits(inner[1], one) for one in value.values())
+    return isinstance(value, NoneType if kind is None else origin)
 
 
 def mapping(value: Any, shown: str) -> Mapping[str, Any]:

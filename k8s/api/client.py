@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 
 from k8s.api.errors import ApiError, of_answer, of_stranger, of_tls, unreachable
 from k8s.labels import BATCH_API, CONTAINER, JOBSET_API, KUEUE_API, KUEUE_VISIBILITY_API
+from trainer import documents
 
 Object = Mapping[str, Any]
 
@@ -276,7 +277,7 @@ def _refused_tls(error: BaseException) -> ssl.SSLError | None:
 
 def _json(data: bytes) -> Object:
     try:
-        found = json.loads(data)
+        found = documents.parse(data)
     except ValueError:
         return {"message": data[:200].decode(errors="replace")}
     return found if isinstance(found, dict) else {"message": str(found)[:200]}

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainer import documents
 from trainer.exits import Exit, ExitError
 from trainer.workers.topology import Topology, rendezvous_address
 
@@ -223,7 +224,7 @@ def _receive(connection: socket.socket) -> dict[str, Any]:
         data += connection.recv(ahead.find(b"\n") + 1 or len(ahead))
         if len(data) > LINE_LIMIT:
             raise ValueError("line too long")
-    message = json.loads(data)
+    message = documents.parse(data)
     if not isinstance(message, dict):
         raise ValueError("not an object")
     return message
