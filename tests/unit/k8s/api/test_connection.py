@@ -96,7 +96,7 @@ def test_a_token_that_expires_is_renewed_and_one_that_does_not_is_not(use: Any, 
         (script("import sys; sys.exit('please log in')"), "has failed with exit code 1: please log in"),
         (
             script("print('on the wrong stream'); raise SystemExit(4)"),
-            "exit code 4: it said nothing to standard error$",
+            "4: it said nothing to standard error$",
         ),
         (script("raise SystemExit(4)"), "exit code 4: it said nothing"),
         (script("print('s3cret-t0ken')"), "printed no ExecCredential$"),
