@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     *sorted(str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "docs").rglob("*.md")),
 ]
 # In backquotes, from the top of the repository; NAME stands for one that somebody will choose.
