@@ -98,7 +98,7 @@ def bounds(option: Option) -> str:
 def check(option: Option, value: Any, shown: str) -> None:
     """Raise Refused when a value of the right type is not one of the choices, or out of bounds."""
     if option.choices and value not in option.choices:
-        raise Refused(f"{shown} is {value!r}; it must be one of {', '.join(option.choices)}")
+        raise Refused(f"{shown} is {value!r}; it must be one of {', '.join(filter(None, option.choices))}")
     if isinstance(value, (int, float)) and not isinstance(value, bool) and not _within(value, option):
         raise Refused(f"{shown} is {value}; it must be {bounds(option)}")
 

@@ -267,9 +267,7 @@ def _open(
             raise of_tls(cluster.shown, _first_line(refused)) from error
         raise unreachable(cluster.shown, _first_line(error)) from error
     except ValueError:  # its text has the header, and so the token
-        words = (
-            "the credentials of the kubeconfig cannot be sent: its token has a line break, or odd letters"
-        )
+        words = "the credentials of the kubeconfig cannot be sent: its token has a line break, or odd letters"
         raise missing(words) from None
 
 

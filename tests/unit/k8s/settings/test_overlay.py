@@ -63,7 +63,7 @@ def test_the_allow_list_is_what_the_documents_say() -> None:
             "{}.resourceClaims[0].name is 1; it must be",
         ),
         ({"resourceClaims": [{"name": "a", "resourceClaimName": "x"}] * 2}, "{}.resourceClaims has a name twice"),
-        ({"dnsPolicy": "None"}, "{}.dnsPolicy is 'None'; it must be one of"),
+        ({"dnsPolicy": "None"}, "{}.dnsPolicy is 'None'; it must be one of ClusterFirst, "),
         ({"hostNetwork": "yes"}, "{}.hostNetwork is 'yes'; it must be true or false"),
         ({"affinity": []}, "{}.affinity must be a mapping"),
         ({"affinity": {1: 2}}, "{}.affinity has the key 1; it must be text"),
