@@ -46,7 +46,6 @@ def is_allowed(right: Right) -> bool:
 
 
 # Kind, as kubectl takes it → resource.
-KINDS = {"localqueue": "localqueues", "priorityclass": "*/priorityclasses", "resourcequota": "resourcequotas"}
 KINDS = {"localqueue": "localqueues", "resourcequota": "resourcequotas"}
 KINDS |= {f"{kind}class": f"*/{kind}classes" for kind in ("priority", "runtime")}
 KINDS |= {"namespace": "*/namespaces", "node": "*/nodes", "nodes": "*/nodes"}

@@ -52,6 +52,14 @@ def test_no_overlay_changes_what_catdog_sets(values: dict[str, Any]) -> None:
         assert made["metadata"][part] == {**values[part], **without["metadata"][part]}
 
 
+def test_what_got_past_the_allow_list_would_still_be_below() -> None:
+    own = {"app.kubernetes.io/instance": "other", "team": "a"}
+    made = pod(Overlay(labels=own, annotations={"catdog.dev/config": "{}"}, resources={"cpu": "64"}))
+    assert made["metadata"]["labels"] == {**pod(Overlay())["metadata"]["labels"], "team": "a"}
+    assert made["metadata"]["annotations"] == pod(Overlay())["metadata"]["annotations"]
+    assert made["spec"]["containers"][0]["resources"] == pod(Overlay())["spec"]["containers"][0]["resources"]
+
+
 def test_host_network_takes_the_dns_policy_by_which_peers_are_found() -> None:
     made = pod(Overlay(host_network=True))["spec"]
     assert (made["hostNetwork"], made["dnsPolicy"]) == (True, "ClusterFirstWithHostNet")
