@@ -11,6 +11,9 @@ PYTEST_ARGS ?=
 PYTEST_WORKERS ?= 2
 # `make lock UPGRADE=1` takes the newest versions that pyproject.toml allows; without it, pins stay where possible.
 UPGRADE ?=
+# An image for `make sbom`, as syft names it: docker-archive:FILE, registry:NAME@DIGEST, or a name that Docker knows.
+IMAGE ?=
+SYFT_VERSION ?= v1.57.1
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -31,7 +34,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-v
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test integration e2e bench check golden reference format lock clean distclean
+.PHONY: help setup train test integration e2e bench check golden reference format lock sbom clean distclean
 
 include cluster.mk
 
@@ -108,6 +111,21 @@ lock: setup ## Update requirements/*.txt after a change to pyproject.toml (UPGRA
 	$(UV_COMPILE) --extra cpu --constraint requirements/dev.txt --output-file requirements/cpu.txt
 	$(UV_COMPILE) --constraint requirements/dev.txt --output-file requirements/base.txt
 	$(UV_COMPILE) --extra cuda --constraint requirements/base.txt --output-file requirements/cuda.txt
+
+# syft is built from its Go module, which takes minutes once; into build/, since it is no part of .venv/.
+SYFT := build/bin/syft
+SBOM_OF := build/sbom
+$(SYFT):
+	@command -v go >/dev/null 2>&1 || { echo "make: 'go' not found; syft is built with Go" >&2; exit 1; }
+	GOBIN=$(CURDIR)/$(dir $@) go install github.com/anchore/syft/cmd/syft@$(SYFT_VERSION)
+
+sbom: setup $(SYFT) ## Write the wheel and bills of materials of it, and of IMAGE=..., to dist/ (needs Go)
+	rm -rf dist $(SBOM_OF)
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	$(PIP_INSTALL) --no-compile --target $(SBOM_OF) --require-hashes -r requirements/base.txt
+	$(PIP_INSTALL) --no-compile --target $(SBOM_OF) --no-deps --no-index dist/*.whl
+	$(SYFT) scan dir:$(SBOM_OF) --quiet --source-name catdog-trainer --output cyclonedx-json=dist/wheel.cdx.json
+	$(if $(IMAGE),$(SYFT) scan $(IMAGE) --quiet --output cyclonedx-json=dist/image.cdx.json)
 
 clean: ## Delete caches and build outputs; keep runs/ and .venv/
 	rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

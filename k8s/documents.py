@@ -9,6 +9,10 @@ import yaml
 _NOT_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError, TypeError, RecursionError)
 
 
+LARGEST, DEEPEST = 100_000, 100
+"""Values in a document, and levels: far more than anybody writes. Aliases make a short one endless, or huge."""
+
+
 class DocumentError(ValueError):
     """A document cannot be read; the message is one line, and begins with its path."""
 
@@ -31,9 +35,37 @@ def read_text(path: Path) -> str:
 
 
 def parse(text: str, where: str) -> Any:
-    """What a YAML document says; raises DocumentError when it is not YAML."""
+    """What a YAML document says; raises DocumentError when it is not YAML, or endless."""
     try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        deep = _deep(text, loader)
+        found = None if deep else yaml.load(text, Loader=loader)
     except _NOT_YAML as error:
         first = " ".join(str(error).split())[:200]
         raise DocumentError(f"{where}: not YAML: {first}") from error
+    if deep or _endless(found):
+        raise DocumentError(f"{where}: more than {LARGEST:,} values or {DEEPEST} levels; it must be smaller")
+    return found
+
+
+def _deep(text: str, loader: Any) -> bool:
+    """Whether a text has more than DEEPEST levels: the fast loader ends the process where there are very many."""
+    level = 0
+    for event in yaml.parse(text, Loader=loader):
+        level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if level > DEEPEST:
+            return True
+    return False
+
+
+def _endless(found: Any) -> bool:
+    """Whether a value has more than LARGEST parts, counted as often as they are named, or more than DEEPEST levels."""
+    left, count = [(found, 0)], 0
+    while left:
+        value, depth = left.pop()
+        count += 1
+        if count > LARGEST or depth > DEEPEST:
+            return True
+        parts = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple)) else ()
+        left += [(part, depth + 1) for part in parts]
+    return False

@@ -10,7 +10,9 @@ import typer
 from k8s.cli import app, load
 from k8s.commands.table import COMMANDS, Entry, Group
 from k8s.explain import states
-from k8s.settings.platform import Platform, key
+from k8s.labels import CONFIG_MAP
+from k8s.settings.overlay import Overlay
+from k8s.settings.platform import SCHEMA, Platform, key
 from trainer.config import RunConfig
 from trainer.fields import bounds, flag, options
 from trainer.recipes import DEFAULT, RECIPES
@@ -155,28 +157,58 @@ def _bounds(option: Any) -> str:
 
 def settings_page() -> str:
     """Every setting of the platform: key in the chart's values, default, whether it is a flag of submit."""
-    rows = list(_settings(Platform, Platform(), ""))
+    heads = ("key", "default", "flag", "what it is")
+    overlay = _settings(Overlay, Overlay(), "")
     return (
-        f"{MADE}# Settings of the platform\n\nValues of the chart, kept in the ConfigMap `catdog-platform`; a user's "
-        "profile (`~/.config/catdog/profile.yaml`) and flags of `catdog submit` override them.\n\n"
-        + _table(("key", "default", "flag", "what it is"), rows)
+        MADE
+        + _SETTINGS
+        + _table(heads, list(_settings(Platform, Platform(), "")))
+        + _OVERLAY
+        + _table(("key", "what it is"), [(name, words) for name, _, _, words in overlay])
     )
+
+
+_SETTINGS = f"""# Settings of the platform, and the profile
+
+The same keys, in YAML, are in three places; later ones are over earlier ones:
+
+1. **The platform**, for everybody in a namespace: values of the chart (`helm upgrade … --set KEY=VALUE`), which keeps
+   them in the ConfigMap `{CONFIG_MAP}`.
+2. **The profile**, for yourself: `$XDG_CONFIG_HOME/catdog/profile.yaml`, which is `~/.config/catdog/profile.yaml`
+   unless that variable is set. It need not exist, and needs only what differs. Commands without a cluster read it
+   too: `train` takes its recipe, and runs are looked for below its `runs`.
+3. **Flags** of `catdog submit` and `resume`, where the table names one.
+
+Mappings are merged by key: a profile with `nodeSelector: {{zone: a}}` adds one label to those of the platform.
+Everything else, lists included, is replaced; an empty value (`queue: ""`, `tolerations: []`) is a value. Each place
+is checked by itself: an unknown key, or a value of another kind, ends the command with 2 and one line that names the
+place, the key and what is allowed. `schema: {SCHEMA}` may be said. `storageCidrs` is only of use in the chart's
+values; `nodesReadable` is `rbac.nodes` there, and `serviceAccount` has a `name`.
+
+"""
+_OVERLAY = """
+## The overlay
+
+Keys of `overlay`, and of `gpu.overlay` for workers with GPUs, which is over it. They add to the pods, under what
+catdog sets itself: there are no others. [Pods that fit your cluster](../how-to/pods.md) has examples.
+
+"""
 
 
 def _settings(kind: type[Any], default: Any, above: str) -> Iterator[tuple[str, ...]]:
     every = options(kind)
     for one in dataclasses.fields(kind):
         option, value = every[one.name], getattr(default, one.name)
-        if dataclasses.is_dataclass(value):
+        if dataclasses.is_dataclass(value) and not isinstance(value, Overlay):  # it has a table of its own
             yield from _settings(type(value), value, f"{above}{key(one.name)}.")
             continue
-        choices = f" One of {', '.join(option.choices)}." if option.choices else ""
+        choices = f" One of {', '.join(filter(None, option.choices))}." if option.choices else ""
         name = f"`{flag(one.name)}`" if option.flag else ""
         yield f"`{above}{key(one.name)}`", _shown(value), name, option.help + choices
 
 
 def _shown(value: Any) -> str:
-    if value in ("", (), {}):
+    if value in ("", (), {}, Overlay()):
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"

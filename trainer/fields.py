@@ -8,7 +8,8 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin
 
 T = TypeVar("T")
 
@@ -97,7 +98,7 @@ def bounds(option: Option) -> str:
 def check(option: Option, value: Any, shown: str) -> None:
     """Raise Refused when a value of the right type is not one of the choices, or out of bounds."""
     if option.choices and value not in option.choices:
-        raise Refused(f"{shown} is {value!r}; it must be one of {', '.join(option.choices)}")
+        raise Refused(f"{shown} is {value!r}; it must be one of {', '.join(filter(None, option.choices))}")
     if isinstance(value, (int, float)) and not isinstance(value, bool) and not _within(value, option):
         raise Refused(f"{shown} is {value}; it must be {bounds(option)}")
 
@@ -144,6 +145,35 @@ def known(kind: type[Any], values: Any) -> dict[str, Any]:
     if not isinstance(values, Mapping):
         raise TypeError(f"{kind.__name__} must be a mapping, not {type(values).__name__}")
     return {one.name: values[one.name] for one in dataclasses.fields(kind) if one.name in values}
+
+
+def stored(kind: type[Any], values: Any) -> dict[str, Any]:
+    """As `known`, of a document whose values are of the fields' types, since it was made from them.
+
+    Raises:
+        TypeError: it is not a mapping, or a value is of another type.
+    """
+    found = known(kind, values)
+    for one in dataclasses.fields(kind):
+        if one.name in found and not _fits(one.type, found[one.name]):
+            raise TypeError(f"{one.name} is {str(found[one.name])[:40]!r}")
+    return found
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    """Whether a value is of a field's type, as far as JSON tells types apart."""
+    origin, inner = get_origin(kind) or kind, get_args(kind)
+    if origin is UnionType:
+        return any(_fits(one, value) for one in inner)
+    if kind is Any:
+        return True
+    if kind in _KINDS:
+        return type(value) is kind or (kind is float and type(value) is int)
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(inner[0], one) for one in value)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(_fits(inner[1], one) for one in value.values())
+    return isinstance(value, NoneType if kind is None else origin)
 
 
 def mapping(value: Any, shown: str) -> Mapping[str, Any]:
@@ -196,10 +226,27 @@ def _typed(kind: Any, value: Any, shown: str) -> Any:
             if not isinstance(text, str):
                 raise Refused(f"{shown}.{name} is {text!r}; it must be text: quote it in YAML")
         return dict(mapping(value, shown))
+    if kind == Mapping[str, Any]:
+        return dict(_plain(mapping(value, shown), shown))
     inner = str if kind == tuple[str, ...] else Mapping
     if not isinstance(value, (list, tuple)) or not all(isinstance(item, inner) for item in value):
         raise Refused(f"{shown} must be a list of {'strings' if inner is str else 'mappings'}")
-    return tuple(value)
+    return tuple(_plain(item, f"{shown}[{number}]") for number, item in enumerate(value))
+
+
+def _plain(value: Any, shown: str) -> Any:
+    """The value itself if JSON can say it: YAML also has dates, sets, keys that are no text, and .nan."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            if not isinstance(name, str):
+                raise Refused(f"{shown} has the key {name!r}; it must be text: quote it in YAML")
+            _plain(inner, f"{shown}.{name}")
+    elif isinstance(value, (list, tuple)):
+        for number, inner in enumerate(value):
+            _plain(inner, f"{shown}[{number}]")
+    elif value is not None and (type(value) not in _KINDS or value in (math.inf, -math.inf) or value != value):
+        raise Refused(f"{shown} is {value!r}; it must be text or a number: quote it in YAML")
+    return value
 
 
 def seconds_or_auto(text: str) -> str:

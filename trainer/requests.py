@@ -8,7 +8,7 @@ import json
 from dataclasses import dataclass
 from typing import TypeVar
 
-from trainer import config
+from trainer import config, documents
 from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
 from trainer.fields import declare, options
@@ -183,7 +183,7 @@ def from_json(text: str | bytes, kind: type[T]) -> T:
         ExitError: 64 for another schema, an unknown field, or a value of the wrong type.
     """
     try:
-        document = json.loads(text)
+        document = documents.parse(text)
     except ValueError as error:
         raise ExitError(Exit.BAD_OPTION, f"the configuration is not JSON: {error}") from error
     if not isinstance(document, dict) or not isinstance(document.get("config"), dict):

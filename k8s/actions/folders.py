@@ -13,6 +13,7 @@ from typing import Any
 from k8s.actions.bounded import Bounded
 from k8s.exits import missing, usage
 from k8s.explain.observation import Holder
+from trainer import documents
 from trainer.config import RunConfig, from_mapping
 from trainer.contract import CONFIG, LEASE, STATE, WEIGHTS_CARD, State
 from trainer.exits import ExitError
@@ -42,7 +43,7 @@ def read(uri: str, name: str) -> tuple[Json | None, str]:
 def _read(storage: Storage, name: str) -> tuple[Json | None, str]:
     where = f"{storage.uri}/{name}"
     try:
-        found = json.loads(storage.read(name))
+        found = documents.parse(storage.read(name))
     except StorageMissing:
         return None, ""
     except ExitError as error:
@@ -74,7 +75,7 @@ def read_config(uri: str) -> RunConfig:
         raise missing(trouble or f"{uri} has no {CONFIG}: it is not a run folder, or the run never started")
     try:
         return from_mapping(found["config"])
-    except (KeyError, TypeError, ExitError) as error:
+    except (KeyError, TypeError, AttributeError, ExitError) as error:
         raise missing(f"{uri}/{CONFIG} was not written by this version of catdog: {error}") from error
 
 
@@ -205,7 +206,7 @@ def mark_cancelled(uri: str) -> str:
         stat = storage.stat(STATE)
         if stat is None:
             return ""
-        state = json.loads(storage.read(STATE))
+        state = documents.parse(storage.read(STATE))
         if state.get("state") not in (State.RUNNING, State.PREEMPTED):
             return ""
         changed = {**state, "state": State.CANCELLED, "reason": state.get("reason") or "cancelled by catdog cancel"}

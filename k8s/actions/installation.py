@@ -13,6 +13,7 @@ from k8s.api.errors import UNAUTHORIZED, ApiError
 from k8s.exits import CliError
 from k8s.manifest.spec import Served
 from k8s.settings import platform
+from k8s.settings.layers import Yaml, merge
 from k8s.settings.platform import Platform
 
 
@@ -77,7 +78,7 @@ def offline_platform(file: Path, flags: Mapping[str, Any]) -> Platform:
     return merged_platform(platform.of_file(file), flags, str(file))
 
 
-def merged_platform(left: platform.Yaml, flags: Mapping[str, Any], where: str) -> Platform:
+def merged_platform(left: Yaml, flags: Mapping[str, Any], where: str) -> Platform:
     """The chart's settings, the user's profile over them, the flags over both; each layer is checked by itself.
 
     Raises:
@@ -87,4 +88,4 @@ def merged_platform(left: platform.Yaml, flags: Mapping[str, Any], where: str) -
     profile, typed = platform.of_profile(path), platform.of_flags(flags)
     for layer, name in ((left, where), (profile, str(path)), (typed, "the flags")):
         platform.of_mapping(layer, name)
-    return platform.of_mapping(platform.merge((left, profile, typed)), where)
+    return platform.of_mapping(merge((left, profile, typed)), where)

@@ -31,6 +31,7 @@ from k8s.labels import (
 from k8s.manifest.spec import Served
 from k8s.planning.capacity import NodeSpace, matching, spaces
 from k8s.settings import platform as platforms
+from k8s.settings.layers import Yaml
 from trainer.contract import STATE
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ LOG_SECONDS, LOG_READERS = 5.0, 8
 WORKERS = f"{NAME_LABEL}={APP},{COMPONENT_LABEL}={WORKER}"
 
 
-def platform_settings(cluster: Cluster) -> platforms.Yaml:
+def platform_settings(cluster: Cluster) -> Yaml:
     """The chart's settings in the namespace, not yet validated.
 
     Raises:

@@ -22,7 +22,7 @@ from k8s.manifest.render import render, shape_note
 from k8s.manifest.spec import RunSpec, Served
 from k8s.manifest.volumes import mounted
 from k8s.planning import plan
-from k8s.planning.capacity import NodeSpace
+from k8s.planning.capacity import NodeSpace, one_each
 from k8s.planning.plan import Plan
 from k8s.settings.flags import resolve
 from k8s.settings.platform import Platform, require_image
@@ -30,6 +30,10 @@ from trainer.class_weights import inlined
 from trainer.config import PRETRAINED, RunConfig
 from trainer.requests import from_json
 
+ON_HOST = (
+    "hostNetwork: one worker a node, since the ports are the node's; no NetworkPolicy holds; a namespace that enforces "
+    "the Pod Security Standard baseline or restricted refuses the pods"
+)
 RENDEZVOUS_SECONDS = 1200.0  # nodes may have to be created, and images pulled
 Nodes = Callable[[dict[str, str], list[dict[str, Any]]], tuple[Sequence[NodeSpace] | None, list[str]]]
 
@@ -67,6 +71,9 @@ def prepare(asked: Asked, platform: Platform, served: Served, nodes: Nodes, now:
     name = asked.name or default_name(base.recipe, now)
     # One worker is enough to know which nodes match: all workers are equal.
     found, looked = nodes(resources.selector_of(platform, asked.gpus), resources.tolerations_of(platform, asked.gpus))
+    on_host = resources.overlay_of(platform, asked.gpus).host_network
+    if on_host:
+        found = None if found is None else one_each(found)
     chosen = plan.plan(
         asked.gpus,
         lambda gpus: resources.need(platform, gpus),
@@ -74,12 +81,15 @@ def prepare(asked: Asked, platform: Platform, served: Served, nodes: Nodes, now:
         platform.gpus_per_node,
         workers=asked.workers,
         gpus_per_worker=asked.gpus_per_node,
+        slices=resources.slices(platform),
     )
     resources.check_memory(platform, chosen.gpus)
     config = configure(asked.values, base, platform, chosen, name)
     spec = RunSpec(name, config, chosen.gpus)
     objects = render(spec, platform, served)
     notes = [*looked, chosen.note, shape_note(spec, platform, served)]
+    if on_host:
+        notes.append(ON_HOST)
     if "recipe" not in asked.values:
         notes.append(f"recipe {config.recipe} (the platform's default; --recipe overrides it)")
     if not config.metrics_port:
@@ -177,12 +187,16 @@ def check_uris(config: RunConfig) -> list[str]:
 
 
 def check_on_server(cluster: Cluster, prepared: Prepared) -> list[str]:
-    """Server-side dry run of every object; return the server's warnings.
+    """Server-side dry run of every object; return the server's warnings, each once.
+
+    The claim is among them: the API server looks into the pod template of a Job, but not into that of a JobSet.
 
     Raises:
         ApiError: the first object that would be refused.
     """
-    return [warning for one in prepared.objects for warning in api.create(cluster, one, dry_run=True)[1]]
+    every = [*([prepared.claim] if prepared.claim is not None else []), *prepared.objects]
+    warnings = [warning for one in every for warning in api.create(cluster, one, dry_run=True)[1]]
+    return list(dict.fromkeys(warnings))
 
 
 def check_replacement(cluster: Cluster, prepared: Prepared) -> None:

@@ -7,6 +7,7 @@ here is what `kubectl get -o json` shows.
 
 import dataclasses
 import json
+import re
 import ssl
 import time
 from collections.abc import Iterator, Mapping
@@ -15,7 +16,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from k8s.api.errors import ApiError, of_answer, of_stranger, of_tls, unreachable
+from k8s.exits import missing
 from k8s.labels import BATCH_API, CONTAINER, JOBSET_API, KUEUE_API, KUEUE_VISIBILITY_API
+from trainer import documents
 
 Object = Mapping[str, Any]
 
@@ -47,6 +50,11 @@ class Cluster:
     read_seconds: float = 30.0
     typed: tuple[str, ...] = ()
     """The flags that chose this cluster and namespace, if any: proposed commands repeat them."""
+
+    @property
+    def shown(self) -> str:
+        """The API server's URL for people, without a user and a password in it."""
+        return re.sub("(?<=://)[^/]*@", "", self.server)
 
     @property
     def server(self) -> str:
@@ -178,7 +186,7 @@ def log_lines(cluster: Cluster, pod: str, *, follow: bool, since: str = "", tail
         if answer.status >= 300:
             data = answer.read()
             _check(cluster, answer.status, data, _json(data), what)
-        yield from _lines(answer, cluster.server)
+        yield from _lines(answer, cluster.shown)
     finally:
         answer.release_conn()
 
@@ -217,7 +225,7 @@ def _check(cluster: Cluster, status: int, data: bytes, found: Object, what: str)
     """Raise ApiError for an answer that is a refusal, or that is not from a Kubernetes API server."""
     page = data.lstrip()[:1] == b"<"  # a proxy's, a log-in form, another web server
     if page or 300 <= status < 400 or (status < 300 and found.keys().isdisjoint(_OF_THE_API)):
-        raise of_stranger(cluster.server, status, data, what)
+        raise of_stranger(cluster.shown, status, data, what)
     if status >= 400:
         raise of_answer(status, found, what, cluster.namespace)
 
@@ -256,8 +264,11 @@ def _open(
         )
     except (HTTPError, OSError) as error:
         if (refused := _refused_tls(error)) is not None:
-            raise of_tls(cluster.server, _first_line(refused)) from error
-        raise unreachable(cluster.server, _first_line(error)) from error
+            raise of_tls(cluster.shown, _first_line(refused)) from error
+        raise unreachable(cluster.shown, _first_line(error)) from error
+    except ValueError:  # its text has the header, and so the token
+        words = "the credentials of the kubeconfig cannot be sent: its token has a line break, or odd letters"
+        raise missing(words) from None
 
 
 def _refused_tls(error: BaseException) -> ssl.SSLError | None:
@@ -276,7 +287,7 @@ def _refused_tls(error: BaseException) -> ssl.SSLError | None:
 
 def _json(data: bytes) -> Object:
     try:
-        found = json.loads(data)
+        found = documents.parse(data)
     except ValueError:
         return {"message": data[:200].decode(errors="replace")}
     return found if isinstance(found, dict) else {"message": str(found)[:200]}

@@ -16,7 +16,9 @@ from typing import IO, Any
 
 from k8s.api.errors import UNAUTHORIZED, ApiError
 from k8s.exits import Cli
+from trainer import documents
 
+SILENT = "it said nothing to standard error"  # standard output may have a credential
 SECONDS = 300.0  # a person may have to log in
 EARLY = timedelta(seconds=10)  # a request takes a moment
 _CLUSTER_FIELDS = (
@@ -59,7 +61,7 @@ def ask(plugin: Any, user: str, cluster: Mapping[str, Any], seconds: float = SEC
         raise _failed(f"{who}: its `args` must be a list, and each entry of `env` have a name and a value") from error
     code, out, said = _run(words, {**os.environ, **named, **_info(plugin, cluster)}, who, plugin, seconds)
     if code != 0:
-        raise _failed(f"{who} has failed with exit code {code}: {_last(said) or _last(out) or 'it printed nothing'}")
+        raise _failed(f"{who} has failed with exit code {code}: {_last(said) or SILENT}")
     return _credential(out, plugin.get("apiVersion"), who, said)
 
 
@@ -114,17 +116,18 @@ def _info(plugin: Mapping[str, Any], cluster: Mapping[str, Any]) -> dict[str, st
     spec: dict[str, Any] = {"interactive": sys.stdin.isatty() and plugin.get("interactiveMode") != "Never"}
     if plugin.get("provideClusterInfo"):
         spec["cluster"] = {name: cluster[name] for name in _CLUSTER_FIELDS if name in cluster}
-        for one in cluster.get("extensions") or ():
-            if one.get("name") == "client.authentication.k8s.io/exec":
+        extensions = cluster.get("extensions")
+        for one in extensions if isinstance(extensions, list) else ():
+            if isinstance(one, Mapping) and one.get("name") == "client.authentication.k8s.io/exec":
                 spec["cluster"]["config"] = one.get("extension")
     info = {"apiVersion": plugin.get("apiVersion"), "kind": "ExecCredential", "spec": spec}
-    return {"KUBERNETES_EXEC_INFO": json.dumps(info, default=str)}
+    return {"KUBERNETES_EXEC_INFO": json.dumps(info, default=str, skipkeys=True)}
 
 
 def _credential(out: str, version: Any, who: str, said: str) -> Credential:
     also = f"; it said: {_last(said)}" if said.strip() else ""
     try:
-        answer = json.loads(out)
+        answer = documents.parse(out)
         status = answer["status"]
         if answer["kind"] != "ExecCredential" or answer["apiVersion"] != version:
             raise _failed(f"{who} answered {answer['kind']} {answer['apiVersion']}; the kubeconfig expects {version}")

@@ -40,6 +40,9 @@ def unscheduled(seen: Observation) -> list[Cause]:
             "wait for other pods to end, or let workers ask for less: ",
             helm(seen.typed, f"resources.{lacking[0]}={GAP}"),
         )
+    elif "free ports" in cause:
+        then = ("on the node's network (hostNetwork) a node takes one worker: wait until other runs end, or ",)
+        then += (*restart(seen, "--gpus", GAP), ": for no more workers than nodes")
     elif "taint" in cause:
         then = _tolerate(seen, first)
     else:

@@ -110,7 +110,7 @@ def _limits(seen: Observation) -> Next:
 
 def _security(seen: Observation) -> Next:
     return (
-        "check extraVolumes in the platform; ",
+        "check extraVolumes, and hostNetwork in the overlay, of the platform and the profile; ",
         kubectl(seen.typed, "get", "namespace", "--show-labels", by=By.ADMIN),
         ", which shows the level",
     )
@@ -122,6 +122,14 @@ def _policy(seen: Observation) -> Next:
 
 def _account(seen: Observation) -> Next:
     return (helm(seen.typed, "serviceAccount.create=true"), ", or submit with --service-account NAME")
+
+
+def _runtime(seen: Observation) -> Next:
+    return (
+        "correct runtimeClassName in the overlay of the platform or the profile; ",
+        kubectl(seen.typed, "get", "runtimeclass", by=By.ADMIN),
+        ", which lists those that exist",
+    )
 
 
 def _priority(seen: Observation) -> Next:
@@ -153,6 +161,7 @@ _REFUSALS: tuple[tuple[str, str, str, Callable[[Observation], Next]], ...] = (
         "the workers' ServiceAccount does not exist",
         _account,
     ),
+    (r"RuntimeClass .*not found", "runtime-class", "the RuntimeClass does not exist", _runtime),
     (r"no PriorityClass|PriorityClass .*not found", "priority-class", "the PriorityClass does not exist", _priority),
     (r"forbidden", "policy", "the cluster rejects them", _policy),
 )

@@ -16,6 +16,7 @@ from k8s.labels import (
     METRICS_PORT,
     WORKER,
 )
+from k8s.manifest.overlay import overlaid
 from k8s.manifest.resources import requests, selector_of, tolerations_of
 from k8s.manifest.shape import PORTS, Shape
 from k8s.manifest.spec import Object, RunSpec, labels_of
@@ -36,7 +37,7 @@ def pod_template(spec: RunSpec, platform: Platform, shape: Shape) -> Object:
     """`template` of the Job.
 
     Raises:
-        CliError: 2 for extraEnv that sets what catdog sets itself.
+        CliError: 2 for extraEnv that sets what catdog sets itself; as `overlaid`.
     """
     pod: Object = {
         "restartPolicy": "Never",
@@ -72,10 +73,8 @@ def pod_template(spec: RunSpec, platform: Platform, shape: Shape) -> Object:
                 "labelSelector": {"matchLabels": {INSTANCE_LABEL: spec.name, COMPONENT_LABEL: WORKER}},
             }
         ]
-    return {
-        "metadata": {"labels": labels_of(spec, WORKER), "annotations": {CONFIG_ANNOTATION: to_json(spec.config)}},
-        "spec": pod,
-    }
+    metadata = {"labels": labels_of(spec, WORKER), "annotations": {CONFIG_ANNOTATION: to_json(spec.config)}}
+    return overlaid({"metadata": metadata, "spec": pod}, spec, platform)
 
 
 def _container(spec: RunSpec, platform: Platform, shape: Shape) -> Object:

@@ -7,6 +7,7 @@ from k8s.labels import NOT_READY_TAINT, UNREACHABLE_TAINT
 from k8s.manifest.spec import Object
 from k8s.planning import quantity
 from k8s.planning.capacity import Amounts
+from k8s.settings.overlay import Overlay, over
 from k8s.settings.platform import Platform, Resources
 
 LOST_NODE_SECONDS = 60
@@ -21,7 +22,20 @@ def requests(platform: Platform, gpus: int) -> dict[str, str]:
         "memory": quantity.multiply(per.memory, factor, "resources.memory"),
         "ephemeral-storage": quantity.multiply(per.ephemeral_storage, factor, "resources.ephemeralStorage"),
     }
-    return {**made, platform.gpu.resource: str(gpus)} if gpus else made
+    if gpus:
+        made[platform.gpu.resource] = str(gpus)
+    return {**overlay_of(platform, gpus).resources, **made}
+
+
+def overlay_of(platform: Platform, gpus: int) -> Overlay:
+    """What is added to the pod of a worker with this many GPUs."""
+    return over(platform.overlay, platform.gpu.overlay) if gpus else platform.overlay
+
+
+def slices(platform: Platform) -> str:
+    """The GPU resource if its units are MIG slices (nvidia.com/mig-1g.10gb), of which a worker uses one; else empty."""
+    name = platform.gpu.resource
+    return name if name.partition("/")[2].startswith("mig-") else ""
 
 
 def need(platform: Platform, gpus: int) -> Amounts:

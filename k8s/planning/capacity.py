@@ -61,6 +61,17 @@ def spaces(nodes: Iterable[Object], pods: Iterable[Object] | None) -> list[NodeS
     return made
 
 
+def one_each(nodes: Iterable[NodeSpace]) -> list[NodeSpace]:
+    """The nodes with room for one worker at most, whatever else they have: workers that need the node's ports."""
+
+    def capped(amounts: Amounts) -> Amounts:
+        return {**amounts, "pods": min(amounts.get("pods", Decimal(1)), Decimal(1))}
+
+    return [
+        NodeSpace(one.name, capped(one.allocatable), None if one.free is None else capped(one.free)) for one in nodes
+    ]
+
+
 def requests(pod: Object) -> dict[str, Decimal]:
     """What a pod reserves on its node: the sum over containers, or the largest init container if that is more.
 

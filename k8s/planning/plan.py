@@ -1,7 +1,7 @@
 """Requested GPUs → workers × GPUs per worker, given what the nodes have and what is free. Pure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from k8s.exits import usage
@@ -33,22 +33,39 @@ def plan(
     *,
     workers: int | None = None,
     gpus_per_worker: int | None = None,
+    slices: str = "",
 ) -> Plan:
     """Divide `total` GPUs among the fewest equal workers; `workers` or `gpus_per_worker` fix the shape.
 
     Each gets the largest divisor of `total` that fits into what is free, else into what the nodes have. Nodes that
     cannot be read (None), or do not exist yet (an autoscaled pool), rule out nothing: then `gpus_per_node` decides.
-    With `total` 0: CPU workers, one unless `workers` says otherwise.
+    With `total` 0: CPU workers, one unless `workers` says otherwise. `slices` is the resource if its units are slices
+    of GPUs (MIG): each worker gets one, since a process sees one slice at most.
 
     Raises:
-        CliError: 2 for counts that do not divide.
+        CliError: 2 for counts that do not divide, or that give a worker several slices.
     """
     if total < 0:
         raise usage(f"--gpus is {total}; it must be 0 (CPU workers) or more")
     for flag, count in (("--workers", workers), ("--gpus-per-node", gpus_per_worker)):
         if count is not None and count < 1:
             raise usage(f"{flag} is {count}; it must be at least 1")
-    shapes = _shapes(total, workers, gpus_per_worker)
+    if slices and total:
+        _check_slices(total, workers, gpus_per_worker, slices)
+        chosen = _plan(_shapes(total, workers, 1), need, nodes, gpus_per_node)
+        return replace(chosen, note=f"{chosen.note}; one worker, one slice: a process sees one MIG device ({slices})")
+    return _plan(_shapes(total, workers, gpus_per_worker), need, nodes, gpus_per_node)
+
+
+def _check_slices(total: int, workers: int | None, gpus_per_worker: int | None, slices: str) -> None:
+    rule = f"a worker uses one slice of {slices}, since a process sees one MIG device"
+    if gpus_per_worker not in (None, 1):
+        raise usage(f"--gpus-per-node is {gpus_per_worker}, but {rule}; leave it out")
+    if workers not in (None, total):
+        raise usage(f"--gpus {total} with --workers {workers}: {rule}; use --workers {total}, or leave it out")
+
+
+def _plan(shapes: list[tuple[int, int]], need: Need, nodes: Sequence[NodeSpace] | None, gpus_per_node: int) -> Plan:
     if not nodes:
         return _without_nodes(shapes, nodes, gpus_per_node)
     if all(node.free is not None for node in nodes):

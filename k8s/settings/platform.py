@@ -5,7 +5,7 @@ Each setting is declared once, as a field of Platform; its key in YAML is the fi
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,26 @@ from k8s.documents import DocumentError
 from k8s.exits import missing, usage
 from k8s.labels import CONFIG_MAP, CONFIG_MAP_KEY
 from k8s.planning import quantity
+from k8s.settings import overlay
+from k8s.settings.layers import Yaml
+from k8s.settings.overlay import Overlay
 from trainer import fields
-from trainer.fields import Naming, Refused, declare
+from trainer.fields import Naming, Refused, declare, options
 from trainer.recipes import DEFAULT, RECIPES
 
 SCHEMA = 1
 SHAPES = ("auto", "jobset", "job")
+OWN_ENV = "CATDOG_"
 PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-
-Yaml = Mapping[str, Any]
 
 
 def _quantity(default: str, help: str) -> Any:
     return declare(default, help, flag=False, fault=quantity.fault)
+
+
+def _device_fault(text: str) -> str:
+    """What the name of a device resource must be, if this is none; else empty."""
+    return "" if overlay.DEVICE.fullmatch(text) else "a device resource, such as nvidia.com/gpu"
 
 
 def _flag(default: Any, help: str, **facts: Any) -> Any:
@@ -53,13 +60,19 @@ class Resources:
 class Gpu:
     """Settings for workers with GPUs only."""
 
-    resource: str = _set("nvidia.com/gpu", "Resource that nodes advertise; a taint of this name is tolerated.")
+    resource: str = declare(
+        "nvidia.com/gpu",
+        "Resource that nodes advertise; a taint of this name is tolerated. Of MIG slices a worker gets one.",
+        flag=False,
+        fault=_device_fault,
+    )
     node_selector: Mapping[str, str] = _set({}, "Labels of nodes with GPUs, in addition to nodeSelector.")
     tolerations: tuple[Yaml, ...] = _set((), "Tolerations, in addition to tolerations.")
     resources: Resources = _set(
         lambda: Resources(cpu="4", memory="16Gi", ephemeral_storage="10Gi"),
         "Requests and limits of each GPU of a worker.",
     )
+    overlay: Overlay = _set(Overlay, "More of the pods of workers with GPUs (below), over `overlay`.")
 
 
 @dataclass(frozen=True)
@@ -97,6 +110,7 @@ class Platform:
     extra_env: tuple[Yaml, ...] = _set((), "Additional environment variables, as in a container.")
     extra_volumes: tuple[Yaml, ...] = _set((), "Additional volumes, as in a pod.")
     extra_volume_mounts: tuple[Yaml, ...] = _set((), "Mounts of extraVolumes, as in a container.")
+    overlay: Overlay = _set(Overlay, "More of the pods of all workers (below).")
     nodes_readable: bool = _set(True, "Whether submitters may read nodes.")
 
 
@@ -174,19 +188,6 @@ def default_recipe(environment: Mapping[str, str]) -> str:
     return of_mapping(of_profile(path), str(path)).recipe
 
 
-def merge(layers: Iterable[Yaml]) -> Yaml:
-    """Merge mappings, later ones over earlier ones; nested mappings are merged, everything else is replaced."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            before = merged.get(name)
-            if isinstance(before, Mapping) and isinstance(value, Mapping):
-                merged[name] = merge((before, value))
-            else:
-                merged[name] = value
-    return merged
-
-
 def of_mapping(values: Yaml, where: str) -> Platform:
     """Validate settings by YAML key and make a Platform from them.
 
@@ -200,12 +201,42 @@ def of_mapping(values: Yaml, where: str) -> Platform:
     naming = Naming(
         key=key,
         shown=lambda path: f"{where}: {path}",
-        unknown=lambda path, known: f"{where}: unknown setting {path}; known are {', '.join(known)}",
+        unknown=lambda path, known: f"{where}: {_unknown(path, known)}",
     )
     try:
-        return fields.build(Platform, values, naming)
+        made = fields.build(Platform, values, naming)
     except Refused as error:
         raise usage(str(error)) from error
+    _check_items(made, where)
+    overlay.check(made.overlay, f"{where}: overlay", made.gpu.resource)
+    overlay.check(made.gpu.overlay, f"{where}: gpu.overlay", made.gpu.resource)
+    return made
+
+
+_NEEDED = (("extra_env", ("name",)), ("extra_volumes", ("name",)), ("extra_volume_mounts", ("name", "mountPath")))
+
+
+def _check_items(platform: Platform, where: str) -> None:
+    """What is read of lists that are otherwise passed on as they are, for the API server to judge."""
+    for name, needed in _NEEDED:
+        for number, item in enumerate(getattr(platform, name)):
+            for inner in needed:
+                shown = f"{where}: {key(name)}[{number}].{inner}"
+                if inner not in item:
+                    raise usage(f"{shown} is missing")
+                if not isinstance(item[inner], str):
+                    raise usage(f"{shown} is {item[inner]!r}; it must be text")
+    for number, item in enumerate(platform.extra_env):
+        if item["name"].startswith(OWN_ENV):
+            raise usage(f"{where}: extraEnv[{number}].name is {item['name']}, which only catdog sets; remove it")
+
+
+def _unknown(path: str, known: list[str]) -> str:
+    inside, _, name = path.rpartition("overlay.")
+    if inside not in ("", "gpu.") or not path.startswith(f"{inside}overlay."):
+        return f"unknown setting {path}; known are {', '.join(known)}"
+    why = "it is a setting of its own, beside `overlay`" if name in map(key, options(Platform)) else "not allowed"
+    return f"{path}: {why}; allowed in an overlay are {', '.join(known)}"
 
 
 def of_flags(values: Mapping[str, Any]) -> Yaml:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import re
 import sys
 import tarfile
 from collections.abc import Callable, Mapping, Sequence
@@ -20,19 +19,11 @@ from k8s.explain.observation import Observation
 from k8s.explain.why import explain
 from k8s.labels import JOBSET_GROUP
 from k8s.settings import platform
+from k8s.terminal.secrets import hide, hide_in_text
 from trainer.contract import CONFIG, STATE, SUMMARY
 from trainer.process.versions import catdog_version
 
-HIDDEN = "(hidden)"
 LOG_TAIL = 2000
-_SECRET = re.compile(r"(?i)(secret|token|passw|credential|private|api.?key|access.?key|authorization|_key$)")
-# In log lines: a signed URL's signature, bearer tokens, PEM bodies, user:password@ in a URL.
-_IN_TEXT = (
-    (re.compile(r"(?i)(bearer\s+)[\w.~+/=-]{8,}"), r"\1" + HIDDEN),
-    (re.compile(r"(?i)((?:x-goog-signature|signature|access_token|api_key|key)=)[^&\s\"']+"), r"\1" + HIDDEN),
-    (re.compile(r"(://[^/\s:@]+:)[^/\s@]+@"), r"\1" + HIDDEN + "@"),
-    (re.compile(r"-----BEGIN [^-]*PRIVATE KEY-----.*?-----END [^-]*-----", re.DOTALL), HIDDEN),
-)
 
 # Permissions that a submitter needs: verb, group, resource, subresource.
 RIGHTS: tuple[tuple[str, str, str, str], ...] = (
@@ -62,7 +53,7 @@ def check(cluster: Cluster) -> list[Check]:
     """
     about = api.get(cluster, "/version", "read the server's version")
     made = [
-        Check("cluster", True, f"{cluster.server}, Kubernetes {about.get('gitVersion')}, namespace {cluster.namespace}")
+        Check("cluster", True, f"{cluster.shown}, Kubernetes {about.get('gitVersion')}, namespace {cluster.namespace}")
     ]
     denied = [
         f"{verb} {name}{f'/{sub}' if sub else ''}"
@@ -158,29 +149,6 @@ def _encoded(content: Any) -> bytes:
     if isinstance(content, str):
         return hide_in_text(content).encode()
     return hide_in_text(json.dumps(hide(content), indent=1, default=str)).encode() + b"\n"
-
-
-def hide(value: Any) -> Any:
-    """The same value without managedFields, with fields and variables hidden that are named like secrets."""
-    if isinstance(value, Mapping):
-        named = str(value.get("name", ""))
-        made = {}
-        for name, one in value.items():
-            if name == "managedFields":
-                continue
-            secret = isinstance(one, str) and (_SECRET.search(str(name)) or (name == "value" and _SECRET.search(named)))
-            made[name] = HIDDEN if secret else hide(one)
-        return made
-    if isinstance(value, (list, tuple)):
-        return [hide(one) for one in value]
-    return value
-
-
-def hide_in_text(text: str) -> str:
-    """The same text with everything hidden that looks like a secret."""
-    for pattern, instead in _IN_TEXT:
-        text = pattern.sub(instead, text)
-    return text
 
 
 def write_bundle(path: Path, files: Mapping[str, bytes]) -> None:

@@ -145,7 +145,7 @@ def _figures(summary: Any) -> str:
             f": test accuracy {summary['test']['accuracy']:.1%}{_worst_class(summary)}, "
             f"best epoch {summary['best_epoch']}"
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return ""
 
 

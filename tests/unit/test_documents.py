@@ -7,10 +7,16 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from k8s.manifest.render import render
+from k8s.manifest.spec import RunSpec, Served
+from k8s.settings.platform import of_mapping
+from trainer.config import RunConfig
+
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENTS = [
     "README.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
     *sorted(str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "docs").rglob("*.md")),
 ]
 # In backquotes, from the top of the repository; NAME stands for one that somebody will choose.
@@ -21,6 +27,18 @@ _PATH = re.compile(r"`((?:\.ci|benchmarks|docs|helm|k8s|requirements|tests|train
 def test_paths_in_backquotes_are_there(document: str) -> None:
     named = _PATH.findall((REPOSITORY / document).read_text())
     assert [path for path in named if "NAME" not in path and not (REPOSITORY / path).exists()] == []
+
+
+def test_settings_in_the_documents_are_valid() -> None:
+    blocks = re.findall(r"```yaml\n(.*?)```", (REPOSITORY / "docs/how-to/pods.md").read_text(), re.DOTALL)
+    assert len(blocks) == 8
+    run = RunSpec("r", RunConfig(run="gs://b/r", workers=2, accelerator="gpu"), 1)
+    for block in blocks:
+        platform = of_mapping({"image": "i", **yaml.safe_load(block)}, "docs/how-to/pods.md")
+        [job_set] = render(run, platform, Served(jobset=True, kueue=False))
+        child = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "r"}}
+        job = {**child, "spec": job_set["spec"]["replicatedJobs"][0]["template"]["spec"]}
+        kubernetes_validate.validate(job, kubernetes_validate.latest_version(), strict=True)
 
 
 def test_manifests_to_apply_are_valid() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from trainer import documents
 from trainer.backbones import efficientnet_lite, torch_legacy
 from trainer.backbones.registry import BACKBONES, Backbone
 from trainer.backbones.torch_legacy import NotWeights
@@ -137,7 +138,7 @@ def read_card(storage: Storage) -> Card:
         ExitError: 66 when there is none, 65 when it is not valid, 64 for an architecture that is not known.
     """
     try:
-        document = json.loads(storage.read(CARD))
+        document = documents.parse(storage.read(CARD))
     except StorageMissing as error:
         raise ExitError(
             Exit.INPUT_MISSING,

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trainer import documents
+
 INDEX = "index.json"
 SHARDS = "shards/"
 SCHEMA = 1
@@ -94,7 +96,7 @@ def decode(data: bytes) -> Index:
         BadIndex: it is not JSON, has another schema, lacks a field, or places a picture outside its shard.
     """
     try:
-        document = json.loads(data)
+        document = documents.parse(data)
         schema = document["schema"]
         if schema != SCHEMA:
             raise BadIndex(f"it has schema {schema}, this catdog reads {SCHEMA}")

@@ -6,7 +6,6 @@ attempt: nothing is noted, and nothing is refused.
 """
 
 import dataclasses
-import json
 import logging
 import threading
 import time
@@ -14,9 +13,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+from trainer import documents
 from trainer.contract import ATTEMPT, BEST, FEATURES, MANIFEST, State
 from trainer.exits import Exit, ExitError
-from trainer.fields import known
+from trainer.fields import known, stored
 from trainer.folder.crashes import Begun, Reached, Row, in_words, row_before, seconds_to_wait
 from trainer.folder.files import RunState, write_json, write_state
 from trainer.folder.held import Held
@@ -103,9 +103,9 @@ def tell_failure(held: Held, state: RunState, error: ExitError) -> None:
 def read_begun(run: Storage) -> Begun | None:
     """attempt.json; None where there is none that can be read, which is no reason to refuse a run."""
     try:
-        values = json.loads(run.read(ATTEMPT))
-        reached = Reached(**known(Reached, values["reached"]))
-        begun = Begun(**{**known(Begun, values), "reached": reached, "row": Row(**known(Row, values["row"]))})
+        values = documents.parse(run.read(ATTEMPT))
+        reached = Reached(**stored(Reached, values["reached"]))
+        begun = Begun(**{**known(Begun, values), "reached": reached, "row": Row(**stored(Row, values["row"]))})
     except (StorageMissing, ValueError, TypeError, KeyError):
         return None
     numbers = (begun.began, reached.checkpoint, reached.best, reached.features, begun.row.count)
@@ -121,7 +121,7 @@ def _reached(run: Storage, step: int | None, before: Reached) -> Reached:
 def _best(run: Storage) -> int:
     """The step of the best weights; 0 without any."""
     try:
-        manifest: Any = json.loads(run.read(f"{BEST}/{MANIFEST}"))
+        manifest: Any = documents.parse(run.read(f"{BEST}/{MANIFEST}"))
         return int(manifest["step"])
     except (StorageMissing, ValueError, TypeError, KeyError):
         return 0

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from trainer import documents
 from trainer.config import RunConfig, differences, fingerprint, from_mapping
 from trainer.contract import CONFIG, LABELS, METRICS, STATE
 from trainer.exits import Exit, ExitError
-from trainer.fields import flag, known
+from trainer.fields import flag, known, stored
 from trainer.requests import SCHEMA
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageMissing
@@ -80,13 +81,28 @@ def read_json(storage: Storage, name: str) -> Any | None:
         ExitError: 73 when it is not JSON.
     """
     try:
-        return json.loads(storage.read(name))
+        found = documents.parse(storage.read(name))
+        if found is None:
+            raise ValueError("it says null")
     except StorageMissing:
         return None
     except ValueError as error:
         raise ExitError(
             Exit.RUN_REFUSED, f"{storage.uri}/{name} is damaged ({error}); repair it or use another --run"
         ) from error
+    return found
+
+
+def read_object(storage: Storage, name: str) -> dict[str, Any] | None:
+    """The parsed file, which must be an object, or None where there is none.
+
+    Raises:
+        ExitError: 73 when it is not one.
+    """
+    found = read_json(storage, name)
+    if found is not None and not isinstance(found, dict):
+        raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}/{name} is damaged (not an object); use another --run")
+    return found
 
 
 def write_record(storage: Writer, record: Record) -> None:
@@ -115,7 +131,7 @@ def read_record(storage: Storage) -> Record | None:
     Raises:
         ExitError: 73 when it is not valid.
     """
-    document = read_json(storage, CONFIG)
+    document = read_object(storage, CONFIG)
     if document is None:
         return None
     try:
@@ -124,14 +140,8 @@ def read_record(storage: Storage) -> Record | None:
         later = sorted(set(values) - set(known(RunConfig, values)))
         if later and document["fingerprint"] != fingerprint(config):
             raise TypeError(f"unknown options: {', '.join(map(flag, later))}")
-        return Record(
-            config,
-            document["data_fingerprint"],
-            document["versions"],
-            document["revision"],
-            document["threads"],
-            document.get("class_weights"),
-        )
+        beside = {name: value for name, value in document.items() if name != "config"}
+        return Record(config, **stored(Record, beside))
     except (KeyError, TypeError, ExitError) as error:
         raise ExitError(
             Exit.RUN_REFUSED,
@@ -218,10 +228,10 @@ def read_state(storage: Storage) -> RunState | None:
     Raises:
         ExitError: 73 when it is not valid.
     """
-    values = read_json(storage, STATE)
+    values = read_object(storage, STATE)
     try:
         if values is not None:
-            values = {**known(RunState, values), "lost": tuple(values.get("lost", ()))}
+            values = stored(RunState, {**values, "lost": tuple(values.get("lost", ()))})
         return None if values is None else RunState(**values)
     except TypeError as error:
         raise ExitError(
@@ -243,11 +253,14 @@ def read_metrics(storage: Storage) -> list[dict[str, Any]]:
         ExitError: 73 when it is damaged.
     """
     try:
-        return [json.loads(line) for line in storage.read(METRICS).splitlines()]
+        rows = [documents.parse(line) for line in storage.read(METRICS).splitlines()]
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("a line is not an object")
     except StorageMissing:
         return []
     except ValueError as error:
         raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}/{METRICS} is damaged ({error})") from error
+    return rows
 
 
 def write_labels(storage: Storage, labels: Sequence[str]) -> None:
@@ -264,4 +277,6 @@ def read_labels(storage: Storage) -> tuple[str, ...]:
     labels = read_json(storage, LABELS)
     if labels is None:
         raise ExitError(Exit.INPUT_MISSING, f"{storage.uri}: no exported model there; has the run finished?")
+    if not isinstance(labels, list) or not labels or not all(isinstance(one, str) for one in labels):
+        raise ExitError(Exit.RUN_REFUSED, f"{storage.uri}/{LABELS} is damaged (not a list of classes)")
     return tuple(labels)

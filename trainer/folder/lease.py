@@ -17,9 +17,10 @@ import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from trainer import documents
 from trainer.contract import ENV_ATTEMPT, ENV_ATTEMPT_UNCOUNTED, ENV_RUN_UID, LEASE
 from trainer.exits import Exit, ExitError
-from trainer.fields import known
+from trainer.fields import stored
 from trainer.process import identity
 from trainer.storage.base import Storage
 from trainer.storage.errors import PreconditionFailed, StorageMissing
@@ -218,13 +219,10 @@ def _read(storage: Storage) -> _Seen:
 def _parsed(text: bytes) -> Holder | None:
     """None for what is no lease, or lacks its holder's uid."""
     try:
-        holder = Holder(**known(Holder, json.loads(text)))
+        holder = Holder(**stored(Holder, documents.parse(text)))
     except (ValueError, TypeError):
         return None
-    words = (holder.uid, holder.run_uid, holder.host, holder.boot, holder.started)
-    numbers = (holder.attempt, holder.pid, holder.renewed, holder.term)
-    valid = all(isinstance(word, str) for word in words) and all(isinstance(number, int | float) for number in numbers)
-    return holder if valid and holder.uid else None
+    return holder if holder.uid else None
 
 
 def _is_dead(holder: Holder | None, me: Holder) -> bool:

@@ -1,11 +1,11 @@
 """The report of a run folder: made from what the folder holds, whatever state the run is in, and written into it."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from trainer.contract import CONFIG, FIGURES, REJECTED, REPORT, STATE, SUMMARY
+from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.recipes import RECIPES
 from trainer.storage.base import Storage
@@ -25,9 +25,13 @@ def write_report(run: Storage, ended: str | None = None) -> str:
     Raises:
         StorageMissing: this is not a run folder.
     """
-    config = json.loads(run.read(CONFIG))
+    config = files.read_object(run, CONFIG)
+    if config is None:
+        raise StorageMissing(f"{run.uri}/{CONFIG} does not exist: this is not a run folder")
+    if not isinstance(config.get("config"), Mapping):
+        raise ExitError(Exit.RUN_REFUSED, f"{run.uri}/{CONFIG} is damaged (no config)")
     history = files.read_metrics(run)
-    state = files.read_json(run, STATE)
+    state = files.read_object(run, STATE)
     if ended is not None:
         state = {**(state or {}), "state": ended}
     if history:
@@ -37,7 +41,7 @@ def write_report(run: Storage, ended: str | None = None) -> str:
             config=_for_people(config),
             state=state,
             history=history,
-            summary=files.read_json(run, SUMMARY),
+            summary=files.read_object(run, SUMMARY),
             figures=_read_figures(run),
             rejected=files.read_json(run, REJECTED) or [],
             defaults=_defaults(config["config"].get("recipe", "")),

@@ -23,6 +23,7 @@ import numpy as np
 import safetensors.numpy
 from safetensors import SafetensorError
 
+from trainer import documents
 from trainer.contract import FROZEN, MANIFEST
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
@@ -218,7 +219,7 @@ def read(storage: Storage, prefix: str, run: Storage | None = None) -> Snapshot:
     except StorageMissing as error:
         raise Unusable("no manifest") from error
     try:
-        manifest = json.loads(text)
+        manifest = documents.parse(text)
         if manifest["schema"] not in (SCHEMA, SCHEMA_FIXED):
             raise Unusable(f"manifest schema {manifest['schema']}, this catdog reads {SCHEMA} and {SCHEMA_FIXED}")
         if manifest["crc32c"] != _checksum(manifest):

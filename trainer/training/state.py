@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.config import ACCURACY
-from trainer.fields import known
+from trainer.fields import known, stored
 from trainer.training.phases import Length
 
 
@@ -160,11 +160,13 @@ def from_json(values: Mapping[str, Any]) -> LoopState:
         KeyError, TypeError: for anything else that to_json did not write.
     """
     best = values["best"]
-    return LoopState(
-        **{
-            **known(LoopState, values),
-            "sums": Sums(**known(Sums, values["sums"])),
-            "history": tuple(values["history"]),
-            "best": None if best is None else Best(**known(Best, best)),
-        }
-    )
+    made = {
+        **known(LoopState, values),
+        "sums": Sums(**stored(Sums, values["sums"])),
+        "history": tuple(values["history"]),
+        "best": None if best is None else Best(**stored(Best, best)),
+    }
+    state = LoopState(**stored(LoopState, made))
+    if not all(type(row[name]) is int for row in state.history for name in ("epoch", "step")):
+        raise TypeError("a row of the history has no whole epoch and step")
+    return state

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
+from trainer import documents
 from trainer.exits import Exit, ExitError
 from trainer.process.activity import Activity, Doing
 from trainer.workers.standing import (
@@ -221,7 +222,7 @@ class Line:
     def _take(self, rank: int, line: bytes) -> None:
         peer = self._peers[rank]
         try:
-            message = json.loads(line)
+            message = documents.parse(line)
             if "beat" in message:
                 peer = dataclasses.replace(peer, beat=read_beat(message["beat"]), silent=0)
             if "farewell" in message:

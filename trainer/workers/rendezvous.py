@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainer import documents
 from trainer.contract import ENV_SECRET
 from trainer.exits import Exit, ExitError
 from trainer.workers.handshake import Credential, NotProved, admit, challenge, new_nonce, response
@@ -311,10 +312,7 @@ def _receive(connection: socket.socket, deadline: float) -> dict[str, Any]:
         data += connection.recv(ahead.find(b"\n") + 1 or len(ahead))
         if len(data) > LINE_LIMIT:
             raise ValueError("line too long")
-    try:
-        message = json.loads(data)
-    except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+    message = documents.parse(data)
     if not isinstance(message, dict):
         raise ValueError("not an object")
     return message

@@ -52,6 +52,7 @@ gangSecret: {{ include "catdog.gangSecret" . | quote }}
 extraEnv: {{ toJson .Values.extraEnv }}
 extraVolumes: {{ toJson .Values.extraVolumes }}
 extraVolumeMounts: {{ toJson .Values.extraVolumeMounts }}
+overlay: {{ toJson .Values.overlay }}
 nodesReadable: {{ .Values.rbac.nodes }}
 {{- end }}
 

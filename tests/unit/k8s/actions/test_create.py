@@ -187,3 +187,11 @@ def test_every_object_is_checked_before_any_is_made(server: Api, cluster: Cluste
         check_on_server(cluster, prepared(2, served=NEITHER))
     assert server.objects == {}
     assert all(query.get("dryRun") == "All" for _, _, query, _ in server.requests)
+
+
+def test_the_pods_of_a_job_set_are_checked_as_those_of_a_job(server: Api, cluster: Cluster) -> None:
+    """The API server does not look into a JobSet's pod template, but the claim has the same in a Job."""
+    server.fault = lambda method, path, query: (422, {"message": "bad affinity"}) if path == JOBS else None
+    with pytest.raises(ApiError, match="create Job r: bad affinity"):
+        check_on_server(cluster, prepared(2))
+    assert server.objects == {}

@@ -1,6 +1,7 @@
 import json
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from k8s.actions.submit import Asked, Prepared, again, prepare
 from k8s.exits import Cli, CliError
 from k8s.manifest.spec import Served
 from k8s.manifest.text import to_yaml
-from k8s.settings.platform import Platform
+from k8s.planning.capacity import NodeSpace
+from k8s.settings.overlay import Overlay
+from k8s.settings.platform import Gpu, Platform
 from tests.unit.k8s.manifest.cases import EVERYTHING, JOBSET, PLATFORM
 from trainer.config import RunConfig
 from trainer.exits import ExitError
@@ -211,3 +214,37 @@ def test_a_file_of_class_weights_goes_along_with_the_configuration(tmp_path: Pat
     assert prepared(0, class_weights="balanced").spec.config.class_weights == "balanced"
     with pytest.raises(ExitError, match="no such file"):
         prepared(0, class_weights=str(tmp_path / "none.csv"))
+
+
+def roomy(selector: Any, tolerations: Any) -> tuple[list[NodeSpace], list[str]]:
+    has = {
+        name: Decimal(64) * 2**30 for name in ("cpu", "memory", "ephemeral-storage", "nvidia.com/gpu", MIG, "rdma/hca")
+    }
+    return [NodeSpace("a", has, has), NodeSpace("b", has, has)], []
+
+
+MIG = "nvidia.com/mig-1g.10gb"
+
+
+@pytest.mark.parametrize("gpu", [Gpu(), Gpu(overlay=Overlay(host_network=True))])
+def test_on_the_nodes_network_a_node_has_one_worker_and_the_notes_say_what_follows(gpu: Gpu) -> None:
+    made = prepare(Asked({}, 4, 4, name="r"), replace(PLATFORM, gpu=gpu), JOBSET, roomy, NOW)
+    on_host = gpu.overlay.host_network
+    assert any("free now on the 2 matching nodes" in note for note in made.notes) is not on_host
+    assert any("room for 2 of 4" in note for note in made.notes) is on_host
+    assert (submit.ON_HOST in made.notes) is on_host
+
+
+def test_a_mig_slice_is_a_worker_and_the_plan_says_so() -> None:
+    platform = replace(PLATFORM, gpu=Gpu(resource=MIG))
+    made = prepare(Asked({}, 4, name="r"), platform, JOBSET, roomy, NOW)
+    assert (made.spec.workers, made.spec.gpus) == (4, 1)
+    assert any("one worker, one slice" in note for note in made.notes)
+    with pytest.raises(CliError, match="--gpus-per-node is 2, but a worker uses one slice"):
+        prepare(Asked({}, 4, gpus_per_node=2, name="r"), platform, JOBSET, roomy, NOW)
+
+
+def test_devices_of_the_overlay_are_counted_in_the_plan() -> None:
+    platform = replace(PLATFORM, overlay=Overlay(resources={"rdma/other": "1"}))
+    made = prepare(Asked({}, 2, name="r"), platform, JOBSET, roomy, NOW)
+    assert any("does not fit" in note and "rdma/other 0" in note for note in made.notes)

@@ -46,7 +46,8 @@ def is_allowed(right: Right) -> bool:
 
 
 # Kind, as kubectl takes it → resource.
-KINDS = {"localqueue": "localqueues", "priorityclass": "*/priorityclasses", "resourcequota": "resourcequotas"}
+KINDS = {"localqueue": "localqueues", "resourcequota": "resourcequotas"}
+KINDS |= {f"{kind}class": f"*/{kind}classes" for kind in ("priority", "runtime")}
 KINDS |= {"namespace": "*/namespaces", "node": "*/nodes", "nodes": "*/nodes"}
 KINDS |= {kind: f"{kind}s" for kind in ("pod", "job", "jobset", "configmap", "secret")} | {"pods": "pods"}
 

@@ -75,6 +75,32 @@ CASES: dict[str, tuple[Observation, str, str, str, str]] = {
         "0/2 nodes",
         "show-labels",
     ),
+    "ports of the node": (
+        seen(
+            top(),
+            unschedulable("0/2 nodes are available: 2 node(s) didn't have free ports for the requested pod ports."),
+        ),
+        "unschedulable",
+        "free ports",
+        "0/2 nodes",
+        "a node takes one worker",
+    ),
+    "a runtime class that is none": (
+        seen(
+            top(),
+            events=[
+                event(
+                    "FailedCreate",
+                    'pods "x" is forbidden: pod rejected: RuntimeClass "nvidia" not found',
+                    "Job/run-w-0",
+                )
+            ],
+        ),
+        "runtime-class",
+        "the RuntimeClass does not exist",
+        'RuntimeClass "nvidia" not found',
+        "get runtimeclass",
+    ),
     "an autoscaler that cannot help": (
         seen(
             top(),

@@ -7,6 +7,7 @@ from typing import Any
 from k8s.manifest.render import render
 from k8s.manifest.spec import RunSpec, Served
 from k8s.manifest.text import to_yaml
+from k8s.settings.overlay import Overlay
 from k8s.settings.platform import Gpu, Platform, Resources
 from trainer.config import RunConfig
 from trainer.recipes import RECIPES
@@ -45,6 +46,33 @@ EVERYTHING = replace(
     extra_volume_mounts=({"name": "pictures", "mountPath": "/pictures", "readOnly": True},),
 )
 
+OVERLAY = replace(
+    PLATFORM,
+    gpus_per_node=1,
+    overlay=Overlay(
+        labels={"team": "vision", "sidecar.istio.io/inject": "false"},
+        annotations={"example.com/owner": "vision"},
+        scheduler_name="bin-packing",
+        affinity={
+            "nodeAffinity": {
+                "requiredDuringSchedulingIgnoredDuringExecution": {
+                    "nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]
+                }
+            }
+        },
+        topology_spread_constraints=(
+            {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"},
+        ),
+        resource_claims=({"name": "nic", "resourceClaimTemplateName": "one-nic"},),
+        resources={"rdma/hca": "1"},
+        env={"NCCL_SOCKET_IFNAME": "eth1"},
+    ),
+    gpu=Gpu(
+        resource="nvidia.com/mig-1g.10gb",
+        overlay=Overlay(runtime_class_name="nvidia", env={"NCCL_IB_HCA": "mlx5"}),
+    ),
+)
+
 
 def config(name: str, workers: int, gpus: int, platform: Platform = PLATFORM, recipe: str = "baseline") -> RunConfig:
     return replace(
@@ -74,6 +102,8 @@ CASES: dict[str, tuple[RunSpec, Platform, Served]] = {
     "two-nodes-job": (spec("gang", 2, 2), PLATFORM, NEITHER),
     "two-cpu-workers-jobset": (spec("slow", 2, 0, recipe="demo"), PLATFORM, JOBSET),
     "everything-jobset-queue": (spec("full", 4, 1, EVERYTHING, "augmented"), EVERYTHING, BOTH),
+    "overlay-jobset": (spec("more", 2, 1, OVERLAY), OVERLAY, JOBSET),
+    "overlay-job": (spec("more", 2, 1, OVERLAY), OVERLAY, NEITHER),
     "everything-job-queue": (spec("full", 4, 1, EVERYTHING, "augmented"), replace(EVERYTHING, shape="job"), BOTH),
 }
 

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from k8s.planning.capacity import fitting, matching, requests, spaces
+from k8s.planning.capacity import NodeSpace, fitting, matching, one_each, requests, spaces
 
 
 def node(
@@ -89,6 +89,15 @@ def test_only_nodes_that_take_pods_match() -> None:
         node("down", {"pool": "a"}, ready="Unknown"),
     ]
     assert [one["metadata"]["name"] for one in matching(nodes, {"pool": "a"}, [])] == ["good"]
+
+
+def test_workers_that_need_the_nodes_ports_are_one_a_node() -> None:
+    many = {"cpu": Decimal(64), "pods": Decimal(110)}
+    [one] = one_each([NodeSpace("a", many, many)])
+    assert (fitting(one.allocatable, {"cpu": Decimal(1)}), fitting(one.free or {}, {"cpu": Decimal(1)})) == (1, 1)
+    [full, unknown] = one_each([NodeSpace("a", many, {**many, "pods": Decimal(0)}), NodeSpace("b", {}, None)])
+    assert fitting(full.free or {}, {"cpu": Decimal(1)}) == 0
+    assert unknown.free is None
 
 
 def test_fitting_counts_whole_workers_and_places_for_pods() -> None:

@@ -96,6 +96,31 @@ def test_counts_that_do_not_divide(total: int, workers: int | None, each: int | 
     assert caught.value.code == Cli.USAGE
 
 
+MIG = "nvidia.com/mig-1g.10gb"
+
+
+def test_of_mig_slices_each_worker_gets_one_and_the_plan_says_why() -> None:
+    for nodes in (None, [node("a", 8, 8)], [node("a", 4, 4), node("b", 4, 4)]):
+        chosen = plan(4, need, nodes, 8, slices=MIG)
+        assert (chosen.workers, chosen.gpus) == (4, 1)
+        assert chosen.note.endswith(f"; one worker, one slice: a process sees one MIG device ({MIG})")
+    assert plan(4, need, None, 8, workers=4, gpus_per_worker=1, slices=MIG).workers == 4
+    assert plan(0, need, None, 8, workers=2, slices=MIG) == plan(0, need, None, 8, workers=2)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"gpus_per_worker": 2}, "--gpus-per-node is 2, but a worker uses one slice of nvidia.com/mig-1g.10gb"),
+        ({"workers": 2}, "--gpus 4 with --workers 2: a worker uses one slice .*; use --workers 4"),
+    ],
+)
+def test_several_slices_for_a_worker_are_refused(asked: dict[str, int], message: str) -> None:
+    with pytest.raises(CliError, match=message) as caught:
+        plan(4, need, None, 1, workers=asked.get("workers"), gpus_per_worker=asked.get("gpus_per_worker"), slices=MIG)
+    assert caught.value.code == Cli.USAGE
+
+
 nodes_of = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 8)), min_size=1, max_size=6).map(
     lambda pairs: [node(str(i), max(a, b), min(a, b)) for i, (a, b) in enumerate(pairs)]
 )

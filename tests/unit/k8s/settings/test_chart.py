@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from jsonschema import Draft7Validator
 
+from k8s.settings.overlay import DNS_POLICIES, OWN_LABELS, OWN_PREFIXES, Overlay
 from k8s.settings.platform import SCHEMA, Platform, key, of_mapping
 from k8s.terminal.doctor import RIGHTS
 from trainer.config import from_mapping
@@ -42,6 +43,20 @@ def test_the_schema_offers_the_choices_of_the_code() -> None:
     for name, option in options(Platform).items():
         if option.choices:
             assert SCHEMA_OF_VALUES["properties"][key(name)] == {"enum": list(option.choices)}
+
+
+def test_the_schema_allows_of_the_overlay_what_the_code_allows() -> None:
+    schema = SCHEMA_OF_VALUES["definitions"]["overlay"]
+    assert list(schema["properties"]) == list(map(key, options(Overlay)))
+    assert not schema["additionalProperties"]
+    assert schema["properties"]["dnsPolicy"] == {"enum": list(DNS_POLICIES)}
+    for name in (*OWN_LABELS, *(f"{prefix}x" for prefix in OWN_PREFIXES)):
+        for part in ("labels", "annotations"):
+            values = {**VALUES, "image": "i", "overlay": {part: {name: "x"}}}
+            assert list(Draft7Validator(SCHEMA_OF_VALUES).iter_errors(values)), name
+    for name in ("sidecar.istio.io/inject", "team", "kueue.x-k8s.io/podset-required-topology"):
+        values = {**VALUES, "image": "i", "overlay": {"labels": {name: "x"}}, "gpu": {"overlay": {}}}
+        assert not list(Draft7Validator(SCHEMA_OF_VALUES).iter_errors(values)), name
 
 
 def test_every_value_is_documented() -> None:

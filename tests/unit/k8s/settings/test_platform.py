@@ -1,3 +1,4 @@
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,7 @@ from k8s.settings.platform import (
     Resources,
     default_recipe,
     key,
-    merge,
     of_file,
-    of_flags,
     of_mapping,
     of_profile,
     profile_path,
@@ -80,6 +79,15 @@ def test_every_key_reads_back() -> None:
         ({"nodeSelector": "a=b"}, "nodeSelector must be a mapping"),
         ({"tolerations": ["a"]}, "tolerations must be a list of mappings"),
         ({"imagePullSecrets": "s"}, "imagePullSecrets must be a list of strings"),
+        ({"tolerations": [{"key": {1: 2}}]}, r"tolerations\[0\].key has the key 1; it must be text"),
+        ({"extraEnv": [{"name": "A", "value": date(2026, 1, 1)}]}, r"extraEnv\[0\].value is .*2026.*quote it in YAML"),
+        ({"extraEnv": [{"value": "a"}]}, r"extraEnv\[0\].name is missing"),
+        ({"extraVolumes": [{"name": 1}]}, r"extraVolumes\[0\].name is 1; it must be text"),
+        ({"extraVolumeMounts": [{"name": "a"}]}, r"extraVolumeMounts\[0\].mountPath is missing"),
+        (
+            {"extraEnv": [{"name": "CATDOG_WORKERS", "value": "3"}]},
+            r"extraEnv\[0\].name is CATDOG_WORKERS, .* catdog sets",
+        ),
         ({"schema": 2}, "schema is 2, but this catdog reads 1"),
     ],
 )
@@ -184,17 +192,6 @@ def test_an_empty_profile_says_nothing(tmp_path: Path) -> None:
     (tmp_path / "profile.yaml").write_text("# nothing yet\n")
     assert of_profile(tmp_path / "profile.yaml") == {}
     assert of_profile(tmp_path / "profile.yaml" / "below-a-file") == {}
-
-
-def test_later_layers_win_and_mappings_are_merged() -> None:
-    merged = merge(
-        (
-            {"image": "a", "gpu": {"resource": "r", "nodeSelector": {"x": "1"}}},
-            {"gpu": {"nodeSelector": {"y": "2"}}},
-            of_flags({"image": "b", "queue": None}),
-        )
-    )
-    assert merged == {"image": "b", "gpu": {"resource": "r", "nodeSelector": {"x": "1", "y": "2"}}}
 
 
 def test_profile(tmp_path: Path) -> None:
