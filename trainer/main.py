@@ -89,7 +89,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         from trainer import results
         from trainer.observers import Observers
         from trainer.training import loop, strategy
-        from trainer.training.agreement import agree, agree_on_gpus
+        from trainer.training.agreement import agree_on_hardware
         from trainer.training.inputs import Worker, load_inputs
         from trainer.training.learner import build_learner
         from trainer.training.resume import first_state
@@ -101,8 +101,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         signals.take_back()
         parts = strategy.parts_per_replica(config, devices, environment)
         layout = loop.lay_out(config, distribution.replicas, parts)
-        agree(distribution, "precision", config.precision)
-        agree_on_gpus(distribution, strategy.gpu_models(devices))
+        agree_on_hardware(distribution, config.precision, strategy.gpu_models(devices))
         strategy.set_precision(config.precision)
         log.info("%s, %s", strategy.describe(distribution, devices, config), _steps(start))
 

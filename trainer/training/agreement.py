@@ -23,9 +23,10 @@ def agree(distribution: Distribution, what: str, value: str) -> None:
         )
 
 
-def agree_on_gpus(distribution: Distribution, models: tuple[str, ...]) -> None:
-    """Check that all replicas compute on the same model of GPU (`models`: of those here), or all on CPUs; waits for
-    all ranks. Other models add up in another order and round otherwise, so that replicas would drift apart.
+def agree_on_hardware(distribution: Distribution, precision: str, models: tuple[str, ...]) -> None:
+    """Check that all replicas compute in the same precision, and on the same model of GPU (`models`: of those here) or
+    all on CPUs; waits for all ranks. Other models add up in another order and round otherwise, so that replicas would
+    drift apart.
 
     Raises:
         ExitError: 78 when those of this worker differ; 69 on every rank when workers differ; 75 when a peer is lost
@@ -37,6 +38,7 @@ def agree_on_gpus(distribution: Distribution, models: tuple[str, ...]) -> None:
             f"the GPUs here are of different models ({', '.join(models)}), on which replicas would drift apart: "
             "choose equal ones with CUDA_VISIBLE_DEVICES, or one with --devices 1",
         )
+    agree(distribution, "precision", precision)
     agree(distribution, "the model of GPU", models[0] if models else "none")
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer.exits import Exit, ExitError
 from trainer.training import agreement
-from trainer.training.agreement import agree, agree_on_gpus, blamed, wait_for_all
+from trainer.training.agreement import agree, agree_on_hardware, blamed, wait_for_all
 from trainer.training.strategy import Devices, Distribution, distribute
 from trainer.workers.topology import ALONE
 
@@ -95,15 +95,16 @@ def test_a_failed_op_among_several_workers_blames_a_peer() -> None:
 
 
 def test_gpus_of_one_model_agree_and_others_are_refused() -> None:
-    agree_on_gpus(on(2), ())
-    agree_on_gpus(on(2), ("A100", "A100"))
+    agree_on_hardware(on(2), "float32", ())
+    agree_on_hardware(on(2), "float32", ("A100", "A100"))
     with pytest.raises(ExitError, match=r"of different models \(A100, V100\).*CUDA_VISIBLE_DEVICES") as no:
-        agree_on_gpus(on(2), ("A100", "V100"))
+        agree_on_hardware(on(2), "float32", ("A100", "V100"))
     assert no.value.code == Exit.NO_ACCELERATOR
 
 
 def test_workers_with_other_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(agreement, "_gather", lambda distribution, number: [number, number + 1])
+    apart = iter([0, 1])  # the precision is the same, the GPU is not
+    monkeypatch.setattr(agreement, "_gather", lambda distribution, number: [number, number + next(apart)])
     with pytest.raises(ExitError, match="workers differ in the model of GPU; here it is A100") as no:
-        agree_on_gpus(on(1), ("A100",))
+        agree_on_hardware(on(1), "float32", ("A100",))
     assert no.value.code == Exit.RENDEZVOUS_FAILED
