@@ -227,3 +227,22 @@ def test_the_charts_own_submitter_needs_no_more(site: Site, tmp_path: Path) -> N
             submitter.catdog(*words)
         submitter.catdog("delete", "allowed")
     until("its pods are gone", lambda: not site.pods("allowed"))
+
+
+@pytest.mark.parametrize("words", [("--workers", 1), ("--workers", 2), ("--workers", 2, "--shape", "job")])
+@pytest.mark.parametrize(
+    ("overlay", "code", "says"),
+    [
+        ({"securityContext": {"runAsUser": 0}}, 2, ("profile.yaml: overlay.securityContext", "allowed")),
+        ({"labels": {"not a label": "x"}}, 2, ("not a label",)),
+        ({"affinity": {"nodeAffinty": {}}}, 2, ("nodeAffinty",)),
+        ({"topologySpreadConstraints": [{"maxSkew": 0, "topologyKey": "zone"}]}, 2, ("maxSkew",)),
+    ],
+)
+def test_an_overlay_that_cannot_be_is_refused_before_anything_is_created(
+    site: Site, tmp_path: Path, words: tuple[object, ...], overlay: dict[str, object], code: int, says: tuple[str, ...]
+) -> None:
+    (tmp_path / "catdog").mkdir()
+    (tmp_path / "catdog" / "profile.yaml").write_text(yaml.safe_dump({"overlay": overlay}))
+    done = site.catdog("submit", "--name", "odd", *PLAIN, *words, code=code, XDG_CONFIG_HOME=str(tmp_path))
+    clear(done, *says)
