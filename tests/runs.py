@@ -99,8 +99,14 @@ def await_step(process: "subprocess.Popen[str]", step: int) -> str:
 def kill_all(process: "subprocess.Popen[str]") -> None:
     """SIGKILL for a process and all its descendants, at once."""
     for pid in [*descendants(process.pid), process.pid]:
-        os.kill(pid, signal.SIGKILL)
+        send_kill(pid)
     process.communicate(timeout=60)
+
+
+def send_kill(pid: int) -> None:
+    """SIGKILL for a process that may have ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[int]:
