@@ -14,10 +14,12 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.faults import injectors, local, page, results, table
-from tests.servers import fake_gcs_server
+from tests.faults import injectors, local, page, results, soak, table
+from tests.servers import FakeGcs, fake_gcs_server
 
 
 def chosen(only: str, shard: str, again: bool) -> list[table.Cell]:
@@ -53,9 +55,8 @@ def _needs_own_network(cell: table.Cell) -> bool:
 
 def _run_here(cells: list[table.Cell]) -> bool:
     fine = True
-    with tempfile.TemporaryDirectory(prefix="catdog-faults-") as folder, fake_gcs_server() as server:
-        os.environ |= {"STORAGE_EMULATOR_HOST": server.url, "NO_PROXY": "127.0.0.1"}
-        shared = local.bench(Path(folder), server)
+    with _served() as (folder, server):
+        shared = local.bench(folder, server)
         for cell in cells:
             began = time.monotonic()
             try:
@@ -71,6 +72,23 @@ def _run_here(cells: list[table.Cell]) -> bool:
     return fine
 
 
+def soak_once(faults: int, seed: int) -> bool:
+    """One soak; whether it came to what was expected."""
+    with _served() as (folder, server):
+        outcome = soak.soak(folder, server, faults, seed)
+    results.append(outcome)
+    print(f"{outcome.cell}: {outcome.verdict}; {outcome.soak}", flush=True)
+    return outcome.verdict == results.AS_EXPECTED
+
+
+@contextmanager
+def _served() -> Iterator[tuple[Path, FakeGcs]]:
+    """A folder and a storage server, for this process and its children."""
+    with tempfile.TemporaryDirectory(prefix="catdog-faults-") as folder, fake_gcs_server() as server:
+        os.environ |= {"STORAGE_EMULATOR_HOST": server.url, "NO_PROXY": "127.0.0.1"}
+        yield Path(folder), server
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", formatter_class=argparse.RawTextHelpFormatter)
     parser.description = __doc__
@@ -79,11 +97,16 @@ def main() -> int:
     running.add_argument("--only", default="", help="words that a cell's name must contain, such as one/SIGKILL")
     running.add_argument("--shard", default="", metavar="I/N")
     running.add_argument("--again", action="store_true", help="also cells that have a result")
+    soaking = verbs.add_parser("soak")
+    soaking.add_argument("--faults", type=int, default=100)
+    soaking.add_argument("--seed", type=int, default=1)
     verbs.add_parser("page")
     asked = parser.parse_args()
     if asked.verb == "page":
         page.write()
         return 0
+    if asked.verb == "soak":
+        return int(not soak_once(asked.faults, asked.seed))
     return int(not run(chosen(asked.only, asked.shard, asked.again)))
 
 

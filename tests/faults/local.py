@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,7 +137,7 @@ def _prepared(cell: Cell, shared: Bench, name: str, things: ExitStack) -> Trial:
     return trial
 
 
-def _wanted(moment: str):  # type: ignore[no-untyped-def]
+def _wanted(moment: str) -> Callable[[str], bool]:
     match moment:
         case "start":
             return lambda name: name.endswith(f"/{STATE}")
@@ -240,7 +240,7 @@ def _half_a_checkpoint(disk: Path) -> int:
 
 
 def _worst_moment(trial: Trial, process: Watched, at: float) -> str:
-    """Let the fault last as long as it shall; return what `catdog why` says meanwhile, or at the end of a killed run."""
+    """Let the fault last as long as it shall; return what `catdog why` says meanwhile, or after a killed run's end."""
     asked: list[str] = []
     asking = threading.Thread(target=lambda: asked.append(_why(trial)))
     if trial.timed is not None:

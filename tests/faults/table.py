@@ -25,15 +25,15 @@ FAULTS: Mapping[str, str] = {
     "SIGTERM": "the signal, to the first process, which passes it on to its workers",
     "SIGKILL": "the signal, to one worker",
     "SIGSTOP": "the signal, to one worker; where there is no other, SIGCONT comes 20 s later",
-    "OOM": "one worker is moved into a cgroup without memory, and the kernel kills it",
+    "OOM": "the kernel finds no memory left in the cgroup of one worker, and kills it",
     "node off": "the node of one worker loses its power",
     "node cut": "the node of one worker loses its network",
-    "packet loss": "5 % of all TCP packets are dropped at random, those to storage too",
+    "packet loss": "5 % of all TCP packets are dropped at random, those to storage too; in a cluster, on one node",
     "away 60 s": "storage resets every connection, a tenth as long as its patience",
     "away 5 min": "storage resets every connection, half as long as its patience",
-    "away for ever": "storage resets every connection until the run has ended",
-    "storage slow": "every answer of storage comes a second late until the run has ended",
-    "disk full": "the disk with the run folder is full until the run has ended",
+    "away for ever": "storage resets every connection until the attempt has ended",
+    "storage slow": "every answer of storage comes a second late; in a cluster, it loses a fifth of the packets",
+    "disk full": "the disk with the run folder is full until the run has ended; in a cluster, a pod's temporary folder",
     "API away": "the API server stops for 30 s",
     "DNS away": "the cluster's DNS stops for 30 s",
     "controller away": "the controllers of Jobs and JobSets stop until the workers have ended, or for 30 s",
@@ -91,8 +91,6 @@ def omitted(cell: Cell) -> str:
         return ""
     if cell.fault == "clock jump":
         return "cannot be: nodes of the test cluster share one clock, and the image has nothing to fake it"
-    if cell.fault == "storage slow":
-        return "cannot be: pods reach the test cluster's storage directly, with nothing in between that could wait"
     if cell.moment == "step" or (cell.fault in NAMED and cell.moment in ("start", "save")):
         return ""
     return "not run: in a cluster every fault is tried at step, and " + ", ".join(NAMED) + " at start and save too"
@@ -102,6 +100,20 @@ def possible() -> tuple[Cell, ...]:
     """The cells that are run."""
     return tuple(cell for cell in CELLS if not omitted(cell))
 
+
+QUICK = (
+    "one/SIGKILL/save",
+    "one/SIGTERM/step",
+    "one/OOM/step",
+    "one/away-for-ever/step",
+    "one/disk-full/save",
+    "two/SIGKILL/start",
+    "two/SIGKILL/save",
+    "two/SIGTERM/step",
+    "two/away-60-s/save",
+    "two/storage-slow/end",
+)
+"""The cells that the integration tests run, each within half a minute."""
 
 CHECKPOINT_EVERY = 5
 """Steps between checkpoints, in all cells."""

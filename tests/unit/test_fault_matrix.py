@@ -1,0 +1,67 @@
+"""The table of faults is the one that was agreed, and docs/faults.md is what its results say."""
+
+import re
+
+from tests.faults import page, results
+from tests.faults.table import CELLS, CLUSTER, FAULTS, LOCAL, MOMENTS, NAMED, QUICK, SHAPES, expected, omitted, possible
+
+MOST_CELLS = 140
+
+
+def test_the_page_is_what_the_results_say() -> None:
+    assert page.PAGE.read_text("utf-8") == page.rendered(results.read()), "python -m tests.faults page"
+
+
+def test_every_cell_is_tried_or_named_with_why_not() -> None:
+    text, outcomes = page.PAGE.read_text("utf-8"), results.read()
+    assert len(CELLS) == len(SHAPES) * len(FAULTS) * len(MOMENTS) == len({cell.name for cell in CELLS})
+    for words, shape in ((words, shape) for shape, words in SHAPES.items()):
+        section = text.partition(f"## {words[0].upper()}{words[1:]}\n")[2].partition("\n## ")[0]
+        for cell in (cell for cell in CELLS if cell.shape == shape):
+            if why := omitted(cell):
+                assert f"{cell.fault} at {cell.moment}" in section, cell
+                assert why[1:] in section
+            else:
+                row = next(
+                    line for line in section.splitlines() if line.startswith(f"| {cell.fault} | {cell.moment} |")
+                )
+                assert ("not tried yet" in row) == (cell.name not in outcomes)
+
+
+def test_results_are_of_cells_that_can_be_and_tell_whether_they_came_to_what_was_expected() -> None:
+    cells = {cell.name: cell for cell in possible()}
+    for name, outcome in results.read().items():
+        if outcome.soak is not None:
+            assert re.fullmatch(r"soak/two/\d+-faults/seed-\d+", name)
+            continue
+        wanted = expected(cells[name])
+        if outcome.verdict == results.AS_EXPECTED:
+            assert outcome.code in wanted.codes
+            assert wanted.lost is None or outcome.steps_lost <= wanted.lost
+        else:
+            assert outcome.verdict.startswith("finding: ")
+
+
+def test_here_every_fault_that_can_be_meets_every_moment() -> None:
+    for shape in LOCAL:
+        run = {cell.fault for cell in possible() if cell.shape == shape}
+        for fault in run:
+            assert [cell.moment for cell in possible() if (cell.shape, cell.fault) == (shape, fault)] == list(MOMENTS)
+        for cell in (cell for cell in CELLS if cell.shape == shape and cell.fault not in run):
+            assert omitted(cell).startswith("cannot be: ")
+
+
+def test_in_a_cluster_every_fault_is_tried_at_step_and_six_at_start_and_save_too() -> None:
+    assert len(NAMED) == 6
+    for shape in CLUSTER:
+        run = [(cell.fault, cell.moment) for cell in possible() if cell.shape == shape]
+        odd = [fault for fault in FAULTS if (fault, "step") not in run]
+        assert odd == ["clock jump"], "the only one that cannot be"
+        assert sorted(one for one in run if one[1] != "step") == sorted(
+            (f, m) for f in NAMED for m in ("start", "save")
+        )
+
+
+def test_the_matrix_stays_within_its_limit() -> None:
+    assert len(possible()) <= MOST_CELLS
+    assert {cell.name for cell in possible()} >= set(QUICK)
