@@ -1,6 +1,5 @@
 """The quickest cells of the fault matrix (`make faults` runs all): each comes to what the table expects."""
 
-from pathlib import Path
 
 import pytest
 
