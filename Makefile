@@ -86,7 +86,7 @@ faults: setup ## Run the cells of the fault matrix that have no result yet (ONLY
 	@command -v faketime >/dev/null || { echo "make: 'faketime' not found; install the package faketime" >&2; exit 1; }
 	@$(CLUSTER) packages
 	@$(CLUSTER) tools
-	$(BIN)/python -m tests.faults run --only "$(ONLY)" --shard "$(SHARD)"; code=$$?; $(BIN)/python -m tests.faults page; exit $$code
+	$(BIN)/python -m tests.faults run --only "$(ONLY)" --shard "$(SHARD)"
 
 bench: setup ## Compare with the alternatives a user would choose (needs Go and an otherwise idle machine)
 	@command -v go >/dev/null 2>&1 || { echo "make: 'go' not found; the storage benchmark builds its server with Go" >&2; exit 1; }

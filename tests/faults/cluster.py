@@ -12,8 +12,9 @@ from typing import Any
 
 from tests import runs
 from tests.e2e.kit import LONG, Site, until
+from tests.e2e.test_faults import given_up
 from tests.faults import cluster_faults
-from tests.faults.cluster_faults import OUTAGE_SECONDS
+from tests.faults.cluster_faults import NODE, NODE_LOST, OF_NODES, OUTAGE_SECONDS
 from tests.faults.results import AS_EXPECTED, Outcome, revision
 from tests.faults.table import Cell, Expected, expected
 from trainer.storage.opening import open_storage
@@ -24,7 +25,7 @@ ENV_CELLS = "CATDOG_FAULT_CELLS"
 FIRST_STEP = 20
 LIMIT = 1500.0
 """Seconds for one run with its restarts; a worker that stands still fails its liveness probe after three minutes."""
-DETECTED_WITHIN = 240.0
+DETECTED_WITHIN = 300.0
 
 
 def run(cells: Sequence[Cell]) -> bool:
@@ -86,14 +87,14 @@ def run_cell(site: Site, data: str, undisturbed: Snapshot, cell: Cell) -> Outcom
         # The listing of a storage that stands still would never come.
         durable = 0 if cell.moment == "save" else runs.durable_step(site.folder(name).uri)
         state = {} if cell.moment == "save" else site.state(name)
-        pod = site.pods(name)[int(cell.moment != "save")]
+        pod = _victim(site, name, cell)
         seen = Seen(step=int(state.get("step", 0)), attempt=int(state.get("attempt", 1)))
         undo = cluster_faults.inject(site, cell.fault, pod)
     finally:
         if cell.moment == "save":
             cluster_faults.storage_goes_on(site)
     try:
-        why = _watch(site, name, cell, seen)
+        why = _watch(site, name, cell, seen, pod)
     finally:
         undo()
     done = until(f"{name} has ended", lambda: _ended(site, name, seen), limit=LIMIT, every=1.0)
@@ -117,16 +118,27 @@ def _await_moment(site: Site, name: str, moment: str) -> None:
         until(f"{name} has saved step {FIRST_STEP}", lambda: site.saved_step(name) >= FIRST_STEP)
 
 
-def _watch(site: Site, name: str, cell: Cell, seen: Seen) -> str:
-    """Let the fault last; return what `catdog why` says when something is noticed, or at the end of the fault."""
-    lasts = OUTAGE_SECONDS.get(cell.fault, DETECTED_WITHIN)
-    end, why = seen.at + lasts, ""
+def _victim(site: Site, name: str, cell: Cell) -> Any:
+    """The worker that the fault befalls: rank 0 while it saves, else rank 1; or the one on the node that it befalls."""
+    pods = site.pods(name)
+    if cell.fault in OF_NODES:
+        return next(pod for pod in pods if pod["spec"]["nodeName"] == NODE)
+    return pods[int(cell.moment != "save")]
+
+
+def _watch(site: Site, name: str, cell: Cell, seen: Seen, pod: Any) -> str:
+    """Let the fault last; return what `catdog why` says when something is noticed, or at the end of the fault.
+
+    A node that comes back before its pods were given up has lost nothing, so that is waited for.
+    """
+    end, why = seen.at + OUTAGE_SECONDS.get(cell.fault, DETECTED_WITHIN), ""
     while time.monotonic() < end:
         seen.look(site, name)
         if seen.detected is not None and not why:
             why = _why(site, name)
-            if cell.fault not in OUTAGE_SECONDS:
-                break
+        lasts = cell.fault in OUTAGE_SECONDS or (cell.fault in NODE_LOST and not given_up(site, name, pod))
+        if why and not lasts:
+            break
         if cell.fault in ("packet loss", "storage slow") and _finished(site, name):
             break
         time.sleep(0.5)

@@ -12,7 +12,6 @@ from typing import Any
 from tests.cluster import api, control_plane, processes, services
 from tests.cluster.layout import CONTROL_NETNS, GCS_PORT, Layout, node_named
 from tests.e2e.kit import Site, until
-from tests.e2e.test_faults import given_up
 from tests.faults.injectors import LOSS
 
 Undo = Callable[[], object]
@@ -20,7 +19,10 @@ Undo = Callable[[], object]
 OUTAGE_SECONDS = {"away 60 s": 60.0, "away 5 min": 300.0, "API away": 30.0, "DNS away": 30.0, "controller away": 30.0}
 """How long a fault lasts; any other lasts until the gang was started again, or the run has ended."""
 SLOW_LOSS = 0.2
-NODE_LOST_SECONDS = 300.0
+NODE_LOST = ("node off", "node cut")
+OF_NODES = (*NODE_LOST, "packet loss")
+"""Befall this node; the other one has JobSet's controller, and the way to it."""
+NODE = "node-2"
 
 # The container's memory is one account: what is used up here is missing there, and the score chooses who is killed.
 _USE_UP_MEMORY = """
@@ -63,10 +65,10 @@ def inject(site: Site, fault: str, pod: Any) -> Undo:
             return _run_inside(site, name, _USE_UP_DISK)
         case "node off":
             api.stop_node(cluster, node)
-            return lambda: (_await_eviction(site, pod), api.start_node(cluster, node))
+            return lambda: api.start_node(cluster, node)
         case "node cut":
             api.partition(cluster, node)
-            return lambda: (_await_eviction(site, pod), api.heal(cluster, node))
+            return lambda: api.heal(cluster, node)
         case "packet loss":
             return _drop(node_named(layout, node).netns, LOSS, "FORWARD", "-p", "tcp")
         case "storage slow":
@@ -92,12 +94,6 @@ def _run_inside(site: Site, pod: str, program: str) -> Undo:
     with suppress(subprocess.TimeoutExpired, api.ClusterError):  # killed with the container that it is in
         api.kubectl(site.cluster, "-n", site.namespace, "exec", pod, "--", "python", "-c", program, timeout=120)
     return _nothing
-
-
-def _await_eviction(site: Site, pod: Any) -> None:
-    """A node that comes back before its pods were given up has lost nothing."""
-    run = pod["metadata"]["labels"]["app.kubernetes.io/instance"]
-    until(f"the lost pod of {run} is evicted", lambda: given_up(site, run, pod), limit=NODE_LOST_SECONDS)
 
 
 def _drop(netns: str, share: float, chain: str, *match: str) -> Undo:

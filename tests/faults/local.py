@@ -25,6 +25,8 @@ from trainer.training.checkpoint import Snapshot
 
 LIMIT = 180.0
 """Seconds for one attempt."""
+NEVER = 124
+"""Recorded as the exit code of an attempt that does not end within them."""
 STOPPED_SECONDS = 20.0
 JUMP_SECONDS = 3.0
 DISK_MEGABYTES = 48
@@ -43,23 +45,24 @@ class Bench:
     undisturbed: Snapshot
 
     def config(self, run: str, workers: int) -> RunConfig:
-        """200 small steps, ten an epoch."""
-        return runs.config(
-            "augmented", self.data, run,
-            model="small", image_size=32, batch_size=8, epochs=20, deterministic=True, precision="float32",
-            checkpoint_every=CHECKPOINT_EVERY, log_every=1, workers=workers, cache_dir=str(self.folder / "cache"),
-            storage_timeout=STORAGE_TIMEOUT, rendezvous_timeout=15.0,
-        )  # fmt: skip
+        """What the cells train."""
+        return _config(self.folder, self.data, run, workers)
+
+
+def _config(folder: Path, data: Path, run: str, workers: int) -> RunConfig:
+    """200 small steps, ten an epoch."""
+    return runs.config(
+        "augmented", data, run,
+        model="small", image_size=32, batch_size=8, epochs=20, deterministic=True, precision="float32",
+        checkpoint_every=CHECKPOINT_EVERY, log_every=1, workers=workers, cache_dir=str(folder / "cache"),
+        storage_timeout=STORAGE_TIMEOUT, rendezvous_timeout=15.0,
+    )  # fmt: skip
 
 
 def bench(folder: Path, server: FakeGcs) -> Bench:
     """Draw the pictures and train once undisturbed, in one process."""
-    data = folder / "data"
-    if not data.exists():
-        runs.drawn(data, 40, 6, 6)
-    made = Bench(folder, server, data, Snapshot(None, {}))  # type: ignore[arg-type]
-    run = folder / f"undisturbed-{time.time_ns()}"
-    runs.train(made.config(str(run), 1))
+    data, run = runs.drawn(folder / "data", 40, 6, 6), str(folder / "undisturbed")
+    runs.train(_config(folder, data, run, 1))
     return Bench(folder, server, data, runs.last(run))
 
 
@@ -91,19 +94,22 @@ class Trial:
         return AWAY.get(self.cell.fault, JUMP_SECONDS if self.cell.fault == "clock jump" else None)
 
 
-def run_cell(cell: Cell, shared: Bench, number: int = 0) -> Outcome:
+def run_cell(cell: Cell, shared: Bench) -> Outcome:
     """Run one cell: the fault, what came of it, and the next attempt."""
     with ExitStack() as things:
-        trial = _prepared(cell, shared, f"{cell.name.replace('/', '-').lower()}-{number or time.time_ns()}", things)
+        trial = _prepared(cell, shared, f"{cell.name.replace('/', '-').lower()}-{time.time_ns()}", things)
         with _started(trial) as first:
             _await_moment(trial, first)
             at, durable = time.monotonic(), runs.durable_step(trial.run)
             _inject(trial, first)
             why = _worst_moment(trial, first, at)
-            code = first.code(LIMIT)
+            try:
+                code = first.code(LIMIT)
+            except TimeoutError:
+                code = NEVER
         trial.undo.close()
         detect = _detected(first, at)
-        resume, restored, problem = (None, None, "") if code == 0 else _resumed(trial)
+        resume, restored, problem = (None, None, "") if code in (0, NEVER) else _resumed(trial)
         lost = 0 if restored is None else max(0, first.step - restored)
         problem = problem or _problem(trial, expected(cell), code, lost, restored, durable)
         happened = first.last_words or f"ended with {code} at step {first.step}"

@@ -1,6 +1,5 @@
 """The quickest cells of the fault matrix (`make faults` runs all): each comes to what the table expects."""
 
-
 import pytest
 
 from tests.faults import injectors, local

@@ -1,8 +1,13 @@
 """The table of faults is the one that was agreed, and docs/faults.md is what its results say."""
 
+import asyncio
 import re
+import threading
+
+import pytest
 
 from tests.faults import page, results
+from tests.faults.gate import Gate, uploaded
 from tests.faults.table import CELLS, CLUSTER, FAULTS, LOCAL, MOMENTS, NAMED, QUICK, SHAPES, expected, omitted, possible
 
 MOST_CELLS = 140
@@ -65,3 +70,47 @@ def test_in_a_cluster_every_fault_is_tried_at_step_and_six_at_start_and_save_too
 def test_the_matrix_stays_within_its_limit() -> None:
     assert len(possible()) <= MOST_CELLS
     assert {cell.name for cell in possible()} >= set(QUICK)
+
+
+@pytest.mark.parametrize(
+    ("request_line", "body", "name"),
+    [
+        (
+            "POST /upload/storage/v1/b/b/o?uploadType=multipart HTTP/1.1",
+            b'--x\r\n\r\n{"name": "run/lease.json"}',
+            "run/lease.json",
+        ),
+        ("POST /upload/storage/v1/b/b/o?uploadType=media&name=run%2Flease.json HTTP/1.1", b"{}", "run/lease.json"),
+        ("GET /storage/v1/b/b/o/run%2Flease.json HTTP/1.1", b"", ""),
+    ],
+)
+def test_the_gate_knows_what_is_uploaded(request_line: str, body: bytes, name: str) -> None:
+    assert uploaded(request_line, body) == name
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_the_gate_holds_the_first_upload_that_is_wanted_and_no_other(dropped: bool) -> None:
+    gate = Gate(lambda name: name == "a")
+
+    def upload(name: str) -> None:
+        asyncio.run(gate(f"POST /upload/storage/v1/b/b/o?name={name} HTTP/1.1", b""))
+
+    upload("b")
+    assert not gate.reached.is_set()
+    ends: list[str] = []
+
+    def held() -> None:
+        try:
+            upload("a")
+            ends.append("stored")
+        except ConnectionError:
+            ends.append("dropped")
+
+    thread = threading.Thread(target=held)
+    thread.start()
+    assert gate.reached.wait(5)
+    upload("a")  # the same once more, as a client that has lost patience sends it
+    assert ends == []
+    gate.open(dropped)
+    thread.join(5)
+    assert ends == ["dropped" if dropped else "stored"]
