@@ -10,6 +10,7 @@ what was expected.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,7 +27,8 @@ from tests.servers import FakeGcs, fake_gcs_server
 def chosen(only: str, shard: str, again: bool) -> list[table.Cell]:
     """The cells to run: those that ONLY names, the part I of N, without those that have a result."""
     done = {} if again else results.read()
-    cells = [cell for cell in table.possible() if all(word in cell.name for word in only.split())]
+    asked = [one.split() for one in only.split(",")]
+    cells = list(dict.fromkeys(c for one in asked for c in table.possible() if all(word in c.name for word in one)))
     index, _, count = shard.partition("/")
     mine = cells[int(index) - 1 :: int(count)] if shard else cells
     return [cell for cell in mine if cell.name not in done]
@@ -95,7 +97,9 @@ def main() -> int:
     parser.description = __doc__
     verbs = parser.add_subparsers(dest="verb", required=True)
     running = verbs.add_parser("run")
-    running.add_argument("--only", default="", help="words that a cell's name must contain, such as one/SIGKILL")
+    running.add_argument(
+        "--only", default="", help="words that a cell's name must contain, such as one/SIGKILL; A,B: either"
+    )
     running.add_argument("--shard", default="", metavar="I/N")
     running.add_argument("--again", action="store_true", help="also cells that have a result")
     soaking = verbs.add_parser("soak")
@@ -103,6 +107,7 @@ def main() -> int:
     soaking.add_argument("--seed", type=int, default=1)
     verbs.add_parser("page")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a fault has broken is mended
     fine = True
     if asked.verb == "soak":
         fine = soak_once(asked.faults, asked.seed)

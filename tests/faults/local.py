@@ -23,7 +23,7 @@ from trainer.config import RunConfig
 from trainer.contract import CHECKPOINTS, ENV_HOSTS, ENV_LOCAL_WORKERS, ENV_RANK, MANIFEST, MODEL, STATE
 from trainer.training.checkpoint import Snapshot
 
-LIMIT = 180.0
+LIMIT = 300.0
 """Seconds for one attempt."""
 NEVER = 124
 """Recorded as the exit code of an attempt that does not end within them."""
@@ -55,7 +55,7 @@ def _config(folder: Path, data: Path, run: str, workers: int) -> RunConfig:
         "augmented", data, run,
         model="small", image_size=32, batch_size=8, epochs=20, deterministic=True, precision="float32",
         checkpoint_every=CHECKPOINT_EVERY, log_every=1, workers=workers, cache_dir=str(folder / "cache"),
-        storage_timeout=STORAGE_TIMEOUT, rendezvous_timeout=15.0,
+        storage_timeout=STORAGE_TIMEOUT,
     )  # fmt: skip
 
 

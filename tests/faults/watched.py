@@ -14,7 +14,7 @@ from trainer.config import RunConfig
 _STEP = re.compile(r"step +(\d+)/")
 _FROM = re.compile(r" steps of \d+ pictures from step (\d+)")
 _TROUBLE = re.compile(r"lost: |heartbeat: |trying again|catdog: ")
-MOMENT_SECONDS = 120.0
+MOMENT_SECONDS = 240.0
 
 
 @dataclass
