@@ -123,8 +123,8 @@ class Clock:
         library = next((path for path in FAKETIME if Path(path).exists()), None)
         if library is None:
             raise RuntimeError("libfaketime is missing: apt-get install faketime")
-        # The library for threads, its shared memory and its own waiting each lock at every look at the clock, which makes
-        # TensorFlow many times slower.
+        # Its variant for threads, its shared memory and its way of waiting each take a lock at every look at the clock,
+        # which makes TensorFlow many times slower.
         return {
             "LD_PRELOAD": library,
             "FAKETIME_TIMESTAMP_FILE": str(self._file),
