@@ -83,7 +83,7 @@ e2e: setup ## Run the tests against a real Kubernetes cluster on this machine (n
 
 # Hours for all; what results.jsonl has is not run again. `python -m tests.faults --help` has more, the soak too.
 faults: setup ## Run the cells of the fault matrix that have no result yet (ONLY=..., SHARD=1/4; Linux, root, Go)
-	@command -v faketime >/dev/null || { echo "make: 'faketime' not found; install the package faketime" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "make: 'cc' not found; a clock that jumps is compiled: install a C compiler" >&2; exit 1; }
 	@$(CLUSTER) packages
 	@$(CLUSTER) tools
 	$(BIN)/python -m tests.faults run --only "$(ONLY)" --shard "$(SHARD)"
