@@ -16,7 +16,7 @@ from tests.e2e.test_faults import given_up
 from tests.faults import cluster_faults
 from tests.faults.cluster_faults import NODE, NODE_LOST, OF_NODES, OUTAGE_SECONDS
 from tests.faults.results import AS_EXPECTED, Outcome, revision
-from tests.faults.table import Cell, Expected, expected
+from tests.faults.table import Cell, expected, odd
 from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryPolicy
 from trainer.training.checkpoint import Snapshot
@@ -100,7 +100,8 @@ def run_cell(site: Site, data: str, undisturbed: Snapshot, cell: Cell) -> Outcom
     done = until(f"{name} has ended", lambda: _ended(site, name, seen), limit=LIMIT, every=1.0)
     code = site.catdog("wait", name, code=None).code
     lost = 0 if seen.restored is None else max(0, seen.step - seen.restored)
-    problem = _problem(site, name, expected(cell), code, lost, seen, durable, undisturbed)
+    differing = len(runs.differing(runs.last(site.folder(name).uri), undisturbed))
+    problem = odd(expected(cell), code, lost, seen.restored, durable, differing)
     codes = ", ".join(map(str, seen.codes)) or "no worker ended"
     happened = f"{codes}; {done['restarts']} restarts{f'; {seen.lost}' if seen.lost else ''}"
     verdict = f"finding: {problem}" if problem else AS_EXPECTED
@@ -163,16 +164,3 @@ def _finished(site: Site, name: str) -> bool:
 def _ended(site: Site, name: str, seen: Seen) -> dict[str, Any] | None:
     seen.look(site, name)
     return site.state(name) if site.status(name)["phase"] in ("succeeded", "failed", "cancelled") else None
-
-
-def _problem(
-    site: Site, name: str, wanted: Expected, code: int, lost: int, seen: Seen, durable: int, undisturbed: Snapshot
-) -> str:
-    if code not in wanted.codes:
-        return f"the run ended with {code}, expected {' or '.join(map(str, wanted.codes))}"
-    if seen.restored is not None and seen.restored < durable:
-        return f"resumed from step {seen.restored}, though {durable} was complete when the fault came"
-    if wanted.lost is not None and lost > wanted.lost:
-        return f"{lost} steps lost, expected at most {wanted.lost}"
-    differing = runs.differing(runs.last(site.folder(name).uri), undisturbed)
-    return f"{len(differing)} tensors differ from the undisturbed run" if differing else ""

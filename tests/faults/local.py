@@ -16,7 +16,7 @@ from tests import runs
 from tests.faults import injectors
 from tests.faults.gate import Gate
 from tests.faults.results import AS_EXPECTED, Outcome, revision
-from tests.faults.table import AWAY, CHECKPOINT_EVERY, STORAGE_TIMEOUT, Cell, Expected, expected
+from tests.faults.table import AWAY, CHECKPOINT_EVERY, STORAGE_TIMEOUT, Cell, expected, odd
 from tests.faults.watched import Watched, watched
 from tests.servers import FakeGcs, FaultProxy, Faults, fault_proxy
 from trainer.config import RunConfig
@@ -111,7 +111,9 @@ def run_cell(cell: Cell, shared: Bench) -> Outcome:
         detect = _detected(first, at)
         resume, restored, problem = (None, None, "") if code in (0, NEVER) else _resumed(trial)
         lost = 0 if restored is None else max(0, first.step - restored)
-        problem = problem or _problem(trial, expected(cell), code, lost, restored, durable)
+        # What never ended, or not the second time either, has nothing to compare.
+        differing = 0 if problem or code == NEVER else len(runs.differing(runs.last(trial.run), shared.undisturbed))
+        problem = problem or odd(expected(cell), code, lost, restored, durable, differing)
         happened = first.last_words or f"ended with {code} at step {first.step}"
     return Outcome(
         cell.name, code, _plain(happened, shared, trial), detect, resume, lost, _plain(why, shared, trial),
@@ -292,15 +294,3 @@ def _resumed(trial: Trial) -> tuple[float | None, int | None, str]:
     stepped = second.first_step_at()
     seconds = round((stepped or second.ended) - second.began, 1)
     return seconds, second.first, f"the next attempt ended with {code}: {second.last_words}" if code else ""
-
-
-def _problem(trial: Trial, wanted: Expected, code: int, lost: int, restored: int | None, durable: int) -> str:
-    """What differs from what was expected; empty if nothing does."""
-    if code not in wanted.codes:
-        return f"exit code {code}, expected {' or '.join(map(str, wanted.codes))}"
-    if restored is not None and restored < durable:
-        return f"resumed from step {restored}, though {durable} was complete when the fault came"
-    if wanted.lost is not None and lost > wanted.lost:
-        return f"{lost} steps lost, expected at most {wanted.lost}"
-    differing = runs.differing(runs.last(trial.run), trial.bench.undisturbed)
-    return f"{len(differing)} tensors differ from the undisturbed run" if differing else ""

@@ -143,3 +143,20 @@ def _expected_in_a_cluster(cell: Cell) -> Expected:
     """The run's result: attempts follow each other by themselves, so it is 0 whatever the first attempt's code was."""
     harmless = ("packet loss", "API away", "DNS away", "controller away", "away 60 s", "away 5 min", "SIGTERM")
     return Expected((0,), 0 if cell.fault in harmless else None)
+
+
+def odd(wanted: Expected, code: int, lost: int, restored: int | None, durable: int, differing: int) -> str:
+    """What has not come to what was expected; empty if nothing.
+
+    Args:
+        restored: the step that the next attempt began at; None if there was nothing left to do, or no other attempt.
+        durable: the step of the newest checkpoint that was complete when the fault came; 0 if there was none.
+        differing: how many tensors differ from those of the undisturbed run.
+    """
+    if code not in wanted.codes:
+        return f"exit code {code}, expected {' or '.join(map(str, wanted.codes))}"
+    if restored is not None and restored < durable:
+        return f"resumed from step {restored}, though {durable} was complete when the fault came"
+    if wanted.lost is not None and lost > wanted.lost:
+        return f"{lost} steps lost, expected at most {wanted.lost}"
+    return f"{differing} tensors differ from the undisturbed run" if differing else ""

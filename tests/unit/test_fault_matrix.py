@@ -8,7 +8,21 @@ import pytest
 
 from tests.faults import page, results
 from tests.faults.gate import Gate, uploaded
-from tests.faults.table import CELLS, CLUSTER, FAULTS, LOCAL, MOMENTS, NAMED, QUICK, SHAPES, expected, omitted, possible
+from tests.faults.table import (
+    CELLS,
+    CLUSTER,
+    FAULTS,
+    LOCAL,
+    MOMENTS,
+    NAMED,
+    QUICK,
+    SHAPES,
+    Expected,
+    expected,
+    odd,
+    omitted,
+    possible,
+)
 
 MOST_CELLS = 140
 
@@ -65,6 +79,26 @@ def test_in_a_cluster_every_fault_is_tried_at_step_and_six_at_start_and_save_too
         assert sorted(one for one in run if one[1] != "step") == sorted(
             (f, m) for f in NAMED for m in ("start", "save")
         )
+
+
+KILLED = Expected((137,), None)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen", "words"),
+    [
+        (KILLED, {}, ""),
+        (KILLED, {"restored": None}, ""),
+        (KILLED, {"code": 0}, "exit code 0, expected 137"),
+        (KILLED, {"restored": 9}, "resumed from step 9, though 10 was complete"),
+        (Expected((137,)), {}, "3 steps lost, expected at most 0"),
+        (KILLED, {"differing": 2}, "2 tensors differ"),
+    ],
+)
+def test_a_cell_has_to_end_resume_and_compute_as_expected(wanted: Expected, seen: dict[str, int], words: str) -> None:
+    told = odd(wanted, **{"code": 137, "lost": 3, "restored": 10, "durable": 10, "differing": 0, **seen})
+    assert told.startswith(words)
+    assert bool(told) == bool(words)
 
 
 def test_the_matrix_stays_within_its_limit() -> None:
