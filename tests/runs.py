@@ -155,6 +155,14 @@ def results(snapshot: Snapshot) -> list[Any]:
     return [(row["epoch"], row["step"], row["train"], row["valid"]) for row in snapshot.state.history]
 
 
+def difference(one: Snapshot, other: Snapshot) -> str:
+    """How two runs that should have ended alike differ, and from which epoch on; empty if they do not."""
+    tensors = differing(one, other)
+    epochs = [ours[0] for ours, theirs in zip(results(one), results(other), strict=False) if ours != theirs]
+    since = f", and results from epoch {epochs[0]} on" if epochs else ""
+    return f"{len(tensors)} tensors{since} differ from the undisturbed run" if tensors or epochs else ""
+
+
 def command(*words: object, code: int = 0) -> str:
     """Runs `catdog WORDS` to completion; returns its standard output."""
     done = subprocess.run(

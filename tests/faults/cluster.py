@@ -100,8 +100,8 @@ def run_cell(site: Site, data: str, undisturbed: Snapshot, cell: Cell) -> Outcom
     done = until(f"{name} has ended", lambda: _ended(site, name, seen), limit=LIMIT, every=1.0)
     code = site.catdog("wait", name, code=None).code
     lost = 0 if seen.restored is None else max(0, seen.step - seen.restored)
-    differing = len(runs.differing(runs.last(site.folder(name).uri), undisturbed))
-    problem = odd(expected(cell), code, lost, seen.restored, durable, differing)
+    difference = "" if code else runs.difference(runs.last(site.folder(name).uri), undisturbed)
+    problem = odd(expected(cell), code, lost, seen.restored, durable, difference)
     codes = ", ".join(map(str, seen.codes)) or "no worker ended"
     happened = f"{codes}; {done['restarts']} restarts{f'; {seen.lost}' if seen.lost else ''}"
     verdict = f"finding: {problem}" if problem else AS_EXPECTED

@@ -3,6 +3,7 @@
 Sources: Documentation/admin-guide/cgroup-v1/memory.rst and cgroup-v2.rst.
 """
 
+import errno
 import os
 import signal
 import struct
@@ -73,10 +74,16 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 def fill(folder: Path, leave: int = 0) -> Path:
     """Leave only so many bytes on the disk of `folder`; deleting the file that is returned makes room again."""
     filler = folder / "filler"
-    free = os.statvfs(folder)
     with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(free.f_bavail * free.f_frsize - leave, 1))
-    return filler
+        while True:
+            free = os.statvfs(folder)
+            try:
+                os.posix_fallocate(file.fileno(), 0, max(free.f_bavail * free.f_frsize - leave, 1))
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                continue  # somebody else was writing meanwhile
+            return filler
 
 
 def in_a_network_of_its_own(argv: Sequence[str]) -> list[str]:

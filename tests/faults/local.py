@@ -112,8 +112,8 @@ def run_cell(cell: Cell, shared: Bench) -> Outcome:
         resume, restored, problem = (None, None, "") if code in (0, NEVER) else _resumed(trial)
         lost = 0 if restored is None else max(0, first.step - restored)
         # What never ended, or not the second time either, has nothing to compare.
-        differing = 0 if problem or code == NEVER else len(runs.differing(runs.last(trial.run), shared.undisturbed))
-        problem = problem or odd(expected(cell), code, lost, restored, durable, differing)
+        difference = "" if problem or code == NEVER else runs.difference(runs.last(trial.run), shared.undisturbed)
+        problem = problem or odd(expected(cell), code, lost, restored, durable, difference)
         happened = first.last_words or f"ended with {code} at step {first.step}"
     return Outcome(
         cell.name, code, _plain(happened, shared, trial), detect, resume, lost, _plain(why, shared, trial),

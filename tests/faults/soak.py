@@ -106,8 +106,7 @@ def _outcome(name: str, run: str, undisturbed: Snapshot, progress: Progress, lef
     problem, longest = progress.problem, max(progress.waits, default=0.0)
     if not problem and left:
         problem = f"the run ended before the last {left} faults came"
-    if not problem and runs.differing(runs.last(run), undisturbed):
-        problem = "the weights differ from those of the undisturbed run"
+    problem = problem or runs.difference(runs.last(run), undisturbed)
     if not problem and longest >= LONGEST_WAIT:
         problem = f"{longest:.0f} s without a step"
     summary = {} if progress.problem else json.loads(open_storage(run).read(SUMMARY))

@@ -113,7 +113,7 @@ QUICK = (
     "two/away-60-s/save",
     "two/storage-slow/end",
 )
-"""The cells that the integration tests run, each within half a minute."""
+"""The cells that the integration tests run, each within a minute on an idle machine."""
 
 CHECKPOINT_EVERY = 5
 """Steps between checkpoints, in all cells."""
@@ -145,13 +145,13 @@ def _expected_in_a_cluster(cell: Cell) -> Expected:
     return Expected((0,), 0 if cell.fault in harmless else None)
 
 
-def odd(wanted: Expected, code: int, lost: int, restored: int | None, durable: int, differing: int) -> str:
+def odd(wanted: Expected, code: int, lost: int, restored: int | None, durable: int, difference: str) -> str:
     """What has not come to what was expected; empty if nothing.
 
     Args:
         restored: the step that the next attempt began at; None if there was nothing left to do, or no other attempt.
         durable: the step of the newest checkpoint that was complete when the fault came; 0 if there was none.
-        differing: how many tensors differ from those of the undisturbed run.
+        difference: from the undisturbed run, in words; empty if there is none.
     """
     if code not in wanted.codes:
         return f"exit code {code}, expected {' or '.join(map(str, wanted.codes))}"
@@ -159,4 +159,4 @@ def odd(wanted: Expected, code: int, lost: int, restored: int | None, durable: i
         return f"resumed from step {restored}, though {durable} was complete when the fault came"
     if wanted.lost is not None and lost > wanted.lost:
         return f"{lost} steps lost, expected at most {wanted.lost}"
-    return f"{differing} tensors differ from the undisturbed run" if differing else ""
+    return difference
