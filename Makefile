@@ -7,6 +7,9 @@ RECIPE ?= demo
 ARGS ?=
 # Arguments for pytest, for example PYTEST_ARGS="-k resume -x".
 PYTEST_ARGS ?=
+# Which cells of the fault matrix: words of their names, such as two/SIGKILL, and the part I of N, such as 1/4.
+ONLY ?=
+SHARD ?=
 # Number of parallel test processes.
 PYTEST_WORKERS ?= 2
 # `make lock UPGRADE=1` takes the newest versions that pyproject.toml allows; without it, pins stay where possible.
@@ -34,7 +37,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-v
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test integration e2e bench check golden reference format lock sbom clean distclean
+.PHONY: help setup train test integration e2e faults bench check golden reference format lock sbom clean distclean
 
 include cluster.mk
 
@@ -80,6 +83,13 @@ e2e: setup ## Run the tests against a real Kubernetes cluster on this machine (n
 	@$(CLUSTER) packages
 	@$(CLUSTER) tools
 	$(BIN)/pytest tests/e2e $(PYTEST_ARGS)
+
+# Hours for all; what results.jsonl has is not run again. `python -m tests.faults --help` has more, the soak too.
+faults: setup ## Run the cells of the fault matrix that have no result yet (ONLY=..., SHARD=1/4; Linux, root, Go)
+	@command -v cc >/dev/null || { echo "make: 'cc' not found; a clock that jumps is compiled: install a C compiler" >&2; exit 1; }
+	@$(CLUSTER) packages
+	@$(CLUSTER) tools
+	$(BIN)/python -m tests.faults run --only "$(ONLY)" --shard "$(SHARD)"
 
 bench: setup ## Compare with the alternatives a user would choose (needs Go and an otherwise idle machine)
 	@command -v go >/dev/null 2>&1 || { echo "make: 'go' not found; the storage benchmark builds its server with Go" >&2; exit 1; }

@@ -99,8 +99,14 @@ def await_step(process: "subprocess.Popen[str]", step: int) -> str:
 def kill_all(process: "subprocess.Popen[str]") -> None:
     """SIGKILL for a process and all its descendants, at once."""
     for pid in [*descendants(process.pid), process.pid]:
-        os.kill(pid, signal.SIGKILL)
+        send_kill(pid)
     process.communicate(timeout=60)
+
+
+def send_kill(pid: int) -> None:
+    """SIGKILL for a process that may have ended."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def descendants(pid: int) -> list[int]:
@@ -147,6 +153,14 @@ def differing(one: Snapshot, other: Snapshot) -> Sequence[str]:
 def results(snapshot: Snapshot) -> list[Any]:
     """Loss and accuracy of each epoch, for comparison; times left out."""
     return [(row["epoch"], row["step"], row["train"], row["valid"]) for row in snapshot.state.history]
+
+
+def difference(one: Snapshot, other: Snapshot) -> str:
+    """How two runs that should have ended alike differ, and from which epoch on; empty if they do not."""
+    tensors = differing(one, other)
+    epochs = [ours[0] for ours, theirs in zip(results(one), results(other), strict=False) if ours != theirs]
+    since = f", and results from epoch {epochs[0]} on" if epochs else ""
+    return f"{len(tensors)} tensors{since} differ from the undisturbed run" if tensors or epochs else ""
 
 
 def command(*words: object, code: int = 0) -> str:

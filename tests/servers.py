@@ -11,7 +11,7 @@ import subprocess
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.error import HTTPError, URLError
@@ -129,12 +129,16 @@ class Faults:
     of: str = ""
 
 
+async def _at_once(first: str, body: bytes) -> None:
+    return
+
+
 @dataclass
 class FaultProxy:
     """A running proxy. `faults` may be replaced while it runs; `script` holds faults for the next requests, in order:
     a Faults field's name, a status code as text ("503"), or "" for none. `requests` counts by method, `paths` by
-    method and path without query ("GET /b/o/name"). `deliver` passes on what is late, and returns
-    the status of each answer."""
+    method and path without query ("GET /b/o/name"). `deliver` passes on what is late, and returns the status of each
+    answer. Each request waits for `before`, which can raise ConnectionError to have it dropped."""
 
     url: str
     faults: Faults
@@ -143,6 +147,7 @@ class FaultProxy:
     requests: Counter[str] = field(default_factory=Counter)
     paths: Counter[str] = field(default_factory=Counter)
     late: "deque[_Message]" = field(default_factory=deque)
+    before: Callable[[str, bytes], Awaitable[None]] = _at_once
     deliver: Callable[[], list[int]] = list
 
     def next(self, *faults: str) -> None:
@@ -240,6 +245,7 @@ class _Relay:
         method, path, _ = request.first.split(" ", 2)
         self.proxy.requests[method] += 1
         self.proxy.paths[f"{method} {path.partition('?')[0]}"] += 1
+        await self.proxy.before(request.first, request.body)
         fault = self._fault(f"{method} {path}")
         await asyncio.sleep(self.proxy.faults.latency)
         if fault.isdecimal():
