@@ -21,6 +21,7 @@ from trainer.exits import Exit, ExitError
 from trainer.process.activity import Activity, Doing
 from trainer.workers.standing import (
     SILENT_SECONDS,
+    UNHEARD_SECONDS,
     Beat,
     Farewell,
     Peer,
@@ -86,8 +87,8 @@ class Line:
 
     @property
     def seen(self) -> int:
-        """How many of them are there."""
-        return 1 + sum(not peer.closed and not peer.silent for peer in self._peers.values())
+        """How many of them are there; a word that comes a little late is no absence."""
+        return 1 + sum(not peer.closed and peer.silent < UNHEARD_SECONDS for peer in self._peers.values())
 
     def beats(self) -> dict[int, Beat]:
         """The last word of each worker, and this one's present."""

@@ -8,6 +8,8 @@ from typing import Any
 from trainer.exits import Exit
 from trainer.process.activity import Doing
 
+UNHEARD_SECONDS = 5
+"""After so long without a word a worker is not counted as seen."""
 SILENT_SECONDS = 15
 """After so long without a word a worker is lost."""
 SILENT_WHILE_STARTING_SECONDS = 60
