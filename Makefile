@@ -127,7 +127,7 @@ SYFT := build/bin/syft
 SBOM_OF := build/sbom
 $(SYFT):
 	@command -v go >/dev/null 2>&1 || { echo "make: 'go' not found; syft is built with Go" >&2; exit 1; }
-	GOBIN=$(CURDIR)/$(dir $@) go install github.com/anchore/syft/cmd/syft@$(SYFT_VERSION)
+	CGO_ENABLED=0 GOBIN=$(CURDIR)/$(dir $@) go install github.com/anchore/syft/cmd/syft@$(SYFT_VERSION)
 
 sbom: setup $(SYFT) ## Write the wheel and bills of materials of it, and of IMAGE=..., to dist/ (needs Go)
 	rm -rf dist $(SBOM_OF)

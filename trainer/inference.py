@@ -5,6 +5,7 @@ TensorFlow takes seconds to import, so it is imported only once the inputs are k
 
 import dataclasses
 import json
+import struct
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -125,13 +126,23 @@ def report(request: ReportRequest) -> int:
     """Write report.html from the run folder's contents, whatever the run's state.
 
     Raises:
-        ExitError: 66 when it is not a run folder.
+        ExitError: 66 when it is not a run folder; 73 when its files are damaged.
     """
     run = open_storage(request.run)
     if run.stat(CONFIG) is None:
         raise ExitError(Exit.INPUT_MISSING, f"{request.run}: not a run folder (no {CONFIG})")
-    # imported here, so that the other verbs do not load matplotlib
+    # imported here, so that the other verbs do not load jinja2 and matplotlib
+    from jinja2 import TemplateError
+
     from trainer.telemetry.run_report import write_report
 
-    say([write_report(run)])
+    # A report shows what eight files say, each for each other and most of it as it is: what they need not have is
+    # found by making it. At the end of training, which wrote them, the same error is a bug.
+    odd = (TemplateError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, struct.error)
+    try:
+        where = write_report(run)
+    except odd as error:
+        words = f"{request.run}: no report can be made of it, since a file is damaged or of another version"
+        raise ExitError(Exit.RUN_REFUSED, f"{words} ({error!r})") from error
+    say([where])
     return Exit.DONE
