@@ -15,6 +15,7 @@ from trainer.config import PRETRAINED, RunConfig
 from trainer.models.pretrained import head_of, unfreeze
 from trainer.models.registry import build_for_training, build_head
 from trainer.tensors import Arrays, Model, Optimizer, Strategy, Tensors, Variable, Variables
+from trainer.training.seeding import seeded
 
 INITIAL_LOSS_SCALE = 2.0**15
 
@@ -59,8 +60,7 @@ def build_learner(config: RunConfig, classes: int, strategy: Strategy, backbone:
         strategy: where the variables are.
         backbone: tensors of a pre-trained network by layer/variable; None for the others.
     """
-    keras.utils.set_random_seed(config.seed)
-    with strategy.scope():
+    with seeded(config.seed), strategy.scope():
         networks = _networks(config, classes)
         largest = list(networks.values())[-1]
         if backbone is not None and config.unfreeze:
