@@ -22,7 +22,7 @@ def seeded(seed: int) -> Iterator[None]:
     def drawn(low: int, high: int) -> int:
         return (own.randint if threading.get_ident() == owner else shared)(low, high)
 
-    random.randint = drawn
+    random.randint = drawn  # type: ignore[assignment]
     try:
         yield
     finally:
