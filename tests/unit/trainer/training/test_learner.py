@@ -1,5 +1,10 @@
 """Names of tensors, and copies between host and devices."""
 
+import random
+import sys
+import threading
+import time
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -36,6 +41,29 @@ def test_first_weights_depend_on_the_seed_alone() -> None:
 
     assert weights(1) == weights(1)
     assert weights(1) != weights(2)
+
+
+def test_first_weights_do_not_depend_on_what_other_threads_draw() -> None:
+    """google-cloud-storage draws from Python's generator for each upload, which a heartbeat makes at any moment."""
+
+    def weights() -> list[bytes]:
+        learner = build_learner(RunConfig(model="small", image_size=32, seed=1), 2, tf.distribute.get_strategy())
+        return [array.tobytes() for array in copy_to_host(learner.weights).values()]
+
+    quiet, over = weights(), threading.Event()
+
+    def draw() -> None:
+        while not over.is_set():
+            random.randrange(sys.maxsize)
+            time.sleep(0.0001)
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        assert weights() == quiet
+    finally:
+        over.set()
+        thread.join()
 
 
 def test_restore_refuses_other_names_shapes_and_dtypes_and_assigns_nothing_then() -> None:
