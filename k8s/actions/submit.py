@@ -205,7 +205,9 @@ def check_replacement(cluster: Cluster, prepared: Prepared) -> None:
     Raises:
         ApiError: the first object that would be refused.
     """
-    check_on_server(cluster, dataclasses.replace(prepared, objects=[_renamed(one) for one in prepared.objects]))
+    claim = None if prepared.claim is None else _renamed(prepared.claim)
+    objects = [_renamed(one) for one in prepared.objects]
+    check_on_server(cluster, dataclasses.replace(prepared, claim=claim, objects=objects))
 
 
 def _renamed(one: specs.Object) -> specs.Object:
