@@ -1,5 +1,6 @@
 """TensorFlow is configured once per process, before its first op: as by `--deterministic --devices 4`."""
 
+import signal
 import sys
 
 import hypothesis
@@ -8,6 +9,11 @@ import pytest
 # How long an example takes says how busy the machine is, not whether the code is right.
 hypothesis.settings.register_profile("catdog", deadline=None)
 hypothesis.settings.load_profile("catdog")
+
+
+def pytest_configure() -> None:
+    """Processes that tests start ignore what this one does, and nohup has it ignore SIGHUP."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)
