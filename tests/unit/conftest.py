@@ -7,7 +7,7 @@ import hypothesis
 import pytest
 
 # How long an example takes says how busy the machine is, not whether the code is right.
-hypothesis.settings.register_profile("catdog", deadline=None)
+hypothesis.settings.register_profile("catdog", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("catdog")
 
 
