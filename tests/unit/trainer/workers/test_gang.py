@@ -38,7 +38,7 @@ if action in ("wait", "ignore"):
     deadline = time.monotonic() + 60
     while (action == "ignore" or not got) and time.monotonic() < deadline:
         time.sleep(0.01)
-    time.sleep(0.6)
+    time.sleep(1.2)
     with open(f"signals-{rank}.json", "w") as file:
         json.dump(got, file)
     sys.exit(128 + got[0])
