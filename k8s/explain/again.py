@@ -24,7 +24,7 @@ _BY_SUBMIT = ("accelerator", "metrics_port", "rendezvous_timeout", "recipe", "ru
 
 def resume(seen: Observation, *flags: str) -> Next:
     """Go on with a run that has ended."""
-    if seen.local:
+    if seen.local or seen.holder is not None:  # whatever its folder is, its process was started here
         return ("the same catdog train command again: it goes on from the last checkpoint",)
     if seen.top is not None or seen.resumable is not False:
         return (catdog(seen.typed, "resume", seen.name, *flags),)

@@ -39,6 +39,11 @@ def test_whom_a_killed_gang_lost_is_told() -> None:
     assert first.next == "the same catdog train command again: it goes on from the last checkpoint"
 
 
+def test_a_killed_run_that_was_started_here_goes_on_here_though_its_folder_is_in_a_bucket() -> None:
+    run = seen(None, state=state("running"), holder=Holder(7, gone=True), resumable=True)
+    assert explain(run)[0].next == "the same catdog train command again: it goes on from the last checkpoint"
+
+
 def test_of_a_run_that_has_ended_its_process_says_nothing() -> None:
     ended = seen(None, state=state("succeeded", seconds_ago=5), holder=Holder(7, gone=True))
     assert (phase_of(ended), explain(ended)[0].kind) == (Phase.SUCCEEDED, "succeeded")
