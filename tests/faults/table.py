@@ -105,7 +105,7 @@ QUICK = (
     "one/SIGKILL/save",
     "one/SIGTERM/step",
     "one/OOM/step",
-    "one/away-for-ever/step",
+    "one/away-60-s/step",
     "one/disk-full/save",
     "two/SIGKILL/start",
     "two/SIGKILL/save",
