@@ -127,11 +127,16 @@ def await_checkpoint(run: Path | str) -> None:
         time.sleep(0.05)
 
 
-def durable_step(run: Path | str) -> int:
-    """Step of the newest complete checkpoint, 0 without one; also for a run that continues and deletes older ones."""
+def durable_steps(run: Path | str) -> list[int]:
+    """Steps of the complete checkpoints, ascending; also for a run that continues and deletes older ones."""
     listed = open_storage(str(run)).child("checkpoints").list("step-")
     complete = [stat.name.split("/")[0] for stat in listed if stat.name.endswith(f"/{MANIFEST}")]
-    return max((int(name.removeprefix("step-")) for name in complete), default=0)
+    return sorted(int(name.removeprefix("step-")) for name in complete)
+
+
+def durable_step(run: Path | str) -> int:
+    """Step of the newest complete checkpoint, 0 without one."""
+    return max(durable_steps(run), default=0)
 
 
 def last(run: Path | str) -> Snapshot:

@@ -245,7 +245,10 @@ def test_storage_that_is_gone_for_good_ends_with_74_and_the_last_durable_step(
     proxy.faults = Faults()
     named = re.findall(r"the last durable checkpoint is step (\d+)", output)
     assert named, output
-    assert int(named[-1]) == runs.last(run).state.step
+    told, stored = int(named[-1]), runs.durable_steps(run)
+    assert told in stored
+    # Storage can go between the storing of a manifest and its reading back: such a checkpoint is not told as durable.
+    assert sum(step > told for step in stored) <= 1, f"told step {told}, stored {stored}"
 
 
 def test_an_attempt_whose_folder_was_taken_over_stops_and_changes_nothing(
