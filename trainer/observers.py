@@ -2,25 +2,31 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
+from typing import Any
 
 from trainer.contract import BEST, CHECKPOINTS
+from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
 from trainer.folder.held import again_if_late
 from trainer.folder.uploads import Uploads
+from trainer.ledger import to_json
 from trainer.process.activity import Activity
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageFailed
 from trainer.telemetry import progress
 from trainer.telemetry.metrics import Metrics
+from trainer.telemetry.outlook import Outlook
 from trainer.telemetry.tensorboard import TensorBoard
+from trainer.timekeeping import Timekeeper
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot, Unusable
+from trainer.training.drift import Drifted
 from trainer.training.hooks import Hooks, StepNumbers
 from trainer.training.loop import Task
-from trainer.training.state import LoopState, goodput
+from trainer.training.state import LoopState
 
 log = logging.getLogger(__name__)
 
@@ -38,10 +44,11 @@ class Observers:
         attempt: Attempt,
         metrics: Metrics,
         activity: Activity,
+        time_of: Timekeeper,
         state: LoopState,
     ) -> None:
         self._task, self._run, self._attempt, self._metrics = task, run, attempt, metrics
-        self._activity = activity
+        self._activity, self._time, self._step_seen = activity, time_of, state.step
         self._fixed = checkpoint.write_fixed(run, task.learner.fixed) if rank == 0 else None
         if rank == 0 and state.best is not None:
             again_if_late(lambda: checkpoint.touch(run, BEST, attempt.confirm))
@@ -49,15 +56,28 @@ class Observers:
         self._tensorboard = TensorBoard(run) if rank == 0 else None
         length, every = task.length, task.config.log_every
         self._view = progress.view(length, state.step, every) if rank == 0 else None
+        self._outlook = Outlook(length, state, time_of.now())
+        self._of_train = metrics.loss.labels("train"), metrics.accuracy.labels("train")
         metrics.total_steps.set(length.total_steps)
         metrics.step.set(state.step)
+        if rank == 0:
+            metrics.show_run(time_of.now, lambda: self._outlook.eta(time_of.now()))
 
     def __enter__(self) -> "Observers":
         return self
 
     def hooks(self) -> Hooks:
         """The callbacks that the loop calls."""
-        return Hooks(self._activity, self._step, self._evaluation_step, self._epoch, self._best, self._checkpoint)
+        return Hooks(
+            self._activity,
+            self._step,
+            self._evaluation_step,
+            self._epoch,
+            self._best,
+            self._checkpoint,
+            self._rollback,
+            self._time.now,
+        )
 
     def _step(self, state: LoopState, numbers: StepNumbers) -> None:
         self._attempt.check()
@@ -72,8 +92,12 @@ class Observers:
         metrics.examples.inc(numbers.examples)
         metrics.learning_rate.set(numbers.learning_rate)
         metrics.gradient_norm.set(numbers.gradient_norm)
-        metrics.loss.labels("train").set(state.sums.means["loss"])
-        metrics.accuracy.labels("train").set(state.sums.means["accuracy"])
+        metrics.last_step.set(time.time())
+        means = state.sums.means
+        self._of_train[0].set(means["loss"])
+        self._of_train[1].set(means["accuracy"])
+        self._outlook.step(state, numbers.loss)
+        self._step_seen = state.step
         if numbers.seconds is not None:
             metrics.step_seconds.observe(numbers.seconds)
 
@@ -86,7 +110,6 @@ class Observers:
         self._metrics.epoch.set(row["epoch"])
         self._metrics.loss.labels("valid").set(row["valid"]["loss"])
         self._metrics.accuracy.labels("valid").set(row["valid"]["accuracy"])
-        self._metrics.goodput.set(goodput(state, time.time()))
         if self._view is not None:
             self._view.epoch(state)
         if self._uploads is not None and self._tensorboard is not None:
@@ -102,8 +125,19 @@ class Observers:
         if self._uploads is not None:
             self._uploads.submit("checkpoint", lambda: self._timed("checkpoint", lambda: self._save(snapshot)))
 
+    def _rollback(self, state: LoopState) -> None:
+        self._metrics.not_finite.inc()
+        self._time.lose(state.ledger, self._step_seen - state.step)
+        self._step_seen = state.step
+
+    def progress(self) -> Mapping[str, Any]:
+        """What state.json says of how training goes; from any thread."""
+        ledger = self._time.now()
+        return {"activity": str(self._activity.doing), "ledger": to_json(ledger), **self._outlook.told(ledger)}
+
     def _save_best(self, best: Snapshot) -> None:
         left = checkpoint.write(self._run, BEST, best, self._fixed, confirm=self._attempt.confirm)
+        self._metrics.checkpoint_bytes.labels("best").inc(self._size(best))
         checkpoint.sweep(self._run, left)
 
     def _save(self, snapshot: Snapshot) -> None:
@@ -112,6 +146,8 @@ class Observers:
         left = checkpoint.write(store, name, snapshot, self._fixed, self._run, self._attempt.confirm)
         self._attempt.saved_step = step  # even if the cleanup below fails
         self._metrics.checkpoint_step.set(step)
+        self._metrics.checkpoint_timestamp.set(time.time())
+        self._metrics.checkpoint_bytes.labels("checkpoint").inc(self._size(snapshot))
         self._attempt.confirm()
         checkpoint.sweep(store, left)
         try:
@@ -120,9 +156,22 @@ class Observers:
             self._attempt.saved_step = before
             raise StorageFailed(f"{store.uri}/{name} cannot be read back: {error}; older ones are kept") from error
 
+    def _size(self, snapshot: Snapshot) -> int:
+        """Bytes of the tensors that are written with each checkpoint."""
+        return sum(
+            tensor.shape.num_elements() * tensor.dtype.size
+            for group, tensors in snapshot.groups.items()
+            if group not in self._task.learner.fixed
+            for tensor in tensors.values()
+        )
+
     def _timed(self, kind: str, write: Callable[[], None]) -> None:
         began = time.monotonic()
-        again_if_late(write)
+        try:
+            again_if_late(write)
+        except ExitError:
+            self._metrics.checkpoint_failures.labels(kind).inc()
+            raise
         self._metrics.checkpoints.labels(kind).inc()
         self._metrics.checkpoint_seconds.labels(kind).inc(time.monotonic() - began)
 
@@ -148,6 +197,10 @@ class Observers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, Drifted):
+            self._metrics.drifted.set(1)
+        if isinstance(error, ExitError) and error.code == Exit.DIVERGED:
+            self._metrics.not_finite.inc()
         if self._view is not None:
             self._view.close()
         if self._tensorboard is not None:

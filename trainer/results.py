@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 import statistics
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,19 +17,21 @@ from trainer.data.decode import Pixels
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
 from trainer.folder.files import Record
+from trainer.ledger import Ledger, attempts_to_json, to_json
 from trainer.storage.base import Storage
 from trainer.telemetry.figures.confusion import confusion_png
 from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.run_report import write_figure, write_report
 from trainer.tensors import Model
+from trainer.timekeeping import Timekeeper
 from trainer.training import calibration, export, predictions, scores
 from trainer.training.calibration import Calibration
 from trainer.training.evaluation import Evaluation, evaluate, interval
 from trainer.training.inputs import Inputs, forget_features
 from trainer.training.loop import Task
 from trainer.training.phases import Length
-from trainer.training.state import LoopState, goodput
+from trainer.training.state import LoopState
 from trainer.training.step import augmentation_of
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,15 @@ other picture too.
 """
 
 
-def finish(attempt: Attempt, record: Record, inputs: Inputs, task: Task, state: LoopState, metrics: Metrics) -> None:
+def finish(
+    attempt: Attempt,
+    record: Record,
+    inputs: Inputs,
+    task: Task,
+    state: LoopState,
+    metrics: Metrics,
+    timekeeper: Timekeeper,
+) -> None:
     """Export the best weights, evaluate them on a test split, write summary, figures and report; set the metrics.
 
     Raises:
@@ -104,9 +113,10 @@ def finish(attempt: Attempt, record: Record, inputs: Inputs, task: Task, state: 
     if inputs.features:
         predictions.compare_served(run, model, inputs, config, labels)
         forget_features(run)
-    files.write_json(attempt, contract.SUMMARY, summary(record, inputs, task, state, test, calibrated))
     write_figures(run, inputs, labels, config, test)
     files.write_metrics(attempt, state.history)
+    ledger = timekeeper.now()
+    files.write_json(attempt, contract.SUMMARY, summary(record, inputs, task, state, test, calibrated, ledger))
     report = write_report(run, ended=contract.State.SUCCEEDED)
     if test is None:
         log.info("finished: validation accuracy %.1f %%; there is no test split", 100 * state.best.accuracy)
@@ -148,9 +158,10 @@ def summary(
     state: LoopState,
     test: Evaluation | None,
     calibrated: Calibration | None,
+    ledger: Ledger,
 ) -> dict[str, Any]:
     """summary.json of a finished run."""
-    config, best, now = record.config, state.best, time.time()
+    config, best = record.config, state.best
     source, splits = inputs.source, inputs.splits
     assert best is not None  # a finished run has validated at least once
     return {
@@ -178,8 +189,12 @@ def summary(
         **({"features": dict(inputs.told)} if inputs.told else {}),
         "examples_per_second": statistics.median(row["examples_per_second"] for row in state.history),
         **rates(task.length, state),
-        "goodput": goodput(state, now),
-        "wall_seconds": now - state.first_start,
+        "goodput": ledger.goodput,
+        "wall_seconds": ledger.until - state.first_start,
+        "ledger": to_json(ledger)["seconds"],
+        "lost_steps": ledger.lost_steps,
+        "attempts": attempts_to_json(ledger),
+        "gpus": task.distribution.gpus,
         "epochs_run": state.history[-1]["epoch"],
         "steps": state.step,
         "stopped_early": state.step < task.length.total_steps,

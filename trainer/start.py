@@ -26,11 +26,13 @@ from trainer.folder.crashes import SOON_SECONDS
 from trainer.folder.files import RunState
 from trainer.folder.held import Held
 from trainer.folder.lease import Lease
-from trainer.process.activity import Activity
+from trainer.ledger import NONE, Ledger, begun, from_json, latest, lost_since, to_json
+from trainer.process.activity import Activity, Doing
 from trainer.process.signals import StopRequest
 from trainer.process.versions import catdog_version
 from trainer.storage.base import Storage
-from trainer.storage.retry import RetryEvent
+from trainer.storage.opening import SILENT, Listener
+from trainer.timekeeping import Timekeeper
 from trainer.training import checkpoint
 from trainer.training.backbone import backbone_for
 from trainer.training.checkpoint import Snapshot, Unusable
@@ -50,7 +52,8 @@ REFUSAL_SECONDS = 15.0
 class Start:
     """What an attempt starts with. `snapshot` is None for a fresh run; only rank 0 has a `lease` and the names of the
     `refused` checkpoints. `class_weights` is by class, None without weights; `backbone` None unless pre-trained.
-    `attempt` and `writer` are the term and the uid of rank 0's lease, `noted` is the attempt in attempt.json."""
+    `attempt` and `writer` are the term and the uid of rank 0's lease, `noted` is the attempt in attempt.json, `ledger`
+    is that of the run at the beginning of this process; they are rank 0's alone."""
 
     config: RunConfig
     source: Source
@@ -65,6 +68,7 @@ class Start:
     attempt: int = 0
     writer: str = ""
     noted: Noted | None = None
+    ledger: Ledger = NONE
 
     @property
     def step(self) -> int:
@@ -76,7 +80,7 @@ class Start:
         """What state.json says from now on: the step of the checkpoint, until the first step after it."""
         epoch, total = self.length.epoch_after(self.step), self.length.total_steps
         state = RunState(State.RUNNING, epoch=epoch, step=self.step, total_steps=total, restarts=self.restarts)
-        return dataclasses.replace(state, attempt=self.attempt, writer=self.writer)
+        return dataclasses.replace(state, attempt=self.attempt, writer=self.writer, ledger=to_json(self.ledger))
 
 
 def begin(
@@ -86,14 +90,14 @@ def begin(
     environment: Mapping[str, str],
     activity: Activity,
     stop: StopRequest,
-    on_retry: Callable[[RetryEvent], None] | None = None,
+    listener: Listener = SILENT,
 ) -> tuple[Start, Line]:
     """Meet the other workers and start where rank 0 says; the line to them is open from then on.
 
     Args:
         activity: what this worker does, for the others to know.
         stop: whether it was asked to stop.
-        on_retry: called for each repeated request for data.
+        listener: told of each call to the storage that has the data.
 
     Raises:
         ExitError: what `claim` and `follow` raise on this rank; 64 for a secret that is none; 69 when a worker did not
@@ -103,12 +107,13 @@ def begin(
     on_lost = functools.partial(_leave, peer_lost_wait(environment))
     hello = Hello(topology.rank, uuid.uuid4().hex, catdog_version(), fingerprint(config))
     if topology.rank != 0:
-        message, connections = meet(topology, hello, config.rendezvous_timeout, {}, credential)
+        with activity.during(Doing.MEETING):
+            message, connections = meet(topology, hello, config.rendezvous_timeout, {}, credential)
         line = Line(topology.rank, connections, activity, on_lost)
         with telling_failures(line):
-            return follow(config, run, message, on_retry), line
+            return follow(config, run, message, activity, listener), line
     try:
-        start = claim(config, run, environment, activity, stop, on_retry)
+        start = claim(config, run, environment, activity, stop, listener)
     except ExitError as error:
         if error.code != stop.exit_code:
             refuse(topology, hello, min(config.rendezvous_timeout, REFUSAL_SECONDS), error, credential)
@@ -116,11 +121,12 @@ def begin(
     if start.noted is not None:
         start.noted.watch()
     try:
-        _, connections = meet(topology, hello, config.rendezvous_timeout, _message(start), credential)
+        with activity.during(Doing.MEETING):
+            _, connections = meet(topology, hello, config.rendezvous_timeout, _message(start), credential)
     except ExitError as error:
         if start.lease is not None:
-            held = Held(run, start.lease)
-            tell_failure(held, start.running, error)
+            held, ledger = Held(run, start.lease), Timekeeper(activity, start.ledger).now()
+            tell_failure(held, dataclasses.replace(start.running, ledger=to_json(ledger)), error)
             held.release()
         raise
     line = Line(topology.rank, connections, activity, on_lost)
@@ -155,7 +161,7 @@ def claim(
     environment: Mapping[str, str],
     activity: Activity,
     stop: StopRequest,
-    on_retry: Callable[[RetryEvent], None] | None = None,
+    listener: Listener = SILENT,
 ) -> Start:
     """Rank 0: list the data, check that folder, configuration and data belong together, take the lease, load the newest
     checkpoint.
@@ -172,7 +178,7 @@ def claim(
     backbone = backbone_for(config)
     config = dataclasses.replace(config, weights_sha256=backbone.card.sha256 if backbone else "")
     config = files.settle(config, record)
-    source = _open(config, on_retry)
+    source = _open(config, listener)
     _tell(source)
     weights = _weights(config, source, log.warning)
     files.check_data(config, record, source.data.fingerprint)
@@ -181,7 +187,8 @@ def claim(
     lease = leases.acquire(run, leases.myself(environment), 0 if before is None else before.attempt)
     try:
         previous = files.read_state(run)
-        found, unreadable = _newest(run)
+        with activity.during(Doing.RESTORING):
+            found, unreadable = _newest(run)
         snapshot = found.snapshot
         if found.refused:
             log.warning("%d checkpoints were refused: %s", len(found.refused), ", ".join(found.refused))
@@ -202,10 +209,19 @@ def claim(
             if noted is not None and not succeeded:
                 tell_failure(Held(run, lease), start.running, unreadable)
             raise unreadable
-        return dataclasses.replace(start, noted=noted)
+        again = noted is not None and noted.again
+        return dataclasses.replace(start, noted=noted, ledger=_ledger(previous, snapshot, ours, activity.began, again))
     except BaseException:
         leases.release(run, lease)
         raise
+
+
+def _ledger(previous: RunState | None, snapshot: Snapshot | None, attempt: int, began: float, again: bool) -> Ledger:
+    """The ledger that this attempt goes on with. Steps that a heartbeat knew of and the checkpoint has not are lost."""
+    kept = NONE if snapshot is None else snapshot.state.ledger
+    told = latest(from_json(previous.ledger if previous else None), kept)
+    lost = (previous.step if previous else 0) - (snapshot.state.step if snapshot else 0)
+    return begun(lost_since(told, kept, lost) if lost > 0 else told, attempt, began, not again)
 
 
 def _newest(run: Storage) -> tuple[checkpoint.Found, ExitError | None]:
@@ -224,9 +240,7 @@ def _pause(config: RunConfig, stop: StopRequest, seconds: float) -> None:
         raise ExitError(stop.exit_code, "stopped by a signal before it began")
 
 
-def follow(
-    config: RunConfig, run: Storage, message: Message, on_retry: Callable[[RetryEvent], None] | None = None
-) -> Start:
+def follow(config: RunConfig, run: Storage, message: Message, activity: Activity, listener: Listener = SILENT) -> Start:
     """Other ranks: start with what rank 0 chose.
 
     Raises:
@@ -241,23 +255,24 @@ def follow(
             f"the weights of {config.model} here (SHA-256 {backbone.card.sha256}) differ from those that rank 0 has "
             f"({config.weights_sha256})",
         )
-    source = _open(config, on_retry)
+    source = _open(config, listener)
     if message["data_fingerprint"] != source.data.fingerprint:
         raise ExitError(
             Exit.BAD_DATA,
             f"{source.data.uri}: the pictures here (fingerprint {source.data.fingerprint}) "
             f"differ from those that rank 0 sees ({message['data_fingerprint']})",
         )
-    snapshot = None if message["step"] is None else _read(run, message["step"])
+    with activity.during(Doing.RESTORING):
+        snapshot = None if message["step"] is None else _read(run, message["step"])
     length = length_of(config, len(source.data.splits["train"]))
     weights = _weights(config, source)
     done, restarts, attempt, writer = (message[name] for name in ("finished", "restarts", "attempt", "writer"))
     return Start(config, source, length, snapshot, done, restarts, None, (), weights, backbone, attempt, writer)
 
 
-def _open(config: RunConfig, on_retry: Callable[[RetryEvent], None] | None) -> Source:
+def _open(config: RunConfig, listener: Listener) -> Source:
     return open_source(
-        config.data, rules=rules_of(config), cache_dir=config.cache_dir, cache_disk=config.cache_disk, on_retry=on_retry
+        config.data, rules=rules_of(config), cache_dir=config.cache_dir, cache_disk=config.cache_disk, listener=listener
     )
 
 

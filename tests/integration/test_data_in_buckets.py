@@ -24,7 +24,7 @@ from trainer.data_verbs import check_data, import_data, pack_data
 from trainer.exits import Exit, ExitError
 from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.storage import retry
-from trainer.storage.opening import open_storage
+from trainer.storage.opening import Listener, open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
 
 PER_CLASS = 20
@@ -136,7 +136,7 @@ def test_faults_on_the_way_change_nothing(kaggle: Path, proxy: FaultProxy, bucke
     for form in ("loose", "packed"):
         events: list[RetryEvent] = []
         before = proxy.counts.total()
-        source = open_source(f"{bucket}/{form}", cache_dir=str(tmp_path / form), on_retry=events.append)
+        source = open_source(f"{bucket}/{form}", cache_dir=str(tmp_path / form), listener=Listener(events.append))
         got = decoded(source)
         for split in SPLITS:
             assert np.array_equal(got[split].pixels, wanted[split].pixels)
@@ -152,7 +152,7 @@ def test_a_flipped_bit_in_a_range_is_mended_by_asking_again(
     assert do_import(kaggle, str(tmp_path / "loose")) == Exit.DONE
     assert pack_data(DataPackRequest(str(tmp_path / "loose"), f"{bucket}/packed", 64)) == Exit.DONE
     events: list[RetryEvent] = []
-    source = open_source(f"{bucket}/packed", cache_dir=str(tmp_path / "cache"), on_retry=events.append)
+    source = open_source(f"{bucket}/packed", cache_dir=str(tmp_path / "cache"), listener=Listener(events.append))
     before = proxy.requests["GET"]
     proxy.next("flip")
     got = dict(source.read(source.data.splits["train"]))

@@ -14,7 +14,7 @@ from trainer.exits import Exit
 from trainer.storage.base import Storage
 from trainer.storage.errors import PreconditionFailed, StorageDenied, StorageFailed, StorageMissing
 from trainer.storage.fetch import read_many, write_many
-from trainer.storage.opening import open_storage
+from trainer.storage.opening import Listener, open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
 
 QUICK = RetryPolicy(total=20, attempt=1.0, connect=1.0, first_wait=0.01, longest_wait=0.1)
@@ -40,7 +40,7 @@ def events() -> list[RetryEvent]:
 
 @pytest.fixture
 def storage(proxy: FaultProxy, bucket: str, events: list[RetryEvent]) -> Storage:
-    return open_storage(f"{bucket}/run", on_retry=events.append, retry=QUICK)
+    return open_storage(f"{bucket}/run", listener=Listener(events.append), retry=QUICK)
 
 
 @pytest.fixture
@@ -120,7 +120,9 @@ def test_a_rival_that_wins_during_the_retry_is_seen(
 ) -> None:
     """The rival's content is even the same: it is still the rival's write."""
     racer = open_storage(
-        f"{bucket}/run", retry=QUICK, on_retry=lambda _: direct.write("lease", b"free", if_generation="") and None
+        f"{bucket}/run",
+        retry=QUICK,
+        listener=Listener(lambda _: direct.write("lease", b"free", if_generation="") and None),
     )
     proxy.next("reset")
     with pytest.raises(PreconditionFailed, match="another writer was first"):
@@ -173,7 +175,7 @@ def test_a_load_of_all_faults_arrives_whole_and_every_fault_is_counted(
 
 
 def test_a_stall_below_the_limit_is_only_waited_for(bucket: str, proxy: FaultProxy, events: list[RetryEvent]) -> None:
-    storage = open_storage(bucket, on_retry=events.append)
+    storage = open_storage(bucket, listener=Listener(events.append))
     storage.write("a", CONTENT)
     proxy.next("stall")
     assert storage.read("a") == CONTENT

@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from trainer.config import NEWEST_PIXEL_PATH, RESIZES, SQUASH, RunConfig
 from trainer.data import jpeg
-from trainer.data.limits import LARGEST_PICTURE, MAX_PIXELS, MAX_SCALED_PIXELS, MAX_SCANS
+from trainer.data.limits import LARGEST_PICTURE, MAX_PIXELS, MAX_SCALED_PIXELS, MAX_SCANS, TOO_LARGE
 from trainer.data.resizing import to_square
 from trainer.tensors import Integer, Operation, Tensor
 from trainer.words import mebibytes
@@ -133,7 +133,7 @@ def pixels(encoded: bytes, path: PixelPath) -> Pixels:
 
 def too_large(size: int) -> str:
     """Why a picture of so many bytes is not even read; empty when it is."""
-    return f"larger than {mebibytes(LARGEST_PICTURE)}" if size > LARGEST_PICTURE else ""
+    return f"{TOO_LARGE} {mebibytes(LARGEST_PICTURE)}" if size > LARGEST_PICTURE else ""
 
 
 _REASONS = {

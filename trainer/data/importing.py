@@ -16,7 +16,7 @@ import google_crc32c
 from trainer.data.contents.base import Contents
 from trainer.data.formats import CONVERTED, Names, counted, kind_of, names, other_kind
 from trainer.data.index import INDEX, SHARDS, Index, Picture, encode
-from trainer.data.limits import LARGEST_PICTURE
+from trainer.data.limits import LARGEST_PICTURE, TOO_LARGE
 from trainer.data.prepare import (
     CONCURRENCY,
     MOST_UNREADABLE,
@@ -209,7 +209,7 @@ class _Import:
         """Stores one picture, unless it cannot be used or an earlier split has it: then returns why, or where."""
         size = self.contents.sizes[picture.name]
         if size > LARGEST_PICTURE:
-            return Rejected(picture.name, picture.path, f"larger than {mebibytes(LARGEST_PICTURE)}")
+            return Rejected(picture.name, picture.path, f"{TOO_LARGE} {mebibytes(LARGEST_PICTURE)}")
         with self.large if size > LARGE else nullcontext():
             data = self.contents.read(picture.name)
             try:

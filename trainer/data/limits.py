@@ -5,6 +5,9 @@ from trainer.storage.retry import MIB
 LARGEST_PICTURE = 256 * MIB
 """Bytes of an encoded picture. Any 8-bit picture within MAX_PIXELS fits, however badly it is compressed."""
 
+TOO_LARGE = "larger than"
+"""How the reason for refusing a larger one begins."""
+
 MAX_PIXELS = 64_000_000
 """Pixels of a picture that is decoded as it is: what guards memory."""
 

@@ -13,8 +13,8 @@ from trainer.data.reading import CONCURRENCY, Contents, Read, reader
 from trainer.data.rules import AS_IT_IS, Rules
 from trainer.data.split import DataSet, list_data_set
 from trainer.process import temporary
-from trainer.storage.opening import open_storage
-from trainer.storage.retry import MIB, RetryEvent
+from trainer.storage.opening import SILENT, Listener, open_storage
+from trainer.storage.retry import MIB
 
 
 @dataclass(frozen=True)
@@ -50,19 +50,19 @@ def open_source(
     rules: Rules = AS_IT_IS,
     cache_dir: str = "",
     cache_disk: int = 0,
-    on_retry: Callable[[RetryEvent], None] | None = None,
+    listener: Listener = SILENT,
 ) -> Source:
     """List the data set at `uri` by the rules, or draw the demo set when it is empty.
 
-    Pictures read from a bucket are kept in `cache_dir`, at most `cache_disk` MiB (0: see `open_downloads`). `on_retry`
-    is called for each repeated request, and for each damaged picture that is fetched again.
+    Pictures read from a bucket are kept in `cache_dir`, at most `cache_disk` MiB (0: see `open_downloads`). `listener`
+    is told of each call to storage, and of a retry for each damaged picture that is fetched again.
 
     Raises:
         ExitError: 66 when it is not there, 65 when it is not a data set, 74 or 77 from storage.
     """
-    storage = open_storage(uri or str(_demo()), concurrency=CONCURRENCY, on_retry=on_retry)
+    storage = open_storage(uri or str(_demo()), concurrency=CONCURRENCY, listener=listener)
     data = list_data_set(storage, rules if uri else AS_IT_IS)
     downloads = None
     if storage.uri.startswith("gs://"):
         downloads = open_downloads(Path(cache_dir) if cache_dir else None, data.fingerprint, cache_disk * MIB)
-    return Source(data, reader(storage, downloads=downloads, on_retry=on_retry), demo=not uri)
+    return Source(data, reader(storage, downloads=downloads, on_retry=listener.on_retry), demo=not uri)

@@ -31,7 +31,7 @@ LAST_WORDS_SECONDS = 10.0
 NOTICED_WITHIN = 5.0
 """Seconds that a thread which trains takes to notice that a collective has failed, if it does."""
 
-_ENDINGS = {Exit.DONE: State.SUCCEEDED, Exit.TERMINATED: State.PREEMPTED, Exit.INTERRUPTED: State.CANCELLED}
+ENDINGS = {Exit.DONE: State.SUCCEEDED, Exit.TERMINATED: State.PREEMPTED, Exit.INTERRUPTED: State.CANCELLED}
 
 
 def write_termination_message(text: str) -> None:
@@ -69,6 +69,8 @@ class Attempt:
         self._ended: Exit | None = None  # the code with which the final state was written
         # What is known of the workers, as fields of the state; each heartbeat asks.
         self.told: Callable[[], Mapping[str, Any]] = _nothing_told
+        # The same of how training goes; asked at the end too.
+        self.progress: Callable[[], Mapping[str, Any]] = dict
         self.saved_step = saved_step  # of the last durable checkpoint
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
@@ -112,15 +114,15 @@ class Attempt:
             return
         self._closed.set()
         write_termination_message(f"{int(code)} {MEANING.get(code, code.name)}: {reason}" if code else "done")
-        ending: dict[str, Any] = {"state": _ENDINGS.get(code, State.FAILED), "reason": reason, "exit_code": int(code)}
+        ending: dict[str, Any] = {"state": ENDINGS.get(code, State.FAILED), "reason": reason, "exit_code": int(code)}
         with self._guard:
             if code == Exit.PEER_LOST:
                 self._record_lost()
             if self.rank != 0:
-                if code not in _ENDINGS and code != Exit.PEER_LOST:
+                if code not in ENDINGS and code != Exit.PEER_LOST:
                     self._amend({**ending, "rank": self.rank})
             elif self._may_tell(code):
-                write_state(self, dataclasses.replace(self._state, **ending, rank=0))
+                write_state(self, dataclasses.replace(self._state, **self.progress(), **ending, rank=0))
             if self._held is not None:
                 self._held.release()
             self._ended = code
@@ -128,7 +130,7 @@ class Attempt:
     def is_recorded(self) -> bool:
         """Whether state.json says that this attempt has ended without a failure."""
         told = read_state(self.run)
-        return told is not None and told.writer == self._state.writer and told.state in _ENDINGS.values()
+        return told is not None and told.writer == self._state.writer and told.state in ENDINGS.values()
 
     def _may_tell(self, code: Exit) -> bool:
         """Whether rank 0's ending is the run's: not if it lost the folder, or a peer that has recorded its own."""
@@ -217,7 +219,7 @@ class Attempt:
                 with self._guard:
                     if self._closed.is_set():
                         return
-                    self._state = dataclasses.replace(self._state, **self.told())
+                    self._state = dataclasses.replace(self._state, **self.told(), **self.progress())
                     if self._held is not None:
                         self._held.renew()
                         self._held.write(STATE, encoded_state(self._state), spare=self._told_by_peer)

@@ -35,8 +35,9 @@ class Noted:
     """The attempt as attempt.json has it, to which it adds that it was asked to stop: a pod that is killed when its
     grace period is over has no time to tell more."""
 
-    def __init__(self, held: Held, begun: Begun, asked: Callable[[], bool]) -> None:
+    def __init__(self, held: Held, begun: Begun, asked: Callable[[], bool], again: bool) -> None:
         self.asked = asked
+        self.again = again  # whether Kubernetes has started the attempt before it too
         self._held, self._begun = held, begun
 
     def watch(self) -> None:
@@ -90,13 +91,14 @@ def note(
         error = ExitError(Exit.NO_PROGRESS, in_words(row, reached))
         tell_failure(held, state or RunState(State.FAILED), error)
         raise error
-    return Noted(held, begun, asked)
+    return Noted(held, begun, asked, previous is not None and previous.run_uid == holder.run_uid)
 
 
 def tell_failure(held: Held, state: RunState, error: ExitError) -> None:
     """Write into state.json that the holder of the run folder has failed before it could train."""
     holder, failed = held.holder, RunState(State.FAILED, reason=error.message, exit_code=int(error.code))
-    where = {name: getattr(state, name) for name in ("epoch", "step", "total_steps", "restarts", "workers")}
+    kept = ("epoch", "step", "total_steps", "restarts", "workers", "gpus", "ledger")
+    where = {name: getattr(state, name) for name in kept}
     write_state(held, dataclasses.replace(failed, **where, attempt=holder.term, writer=holder.uid))
 
 

@@ -51,6 +51,14 @@ class RunState:
     slow: Mapping[str, Any] | None = None  # {"rank", "times"}: takes so many times as long for a step as the others
     workers: int = 1
     workers_seen: int = 1
+    gpus: int = 0  # of all workers
+    activity: str = ""  # what rank 0 does, a process.activity.Doing
+    eta_seconds: float | None = None
+    loss: float | None = None  # mean of the training so far in this epoch
+    losses: tuple[float, ...] = ()  # means over equal parts of the run, oldest first
+    examples_per_second: float | None = None
+    step_seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)  # by rank: its own part of a step
+    ledger: Mapping[str, Any] | None = None  # as trainer.ledger has it
 
 
 @dataclass(frozen=True)
@@ -231,7 +239,8 @@ def read_state(storage: Storage) -> RunState | None:
     values = read_object(storage, STATE)
     try:
         if values is not None:
-            values = stored(RunState, {**values, "lost": tuple(values.get("lost", ()))})
+            lists = {name: tuple(values[name]) for name in ("lost", "losses") if name in values}
+            values = stored(RunState, {**values, **lists})
         return None if values is None else RunState(**values)
     except TypeError as error:
         raise ExitError(

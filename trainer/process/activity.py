@@ -7,9 +7,10 @@ was suspended, finds one late tick on waking and not the hours that a clock has 
 
 import math
 import threading
+import time
 from collections import deque
-from collections.abc import Callable, Generator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from typing import TypeVar
 
@@ -26,22 +27,30 @@ class Doing(StrEnum):
     """What a training process does, in words for people."""
 
     STARTING = "starting"
+    MEETING = "waiting for the other workers"
+    RESTORING = "restoring a checkpoint"
     JOINING = "joining the other workers"
     READING = "reading pictures"
     COMPILING = "compiling"
     WAITING = "waiting for input"
     TRAINING = "training"
     VALIDATING = "validating"
+    COPYING = "copying weights for a checkpoint"
     SAVING = "saving"
     FINISHING = "exporting and testing the model"
 
 
+BEFORE_JOINING = (Doing.STARTING, Doing.MEETING, Doing.RESTORING)
+
 LIMITS: Mapping[Doing, float] = {
     Doing.STARTING: 1200.0,  # importing TensorFlow from a cold disk; meeting the other workers has its own limit
+    Doing.MEETING: math.inf,  # limited by --rendezvous-timeout
+    Doing.RESTORING: 1800.0,
     Doing.JOINING: 3000.0,  # all that the slowest worker does while it starts
     Doing.READING: 1800.0,  # from one picture, or one block of features, to the next
     Doing.COMPILING: 1800.0,
     Doing.WAITING: 1800.0,
+    Doing.COPYING: 1800.0,
     Doing.SAVING: math.inf,  # limited by --storage-timeout, which says better what is wrong
     Doing.FINISHING: 3600.0,
 }
@@ -51,10 +60,14 @@ LIMITS: Mapping[Doing, float] = {
 class Activity:
     """What this process does now. `dispatched` and `seen` are the steps begun, and those whose result is known;
     `own_seconds` is what it took of late for its part of a step, rather than waited for other workers;
-    `is_asked_to_stop` tells whether a signal asked it to end."""
+    `is_asked_to_stop` tells whether a signal asked it to end; `began` is the Unix time from which `seconds` count."""
 
     def __init__(self) -> None:
         self.doing = Doing.STARTING
+        self.began = time.time()
+        self._since = time.monotonic()
+        self._spent: dict[Doing, float] = {}
+        self._compiled: set[Doing] = set()
         self.dispatched = 0
         self.seen = 0
         self.is_asked_to_stop: Callable[[], bool] = lambda: False
@@ -65,7 +78,28 @@ class Activity:
 
     def enter(self, doing: Doing) -> None:
         """Begin something else."""
-        self.doing, self._ticks = doing, 0
+        now = time.monotonic()
+        with self._guard:
+            self._spent[self.doing] = self._spent.get(self.doing, 0.0) + now - self._since
+            self.doing, self._since = doing, now
+        self._ticks = 0
+
+    @contextmanager
+    def during(self, doing: Doing) -> Iterator[None]:
+        """Do something else inside the block."""
+        before = self.doing
+        self.enter(doing)
+        try:
+            yield
+        finally:
+            self.enter(before)
+
+    def seconds(self) -> dict[Doing, float]:
+        """How long each was done so far, what is done now included; together since `began`."""
+        with self._guard:
+            spent = dict(self._spent)
+            spent[self.doing] = spent.get(self.doing, 0.0) + time.monotonic() - self._since
+        return spent
 
     def progressed(self) -> None:
         """Show a sign of progress in what is being done."""
@@ -75,7 +109,18 @@ class Activity:
         """Begin to compile the steps of a phase; how long those of the phase before took says nothing of them."""
         with self._guard:
             self._recent.clear()
+        self._compiled.clear()
         self.enter(Doing.COMPILING)
+
+    def begin(self, doing: Doing) -> None:
+        """Begin what compiles the first time after `compile`; `compiled` says when that is over."""
+        self.enter(doing if doing in self._compiled else Doing.COMPILING)
+
+    def compiled(self, doing: Doing) -> None:
+        """Go on with what was begun, which is compiled by now."""
+        if doing not in self._compiled:
+            self._compiled.add(doing)
+            self.enter(doing)
 
     def finished_one(self, doing: Doing, seconds: float) -> None:
         """Note how long a step, or a batch of validation pictures, has taken."""

@@ -50,6 +50,14 @@ def memory_used(read: Read = _read_cgroup) -> int:
     return 0
 
 
+def resident_memory() -> int:
+    """Bytes of memory that this process holds; 0 if unknown."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
 def processors() -> int:
     """Threads worth starting: the smaller of the affinity mask and the quota rounded up, at least 1."""
     allowed = len(os.sched_getaffinity(0))

@@ -1,94 +1,194 @@
-"""Prometheus metrics of one worker: prefix catdog_, base units, few labels."""
+"""Prometheus metrics of one worker, as `trainer.telemetry.metric_table` declares them, and their HTTP server."""
 
 import os
+import platform
+import statistics
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, make_wsgi_app, start_http_server
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
 from trainer.config import RunConfig
-from trainer.contract import HEALTH_PATH
+from trainer.contract import HEALTH_PATH, State
+from trainer.data.limits import TOO_LARGE
 from trainer.exits import Exit, ExitError
-from trainer.process.container import local_workers
+from trainer.ledger import Category, Ledger, by_category
+from trainer.process.activity import Activity, Doing
+from trainer.process.container import local_workers, memory_limit, resident_memory
+from trainer.process.versions import revision, versions
+from trainer.storage.measured import Call
 from trainer.storage.retry import RetryEvent
+from trainer.telemetry.metric_table import METRICS
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 FINAL_SCRAPE_SECONDS = 30.0
+LOOK_SECONDS = 0.2
+CHECKPOINT_KINDS = ("checkpoint", "best")
+OPERATIONS = ("list", "stat", "read", "write", "delete")
+_PHASES = {"input": Doing.WAITING, "compute": Doing.TRAINING}
 
 
 class Metrics:
-    """All metrics, in a registry of their own."""
+    """All metrics, in a registry of their own; those of time tell what `activity` counts."""
 
-    def __init__(self) -> None:
+    def __init__(self, activity: Activity | None = None) -> None:
         self.registry = CollectorRegistry()
-        self.steps = self._counter("catdog_steps", "Training steps with known results.")
-        self.examples = self._counter("catdog_examples", "Training examples, excluding padding and rejected pictures.")
-        self.step_seconds = Histogram(
-            "catdog_step_seconds",
-            "Duration of one training step in seconds.",
-            registry=self.registry,
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
-        )
-        self.step = self._gauge("catdog_step", "Steps completed since the run first started.")
-        self.total_steps = self._gauge("catdog_total_steps", "Steps of the whole run.")
-        self.epoch = self._gauge("catdog_epoch", "Epochs completed.")
-        self.loss = self._gauge(
-            "catdog_loss", "Mean loss of the current epoch (train) or of the last validation (valid).", ["split"]
-        )
-        self.accuracy = self._gauge("catdog_accuracy", "Accuracy, 0 to 1, measured like catdog_loss.", ["split"])
-        self.balanced_accuracy = self._gauge(
-            "catdog_balanced_accuracy", "Mean recall of the classes, 0 to 1, of the exported model.", ["split"]
-        )
-        self.macro_f1 = self._gauge(
-            "catdog_macro_f1", "Mean F1 of the classes, 0 to 1, of the exported model.", ["split"]
-        )
-        self.learning_rate = self._gauge("catdog_learning_rate", "Learning rate of the last step.")
-        self.gradient_norm = self._gauge("catdog_gradient_norm", "Norm of the last step's gradient, before clipping.")
-        self.goodput = self._gauge(
-            "catdog_goodput_ratio", "Share of the time since the first start spent on work that counts."
-        )
-        self.rejected = self._gauge("catdog_rejected_examples", "Unreadable pictures.", ["split"])
-        self.checkpoints = self._counter("catdog_checkpoints", "Checkpoints written.", ["kind"])
-        self.checkpoint_seconds = self._counter(
-            "catdog_checkpoint_seconds", "Seconds spent writing checkpoints in the background.", ["kind"]
-        )
-        self.checkpoint_step = self._gauge("catdog_checkpoint_step", "Step of the last durable checkpoint.")
-        self.checkpoints_refused = self._counter(
-            "catdog_checkpoints_refused", "Damaged checkpoints skipped in favour of an older one."
-        )
-        self.storage_retries = self._counter("catdog_storage_retries", "Storage calls retried, by reason.", ["reason"])
-        self.restarts = self._gauge("catdog_restarts", "Times the run was restarted.")
-        self.workers = self._gauge(
-            "catdog_workers", "Workers of the run that this one is to hear from, itself included."
-        )
-        self.workers_seen = self._gauge("catdog_workers_seen", "Those of them that were heard in the last second.")
-        self.worker_step_seconds = self._gauge(
-            "catdog_worker_step_seconds",
-            "What a worker takes for its own part of a step, without waiting for others; rank 0 knows all.",
-            ["worker"],
-        )
+        self.steps = self._counter("catdog_steps_total")
+        self.examples = self._counter("catdog_examples_total")
+        self.step_seconds = self._histogram("catdog_step_seconds")
+        self.last_step = self._gauge("catdog_last_step_timestamp_seconds")
+        self.storage_requests = self._counter("catdog_storage_requests_total", *OPERATIONS)
+        self.storage_bytes = self._counter("catdog_storage_bytes_total", "read", "write")
+        self.storage_seconds = self._histogram("catdog_storage_seconds")
+        self.storage_retries = self._counter("catdog_storage_retries_total")
+        self.input_rejected = self._counter("catdog_input_rejected_total", "too_large", "unreadable")
+        self.rejected = self._gauge("catdog_rejected_examples")
+        self.gpu_memory = self._gauge("catdog_gpu_memory_bytes")
+        self.gpu_memory_peak = self._gauge("catdog_gpu_memory_peak_bytes")
+        self.step = self._gauge("catdog_step")
+        self.total_steps = self._gauge("catdog_total_steps")
+        self.epoch = self._gauge("catdog_epoch")
+        self.loss = self._gauge("catdog_loss")
+        self.accuracy = self._gauge("catdog_accuracy")
+        self.balanced_accuracy = self._gauge("catdog_balanced_accuracy")
+        self.macro_f1 = self._gauge("catdog_macro_f1")
+        self.learning_rate = self._gauge("catdog_learning_rate")
+        self.gradient_norm = self._gauge("catdog_gradient_norm")
+        self.not_finite = self._counter("catdog_not_finite_total")
+        self.goodput = self._gauge("catdog_goodput_ratio")
+        self.run_wall_seconds = self._gauge("catdog_run_wall_seconds")
+        self.lost_steps = self._gauge("catdog_lost_steps")
+        self.eta = self._gauge("catdog_eta_seconds")
+        self.run_info = self._gauge("catdog_run_info")
+        self.run_state = self._gauge("catdog_run_state")
+        self.restarts = self._gauge("catdog_restarts")
+        self.workers = self._gauge("catdog_workers")
+        self.worker_step_seconds = self._gauge("catdog_worker_step_seconds")
+        self.straggler = self._gauge("catdog_straggler_ratio")
+        self.checkpoint_step = self._gauge("catdog_checkpoint_step")
+        self.checkpoint_timestamp = self._gauge("catdog_checkpoint_timestamp_seconds")
+        self.checkpoints = self._counter("catdog_checkpoints_total", *CHECKPOINT_KINDS)
+        self.checkpoint_seconds = self._counter("catdog_checkpoint_seconds_total", *CHECKPOINT_KINDS)
+        self.checkpoint_bytes = self._counter("catdog_checkpoint_bytes_total", *CHECKPOINT_KINDS)
+        self.checkpoint_failures = self._counter("catdog_checkpoint_failures_total", *CHECKPOINT_KINDS)
+        self.checkpoints_refused = self._counter("catdog_checkpoints_refused_total")
+        self.drifted = self._gauge("catdog_replicas_drifted")
+        self.eta.set(float("nan"))
+        self._show_process(activity or Activity())
+
+    def _show_process(self, activity: Activity) -> None:
+        self._gauge("catdog_memory_bytes").set_function(resident_memory)
+        if (limit := memory_limit()) is not None:
+            self._gauge("catdog_memory_limit_bytes").set(limit)
+        installed = versions()
+        build = (installed["catdog"], revision(), platform.python_version(), installed["tensorflow"])
+        self._gauge("catdog_build_info").labels(*build).set(1)
+        self.registry.register(_Spent(activity))
 
     def count_retry(self, event: RetryEvent) -> None:
         """Count one retried storage call."""
         self.storage_retries.labels(event.reason).inc()
 
+    def count_call(self, call: Call) -> None:
+        """Count one storage call."""
+        self.storage_requests.labels(call.operation).inc()
+        self.storage_seconds.labels(call.operation).observe(call.seconds)
+        if call.operation in ("read", "write"):
+            self.storage_bytes.labels(call.operation).inc(call.size)
+
+    def show_rejected(self, reasons: Mapping[str, Sequence[str]]) -> None:
+        """Show the pictures of each split that cannot be used, by why."""
+        for name, ones in reasons.items():
+            self.rejected.labels(name).set(len(ones))
+            for one in ones:
+                self.input_rejected.labels("too_large" if one.startswith(TOO_LARGE) else "unreadable").inc()
+
+    def show_run(self, ledger: Callable[[], Ledger], eta: Callable[[], float | None]) -> None:
+        """Rank 0: show, from now on, where the run's time went, and how long it will take."""
+        self.goodput.set_function(lambda: ledger().goodput)
+        self.lost_steps.set_function(lambda: ledger().lost_steps)
+        for category in Category:
+            self.run_wall_seconds.labels(category).set_function(_seconds_of(ledger, category))
+        self.eta.set_function(lambda: float("nan") if (seconds := eta()) is None else seconds)
+
+    def show_state(self, state: State) -> None:
+        """Rank 0: show the state that the run is in."""
+        for one in State:
+            self.run_state.labels(one).set(one == state)
+
     def show_workers(self, seen: Callable[[], int], step_seconds: Mapping[int, Callable[[], float]]) -> None:
         """Show, from now on, how many of the workers are there, and what each takes for a step."""
-        self.workers.set(len(step_seconds))
-        self.workers_seen.set_function(seen)
+        self.workers.labels("expected").set(len(step_seconds))
+        self.workers.labels("seen").set_function(seen)
         for rank, seconds in step_seconds.items():
             self.worker_step_seconds.labels(str(rank)).set_function(seconds)
+            self.straggler.labels(str(rank)).set_function(_times_of(rank, step_seconds))
 
-    def _counter(self, name: str, text: str, labels: list[str] | None = None) -> Counter:
-        return Counter(name, text, labels or [], registry=self.registry)
+    def show_gpus(self, memory: Mapping[str, Callable[[], tuple[float, float]]]) -> None:
+        """Show, from now on, the bytes of memory in use of each GPU, and the most that were."""
+        for name, read in memory.items():
+            self.gpu_memory.labels(name).set_function(_nth(read, 0))
+            self.gpu_memory_peak.labels(name).set_function(_nth(read, 1))
 
-    def _gauge(self, name: str, text: str, labels: list[str] | None = None) -> Gauge:
-        return Gauge(name, text, labels or [], registry=self.registry)
+    def _counter(self, name: str, *values: str) -> Counter:
+        """A counter; of those values of its label that are known beforehand it says 0 at once, for rate()."""
+        made = Counter(name.removesuffix("_total"), METRICS[name].help, METRICS[name].labels, registry=self.registry)
+        for value in values:
+            made.labels(value)
+        return made
+
+    def _gauge(self, name: str) -> Gauge:
+        return Gauge(name, METRICS[name].help, METRICS[name].labels, registry=self.registry)
+
+    def _histogram(self, name: str) -> Histogram:
+        metric = METRICS[name]
+        return Histogram(name, metric.help, metric.labels, registry=self.registry, buckets=metric.buckets)
+
+
+def _seconds_of(ledger: Callable[[], Ledger], category: Category) -> Callable[[], float]:
+    return lambda: ledger().seconds[category]
+
+
+def _times_of(rank: int, step_seconds: Mapping[int, Callable[[], float]]) -> Callable[[], float]:
+    def times() -> float:
+        median = statistics.median(read() for read in step_seconds.values())
+        return step_seconds[rank]() / median if median else 1.0
+
+    return times
+
+
+def _nth(read: Callable[[], tuple[float, float]], index: int) -> Callable[[], float]:
+    return lambda: read()[index]
+
+
+class _Spent(Collector):
+    """Counters of time, which the activity of the process counts."""
+
+    def __init__(self, activity: Activity) -> None:
+        self._activity = activity
+
+    def collect(self) -> Iterator[CounterMetricFamily]:
+        """Seconds by category, and of training steps by phase."""
+        spent = self._activity.seconds()
+        ours = by_category(spent)
+        yield _family("catdog_wall_seconds_total", {str(one): ours.get(one, 0.0) for one in Category})
+        yield _family(
+            "catdog_step_phase_seconds_total", {phase: spent.get(doing, 0.0) for phase, doing in _PHASES.items()}
+        )
+
+
+def _family(name: str, values: Mapping[str, float]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name.removesuffix("_total"), METRICS[name].help, labels=METRICS[name].labels)
+    for label, value in values.items():
+        family.add_metric([label], value)
+    return family
 
 
 class Scrapes:
@@ -121,16 +221,18 @@ class Scrapes:
             self._answered = max(self._answered, this)
             self._changed.notify_all()
 
-    def await_last(self) -> None:
-        """After success, let a Prometheus that has scraped before read the last values: wait at most 30 s.
+    def await_last(self, hurry: Callable[[], bool] = lambda: False) -> None:
+        """At the end, let a Prometheus that has scraped before read the last values: wait at most 30 s, and no longer
+        than until `hurry` says so.
 
         Otherwise a job that exits between two scrapes loses its last values (prometheus-operator#4816). A scrape in
         progress may have older values, and the exit of the process would cut off an answer that is not sent yet.
         """
+        until = time.monotonic() + FINAL_SCRAPE_SECONDS
         with self._changed:
             before = self._begun
-            if before > 0:
-                self._changed.wait_for(lambda: self._answered > before, timeout=FINAL_SCRAPE_SECONDS)
+            while 0 < before >= self._answered and time.monotonic() < until and not hurry():
+                self._changed.wait(LOOK_SECONDS)
 
 
 class _Answer(list[bytes]):

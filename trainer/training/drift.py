@@ -32,6 +32,10 @@ Comparison = Callable[[int], None]
 _BITS = {1: tf.int8, 2: tf.int16, 4: tf.int32, 8: tf.int64}
 
 
+class Drifted(ExitError):
+    """Replicas hold different weights (70)."""
+
+
 @dataclass(frozen=True)
 class Drift:
     """Replicas that hold other bits than more than half of all do, and the tensors in which replicas differ. Where no
@@ -62,7 +66,7 @@ def comparison(distribution: Distribution, variables: Variables) -> Comparison:
             raise blamed(error, distribution) from error
         drift = drift_of(sums, names)
         if drift is not None:
-            raise ExitError(Exit.BUG, told(drift, step, distribution.replicas, len(distribution.local)))
+            raise Drifted(Exit.BUG, told(drift, step, distribution.replicas, len(distribution.local)))
 
     return compare
 

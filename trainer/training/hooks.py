@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from trainer.ledger import Ledger
 from trainer.process.activity import Activity
 from trainer.training.checkpoint import Snapshot
 from trainer.training.state import LoopState
@@ -31,3 +32,5 @@ class Hooks:
     on_epoch: Callable[[LoopState], None]
     on_best: Callable[[Snapshot], None]
     on_checkpoint: Callable[[Snapshot], None]
+    on_rollback: Callable[[LoopState], None]  # to this state, which is older
+    ledger: Callable[[], Ledger]  # up to now

@@ -125,7 +125,7 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
     hooks = guarded(hooks, compare)
     compare(state.step)
     compiled = _compile(task, state)
-    good = take(task.learner, state)
+    good = _keep(task, state, hooks)
     feeds = _feeds_from(task, state.step)
     try:
         while not finished(state, task.length):
@@ -140,7 +140,7 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
                     if validation_due(state, task.length) or not _checkpoint_due(task, state.step):
                         compare(state.step)
                         continue  # the checkpoint comes after the validation, so that it includes its result
-                good = take(task.learner, state)
+                good = _keep(task, state, hooks)
                 hooks.on_checkpoint(good)
             except _NotFinite as trouble:
                 if good.state.rollbacks:
@@ -148,17 +148,25 @@ def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> Loop
                         Exit.DIVERGED, f"{trouble}, again after a rollback: lower --learning-rate, or set --clip-norm"
                     ) from None
                 feeds.close()
+                hooks.activity.enter(Doing.RESTORING)
+                hooks.on_rollback(good.state)
                 good = dataclasses.replace(good, state=dataclasses.replace(good.state, rollbacks=1))
                 state = put_back(task.learner, good)
                 feeds = _feeds_from(task, state.step)
     except _StopSeen as seen:
         compare(seen.state.step)
-        raise Stopped(take(task.learner, seen.state), seen.code) from None
+        raise Stopped(_keep(task, seen.state, hooks), seen.code) from None
     except tf.errors.OpError as error:
         raise blamed(error, task.distribution) from error
     finally:
         feeds.close()
     return state
+
+
+def _keep(task: Task, state: LoopState, hooks: Hooks) -> Snapshot:
+    """A snapshot, with the ledger up to it."""
+    hooks.activity.enter(Doing.COPYING)
+    return take(task.learner, dataclasses.replace(state, ledger=hooks.ledger()))
 
 
 def _compile(task: Task, state: LoopState) -> _Compiled:
@@ -310,7 +318,8 @@ def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
     after = after_validation(state, sums, rate, task.length, task.config.best)
     hooks.on_epoch(after)
     if after.best != state.best:
-        hooks.on_best(Snapshot(after, {"weights": hold(evaluated(learner)), **learner.fixed}))
+        kept = dataclasses.replace(after, ledger=hooks.ledger())
+        hooks.on_best(Snapshot(kept, {"weights": hold(evaluated(learner)), **learner.fixed}))
     return after
 
 
@@ -322,7 +331,7 @@ def _evaluate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
     start = time.monotonic()
     feeds = prefetched(evaluation_feeds(valid, layout, task.distribution.local))
     activity, clock = hooks.activity, time.monotonic()
-    activity.enter(Doing.VALIDATING)
+    activity.begin(Doing.VALIDATING)
     try:
         for batch, feed in enumerate(feeds, start=1):
             pending.append(compiled.evaluation_step(to_devices(task.distribution, feed, stop.weight)))
@@ -334,6 +343,7 @@ def _evaluate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
             before, clock = clock, time.monotonic()
             if batch > 1:  # the first might have compiled
                 activity.finished_one(Doing.VALIDATING, clock - before)
+            activity.compiled(Doing.VALIDATING)
             hooks.on_evaluation_step(batch, batches)
     finally:
         feeds.close()

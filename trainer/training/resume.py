@@ -1,7 +1,5 @@
 """The first weights and state of an attempt: from a checkpoint, else from another run, else from the seed."""
 
-import time
-
 from trainer.contract import BEST
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
@@ -13,8 +11,10 @@ from trainer.training.snapshots import put_back
 from trainer.training.state import LoopState
 
 
-def first_state(task: Task, snapshot: Snapshot | None) -> LoopState:
+def first_state(task: Task, snapshot: Snapshot | None, first_start: float) -> LoopState:
     """Put the first weights on the devices and return the state to start from.
+
+    `first_start` is the Unix time at which a run that starts now has started.
 
     Raises:
         ExitError: 73 when the checkpoint is for another network; 66 or 64 when --init-from has no weights or no fitting
@@ -30,7 +30,7 @@ def first_state(task: Task, snapshot: Snapshot | None) -> LoopState:
             ) from error
     if task.config.init_from:
         _init_from(task.config.init_from, task.learner)
-    return LoopState(first_start=time.time())
+    return LoopState(first_start=first_start)
 
 
 def _init_from(uri: str, learner: Learner) -> None:

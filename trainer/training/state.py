@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainer import ledger
 from trainer.config import ACCURACY
 from trainer.fields import known, stored
+from trainer.ledger import Ledger
 from trainer.training.phases import Length
 
 
@@ -74,7 +76,7 @@ class LoopState:
     history: tuple[Mapping[str, Any], ...] = ()  # the rows of metrics.jsonl
     best: Best | None = None
     epochs_without_improvement: int = 0
-    productive_seconds: float = 0.0  # in steps and evaluations whose results count
+    ledger: Ledger = ledger.NONE  # up to this state; of rank 0
     first_start: float = 0.0  # Unix time at which the run's first attempt started
     rollbacks: int = 0
 
@@ -92,7 +94,6 @@ def after_step(
         state,
         step=state.step + 1,
         sums=state.sums.add(loss, correct, weight, seconds, loss_weight),
-        productive_seconds=state.productive_seconds + (seconds or 0.0),
     )
 
 
@@ -123,7 +124,6 @@ def after_validation(
         history=(*(old for old in state.history if old["epoch"] < epoch), row),
         best=Best(epoch, state.step, means["accuracy"], means["loss"]) if improved else state.best,
         epochs_without_improvement=0 if improved else state.epochs_without_improvement + counts,
-        productive_seconds=state.productive_seconds + valid.seconds,
     )
 
 
@@ -138,11 +138,6 @@ def finished(state: LoopState, length: Length) -> bool:
     if length.early_stopping and state.epochs_without_improvement >= length.early_stopping:
         return True
     return state.step >= length.total_steps and not validation_due(state, length)
-
-
-def goodput(state: LoopState, now: float) -> float:
-    """Share of the time since the first start that went into steps and evaluations that count, 0 to 1."""
-    return min(1.0, state.productive_seconds / max(now - state.first_start, 1e-9)) if state.first_start else 0.0
 
 
 def to_json(state: LoopState) -> dict[str, Any]:
@@ -165,6 +160,7 @@ def from_json(values: Mapping[str, Any]) -> LoopState:
         "sums": Sums(**stored(Sums, values["sums"])),
         "history": tuple(values["history"]),
         "best": None if best is None else Best(**stored(Best, best)),
+        "ledger": ledger.from_json(values.get("ledger")),
     }
     state = LoopState(**stored(LoopState, made))
     if not all(type(row[name]) is int for row in state.history for name in ("epoch", "step")):

@@ -1,7 +1,8 @@
 """Topology and devices → threads, precision and a tf.distribute strategy with its communication chosen explicitly."""
 
 import dataclasses
-from collections.abc import Mapping, MutableMapping
+import functools
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,11 @@ class Distribution:
     replicas: int
     local: range
     devices: tuple[str, ...]
+
+    @property
+    def gpus(self) -> int:
+        """Of all workers together; 0 on CPUs."""
+        return self.replicas if "gpu" in self.devices[0] else 0
 
 
 def threads_of(config: RunConfig, environment: Mapping[str, str]) -> int:
@@ -99,6 +105,17 @@ def gpu_models(devices: Devices) -> tuple[str, ...]:
     chosen = tf.config.list_physical_devices("GPU")[: len(devices.names)]
     details = (tf.config.experimental.get_device_details(gpu) for gpu in chosen)
     return tuple(str(known.get("device_name", "unnamed")) for known in details)
+
+
+def gpu_memory(devices: Devices) -> dict[str, Callable[[], tuple[float, float]]]:
+    """Of each GPU here, what tells the bytes of its memory that TensorFlow uses, and the most that it has used."""
+
+    def read(name: str) -> tuple[float, float]:
+        told = tf.config.experimental.get_memory_info(name)
+        return float(told["current"]), float(told["peak"])
+
+    names = devices.names if devices.kind == "GPU" else ()
+    return {name.rpartition(":")[2]: functools.partial(read, name.strip("/").upper()) for name in names}
 
 
 def resolve_precision(config: RunConfig, devices: Devices) -> RunConfig:

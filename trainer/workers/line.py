@@ -18,7 +18,7 @@ from typing import Any
 
 from trainer import documents
 from trainer.exits import Exit, ExitError
-from trainer.process.activity import Activity, Doing
+from trainer.process.activity import BEFORE_JOINING, Activity, Doing
 from trainer.workers.standing import (
     SILENT_SECONDS,
     UNHEARD_SECONDS,
@@ -245,7 +245,7 @@ class Line:
 
 
 def _has_joined(peer: Peer) -> bool:
-    return peer.beat.doing != Doing.STARTING
+    return peer.beat.doing not in BEFORE_JOINING
 
 
 def _line(kind: str, message: Beat | Farewell) -> bytes:
@@ -298,6 +298,7 @@ def told_of(line: Line) -> dict[str, Any]:
     return {
         "workers_seen": line.seen,
         "slow": named,
+        "step_seconds": {str(rank): round(beat.own_seconds, 6) for rank, beat in line.beats().items()},
         "lost": lost(line.peers),
         "lost_since": line.lost_since,
         "lost_silent": silent(line.peers),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.exits import Exit
-from trainer.process.activity import Doing
+from trainer.process.activity import BEFORE_JOINING, Doing
 
 UNHEARD_SECONDS = 5
 """After so long without a word a worker is not counted as seen."""
@@ -65,7 +65,7 @@ def fate(peer: Peer) -> str:
         return f"ended with {peer.farewell.code}: {peer.farewell.reason}"
     if peer.closed:
         return f"went away while {peer.beat.doing}"
-    starts = peer.beat.doing in (Doing.STARTING, Doing.JOINING)
+    starts = peer.beat.doing in (*BEFORE_JOINING, Doing.JOINING)
     limit = SILENT_WHILE_STARTING_SECONDS if starts else SILENT_SECONDS
     return f"has been silent for {peer.silent} s, last {peer.beat.doing}" if peer.silent >= limit else ""
 

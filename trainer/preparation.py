@@ -1,0 +1,95 @@
+"""From what an attempt starts with to what the loop trains: devices, pictures, network, first state."""
+
+import logging
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+
+from trainer.config import fingerprint
+from trainer.data.source import counted_by
+from trainer.folder import files
+from trainer.folder.attempt import Attempt
+from trainer.folder.files import Record
+from trainer.process import signals
+from trainer.process.activity import Activity, Doing
+from trainer.process.versions import revision, versions
+from trainer.start import Start
+from trainer.storage.base import Storage
+from trainer.telemetry.metrics import Metrics
+from trainer.training import loop, strategy
+from trainer.training.agreement import agree_on_hardware
+from trainer.training.inputs import Inputs, Worker, load_inputs
+from trainer.training.learner import build_learner
+from trainer.training.loop import Task
+from trainer.training.resume import first_state
+from trainer.training.state import LoopState
+from trainer.workers.topology import Topology
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What the loop trains and from where, the pictures it was made from, and what config.json records of it."""
+
+    record: Record
+    inputs: Inputs
+    task: Task
+    state: LoopState
+
+
+def prepare(
+    start: Start,
+    run: Storage,
+    topology: Topology,
+    environment: MutableMapping[str, str],
+    attempt: Attempt,
+    activity: Activity,
+    metrics: Metrics,
+) -> Prepared:
+    """Join the workers in a strategy, decode the pictures or compute their features, put the first weights on the
+    devices; rank 0 writes config.json.
+
+    Raises:
+        ExitError: what the devices, the pictures or the checkpoint are refused for.
+    """
+    devices = strategy.configure(start.config, environment)
+    config = strategy.resolve_precision(start.config, devices)
+    distribution = strategy.distribute(topology, devices, environment)
+    signals.take_back()
+    parts = strategy.parts_per_replica(config, devices, environment)
+    layout = loop.lay_out(config, distribution.replicas, parts)
+    agree_on_hardware(distribution, config.precision, strategy.gpu_models(devices))
+    strategy.set_precision(config.precision)
+    attempt.update(gpus=distribution.gpus)
+    log.info("%s, %s", strategy.describe(distribution, devices, config), _steps(start))
+
+    threads, weights = strategy.threads_of(config, environment), start.class_weights
+    record = Record(config, start.source.data.fingerprint, versions(), revision(), threads, weights)
+    if topology.rank == 0 and start.snapshot is None:
+        files.write_record(attempt, record)
+    info = (config.model, config.optimizer, config.precision, distribution.name)
+    metrics.run_info.labels(*info, fingerprint(config), record.data_fingerprint).set(1)
+    backbone = start.backbone.tensors if start.backbone is not None else None
+    worker = Worker(topology, distribution, devices, environment)
+    metrics.show_gpus(strategy.gpu_memory(devices))
+    activity.enter(Doing.READING)
+    source = counted_by(start.source, activity.counted)
+    inputs = load_inputs(config, source, start.length, start.step, backbone, run, worker)
+    metrics.show_rejected({name: [one.reason for one in split.rejected] for name, split in inputs.splits.items()})
+
+    activity.enter(Doing.STARTING)
+    learner = build_learner(config, len(source.data.classes), distribution.strategy, backbone)
+    by_class = None if weights is None else tuple(weights.values())
+    train, valid = (inputs.by_phase(split, start.length) for split in ("train", "valid"))
+    task = loop.Task(config, distribution, learner, train, valid, start.length, layout, by_class)
+    activity.enter(Doing.RESTORING)
+    state = first_state(task, start.snapshot, activity.began)
+    activity.enter(Doing.STARTING)
+    if topology.rank == 0 and start.snapshot is not None:
+        files.write_record(attempt, record)  # only now that the checkpoint has turned out to fit
+    return Prepared(record, inputs, task, state)
+
+
+def _steps(start: Start) -> str:
+    pictures = min(start.config.batch_size, start.length.phases[0].rows)
+    return f"{start.length.total_steps} steps of {pictures} pictures from step {start.step}"
