@@ -1,4 +1,4 @@
-"""The reference pages in docs/reference, generated from the code. `python -m tests.reference` regenerates them."""
+"""The reference pages, made from the code: docs/reference, docs/metrics.md. `python -m tests.reference` renews them."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -15,9 +15,12 @@ from k8s.settings.overlay import Overlay
 from k8s.settings.platform import SCHEMA, Platform, key
 from trainer.config import RunConfig
 from trainer.fields import bounds, flag, options
+from trainer.ledger import MEANING, PRODUCTIVE, Category
 from trainer.recipes import DEFAULT, RECIPES
+from trainer.telemetry.metric_table import METRICS
 
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+METRICS_PAGE = FOLDER.parent / "metrics.md"
 MADE = "<!-- Made by `make reference`; do not edit. -->\n\n"
 
 
@@ -29,6 +32,47 @@ def pages() -> dict[str, str]:
         "settings.md": settings_page(),
         "why.md": why_page(),
     }
+
+
+def metrics_page() -> str:
+    """Every metric: its kind, what it tells of, its labels, what it means; then the categories of the ledger."""
+    heads = ("metric", "kind", "of", "labels", "what it is")
+    rows = [
+        (f"`{name}`", str(one.kind), str(one.of), ", ".join(f"`{label}`" for label in one.labels), one.help)
+        for name, one in METRICS.items()
+    ]
+    spent = [(f"`{one}`", MEANING[one], "yes" if one in PRODUCTIVE else "") for one in Category]
+    return (
+        MADE
+        + _METRICS
+        + _table(heads, rows)
+        + _LEDGER
+        + _table(("category", "what a second was spent on", "productive"), spent)
+    )
+
+
+_METRICS = """# Metrics
+
+Every worker serves these at `/metrics`, on the port named `metrics`, from its first second on. The chart's PodMonitor
+adds the labels `namespace`, `pod`, `run`, `rank` and `recipe`; no metric has one of these by itself.
+
+Metrics of a *process* that are counters start at 0 with each process: use them in `rate()` and `increase()`. Those of
+*the run* go on over restarts, and are told by rank 0: `max by (namespace, run) (catdog_step)`. Times are Unix times,
+not ages: `time() - catdog_last_step_timestamp_seconds`. After a controlled end, well or not, a worker that was scraped
+before serves one more scrape, for at most 30 s; not after SIGTERM, and a process that is killed or that its watchdog
+ends says nothing more.
+
+"""
+_LEDGER = """
+## The ledger
+
+Each second since the first start is in exactly one category: in `catdog_run_wall_seconds`, in state.json (`ledger`), in
+summary.json and in the report. It is the time of the thread that trains on rank 0, and survives restarts; what other
+threads do meanwhile, such as uploads, takes no time of its own. Steps are *lost* if a heartbeat (every 10 s) knew of
+them and the checkpoint that the next attempt begins with does not; what came after the last heartbeat is `down`.
+Goodput is what was productive, divided by everything but `stopped`.
+
+"""
 
 
 def why_page() -> str:
@@ -226,4 +270,5 @@ def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 if __name__ == "__main__":
     for name, text in pages().items():
         (FOLDER / name).write_text(text)
-    print(f"wrote {len(pages())} pages to {FOLDER}")
+    METRICS_PAGE.write_text(metrics_page())
+    print(f"wrote {len(pages())} pages to {FOLDER}, and {METRICS_PAGE}")

@@ -40,7 +40,7 @@ MEANING: Mapping[Category, str] = {
     Category.COMPILE: "compiling, with the first step or batch of each phase",
     Category.STEP: "training steps whose result counts, waiting for other workers included",
     Category.INPUT: "blocked until the next batch was ready",
-    Category.EVALUATION: "validation",
+    Category.EVALUATION: "passes over the validation pictures",
     Category.CHECKPOINT: "copying weights for checkpoints, and waiting for the last ones to be stored",
     Category.RESTORE: "reading a checkpoint and putting it on the devices",
     Category.LOST: "steps, input, validation and checkpoints that had to be done again after a failure",
@@ -67,6 +67,9 @@ CATEGORY_OF: Mapping[Doing, Category] = {
 PRODUCTIVE = (Category.STEP, Category.EVALUATION)
 REPEATED = (Category.STEP, Category.INPUT, Category.EVALUATION, Category.CHECKPOINT)
 """What is done again if steps are. An attempt starts and compiles anyway, so that is not lost but overhead."""
+
+LONGEST = 1e11
+"""Seconds, or a Unix time, above which a number is none."""
 
 MOST_ATTEMPTS = 50
 """Attempts that a ledger keeps apart; the oldest become one."""
@@ -205,7 +208,7 @@ def from_json(values: Any) -> Ledger:
     try:
         attempts = tuple(Attempt(**stored(Attempt, known(Attempt, one))) for one in values["attempts"])
         numbers = [value for one in attempts for value in one.seconds.values()]
-        if not all(type(value) in (int, float) and 0 <= value < float("inf") for value in (*numbers, values["until"])):
+        if not all(type(value) in (int, float) and 0 <= value < LONGEST for value in (*numbers, values["until"])):
             return Ledger()
     except (KeyError, TypeError, AttributeError, ValueError):
         return Ledger()

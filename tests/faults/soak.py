@@ -78,7 +78,7 @@ def config(data: Path, run: str, cache: Path, faults: int, workers: int) -> RunC
     return runs.config(
         "augmented", data, run, model="small", image_size=64, batch_size=16, epochs=epochs, deterministic=True,
         precision="float32", checkpoint_every=10, log_every=1, workers=workers, cache_dir=str(cache),
-        rendezvous_timeout=30.0,
+        rendezvous_timeout=120.0,
     )  # fmt: skip
 
 

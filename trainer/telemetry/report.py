@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from trainer.contract import State
-from trainer.telemetry import confidence, confusion, facts
+from trainer.telemetry import confidence, confusion, facts, time_spent
 from trainer.telemetry.configuration import options
 from trainer.telemetry.curves import best_epoch, curves_in_words, rows
 from trainer.telemetry.documents import first_number, mapping
@@ -106,6 +106,8 @@ def render(report: ReportInput) -> str:
         rejected=report.rejected[:MOST_REJECTED_SHOWN],
         rejected_total=max(len(report.rejected), int(first_number(data.get("rejected"), summary.get("rejected")) or 0)),
         throughput=facts.throughput(report.config, summary, epochs),
+        time_spent=time_spent.of_run(summary, state),
+        time_sorts=time_spent.IN_WORDS,
         data_facts=facts.data_set(data, labels),
         options=options(report.config, report.defaults),
         knows_defaults=report.defaults is not None,

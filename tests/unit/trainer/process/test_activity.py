@@ -1,4 +1,5 @@
 import math
+import time
 from collections.abc import Generator
 
 import pytest
@@ -91,3 +92,31 @@ def test_what_is_counted_is_closed_with_the_count() -> None:
     assert next(counted) == 0
     counted.close()
     assert closed == [True]
+
+
+def test_seconds_are_those_of_each_thing_done_and_add_up() -> None:
+    activity = Activity()
+    activity.enter(Doing.READING)
+    time.sleep(0.05)
+    with activity.during(Doing.MEETING):
+        time.sleep(0.02)
+    assert activity.doing == Doing.READING
+    spent = activity.seconds()
+    assert 0.05 <= spent[Doing.READING] < 1
+    assert 0.02 <= spent[Doing.MEETING] < 1
+    assert sum(spent.values()) == pytest.approx(time.time() - activity.began, abs=0.05)
+
+
+def test_what_compiles_the_first_time_counts_as_that_until_it_is_done() -> None:
+    activity = Activity()
+    activity.compile()
+    activity.begin(Doing.VALIDATING)
+    assert activity.doing == Doing.COMPILING
+    activity.compiled(Doing.VALIDATING)
+    assert activity.doing == Doing.VALIDATING
+    activity.enter(Doing.TRAINING)
+    activity.begin(Doing.VALIDATING)
+    assert activity.doing == Doing.VALIDATING
+    activity.compile()  # the next phase
+    activity.begin(Doing.VALIDATING)
+    assert activity.doing == Doing.COMPILING

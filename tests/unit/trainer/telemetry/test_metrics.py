@@ -1,5 +1,6 @@
 """Metrics, scraped over HTTP as Prometheus does."""
 
+import math
 import socket
 import threading
 import time
@@ -14,10 +15,16 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from trainer.config import RunConfig
+from trainer.contract import State
 from trainer.data.cache import PixelCache
+from trainer.data.limits import TOO_LARGE
 from trainer.exits import Exit, ExitError
+from trainer.ledger import Attempt, Category, Ledger
+from trainer.process.activity import Activity, Doing
 from trainer.results import show_scores
+from trainer.storage.measured import Call
 from trainer.telemetry import metrics as module
+from trainer.telemetry.metric_table import METRICS, Kind
 from trainer.telemetry.metrics import Metrics, serve
 from trainer.training.evaluation import evaluate
 
@@ -246,8 +253,91 @@ def test_the_workers_are_shown_as_they_are_when_scraped() -> None:
     seen, seconds = [2], {0: 0.02, 1: 0.03}
     made.show_workers(lambda: seen[0], {rank: partial(seconds.__getitem__, rank) for rank in seconds})
     with serve(made, RunConfig(metrics_port=port), 0):
-        assert scrape(port)["catdog_workers_seen", ()] == 2
-        seen[0], seconds[1] = 1, 0.5
+        assert scrape(port)["catdog_workers", (("state", "seen"),)] == 2
+        seen[0], seconds[1] = 1, 0.06
         shown = scrape(port)
-    assert (shown["catdog_workers", ()], shown["catdog_workers_seen", ()]) == (2, 1)
-    assert shown["catdog_worker_step_seconds", (("worker", "1"),)] == 0.5
+    assert [shown["catdog_workers", (("state", state),)] for state in ("expected", "seen")] == [2, 1]
+    assert shown["catdog_worker_step_seconds", (("worker", "1"),)] == 0.06
+    assert shown["catdog_straggler_ratio", (("worker", "1"),)] == pytest.approx(1.5)
+
+
+def test_a_straggler_is_none_while_no_time_is_known() -> None:
+    made = Metrics()
+    made.show_workers(lambda: 1, {0: lambda: 0.0})
+    assert made.registry.get_sample_value("catdog_straggler_ratio", {"worker": "0"}) == 1
+
+
+def test_the_metrics_served_are_those_of_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "memory_limit", lambda: 1 << 30)
+    served = {family.name: family for family in Metrics().registry.collect()}
+    assert set(served) == {name.removesuffix("_total") for name in METRICS}
+    for name, metric in METRICS.items():
+        assert (name.endswith("_total"), metric.kind == Kind.COUNTER) in ((True, True), (False, False))
+        family = served[name.removesuffix("_total")]
+        assert (family.type, family.documentation) == (metric.kind, metric.help)
+
+
+def test_no_metric_has_a_label_that_the_scrape_sets() -> None:
+    labels = {label for metric in METRICS.values() for label in metric.labels}
+    assert not labels & {"namespace", "pod", "run", "rank", "recipe", "instance", "job"}
+
+
+def test_the_time_of_a_process_is_served_from_its_first_second() -> None:
+    activity = Activity()
+    made = Metrics(activity)
+    activity.enter(Doing.READING)
+    value = made.registry.get_sample_value
+    spent = {str(one): value("catdog_wall_seconds_total", {"category": one}) or 0.0 for one in Category}
+    assert sum(spent.values()) == pytest.approx(time.time() - activity.began, abs=0.2)
+    assert spent["step"] == 0
+    activity.enter(Doing.TRAINING)
+    time.sleep(0.03)
+    assert 0.03 <= (value("catdog_step_phase_seconds_total", {"phase": "compute"}) or 0.0) < 1
+
+
+def test_the_run_s_ledger_state_and_end_are_shown() -> None:
+    made, ledger = Metrics(), Ledger((Attempt(1, {"step": 30.0, "lost": 10.0}, 7),), 40.0)
+    value = made.registry.get_sample_value
+    assert math.isnan(value("catdog_eta_seconds") or 0.0)
+    made.show_run(lambda: ledger, lambda: 12.5)
+    made.show_state(State.RUNNING)
+    made.show_state(State.FAILED)
+    assert value("catdog_run_wall_seconds", {"category": "lost"}) == 10.0
+    assert (value("catdog_lost_steps"), value("catdog_goodput_ratio"), value("catdog_eta_seconds")) == (7, 0.75, 12.5)
+    shown = {str(one): value("catdog_run_state", {"state": one}) for one in State}
+    assert shown == {"running": 0, "succeeded": 0, "failed": 1, "preempted": 0, "cancelled": 0}
+
+
+def test_storage_calls_and_rejected_pictures_are_counted() -> None:
+    made = Metrics()
+    made.count_call(Call("write", 0.2, 500))
+    made.count_call(Call("list", 0.1))
+    made.show_rejected({"train": [f"{TOO_LARGE} 256 MiB", "neither a JPEG nor a PNG"], "valid": []})
+    value = made.registry.get_sample_value
+    assert value("catdog_storage_requests_total", {"operation": "write"}) == 1
+    assert value("catdog_storage_bytes_total", {"operation": "write"}) == 500
+    assert value("catdog_storage_bytes_total", {"operation": "read"}) == 0
+    assert value("catdog_storage_seconds_sum", {"operation": "list"}) == pytest.approx(0.1)
+    assert value("catdog_rejected_examples", {"split": "train"}) == 2
+    assert value("catdog_input_rejected_total", {"reason": "too_large"}) == 1
+
+
+def test_gpu_memory_is_read_when_it_is_scraped() -> None:
+    made, memory = Metrics(), [10.0, 20.0]
+    made.show_gpus({"0": lambda: (memory[0], memory[1])})
+    memory[0] = 15.0
+    assert made.registry.get_sample_value("catdog_gpu_memory_bytes", {"gpu": "0"}) == 15.0
+    assert made.registry.get_sample_value("catdog_gpu_memory_peak_bytes", {"gpu": "0"}) == 20.0
+
+
+def test_who_is_in_a_hurry_does_not_wait_for_the_last_scrape() -> None:
+    port, hurry = free_port(), threading.Event()
+    with serve(Metrics(), RunConfig(metrics_port=port), 0) as scrapes:
+        scrape(port)
+        waiting = threading.Thread(target=scrapes.await_last, args=(hurry.is_set,))
+        waiting.start()
+        waiting.join(0.3)
+        assert waiting.is_alive()
+        hurry.set()
+        waiting.join(LIMIT / 2)
+        assert not waiting.is_alive()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
+from trainer.ledger import NONE
 from trainer.process.activity import Activity
 from trainer.tensors import Variable
 from trainer.training import drift
@@ -159,7 +160,7 @@ def test_nothing_is_saved_of_replicas_that_differ(saves: str) -> None:
         pass
 
     saved: list[Snapshot] = []
-    hooks = Hooks(Activity(), ignore, ignore, ignore, saved.append, saved.append)
+    hooks = Hooks(Activity(), ignore, ignore, ignore, saved.append, saved.append, ignore, lambda: NONE)
     snapshot = Snapshot(LoopState(step=3), {})
     save: Callable[[Snapshot], None] = getattr(guarded(hooks, ignore), saves)
     save(snapshot)

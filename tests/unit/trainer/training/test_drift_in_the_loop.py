@@ -12,6 +12,7 @@ import pytest
 from trainer.config import RunConfig
 from trainer.data.order import Ids
 from trainer.exits import Exit, ExitError
+from trainer.ledger import NONE
 from trainer.process.activity import Activity
 from trainer.process.signals import StopRequest
 from trainer.tensors import Arrays
@@ -70,7 +71,10 @@ class Watched:
         def save(snapshot: Snapshot) -> None:
             self.saved.append(snapshot.state.step)
 
-        return Hooks(Activity(), step, lambda done, of: self.in_validation(), lambda state: None, save, save)
+        def ignore(state: LoopState) -> None:
+            pass
+
+        return Hooks(Activity(), step, lambda done, of: self.in_validation(), ignore, save, save, ignore, lambda: NONE)
 
 
 def spoil(task: loop.Task, replica: int) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.config import RunConfig
+from trainer.ledger import Attempt, Ledger
 from trainer.training.phases import Length, length_of
 from trainer.training.state import (
     Best,
@@ -16,7 +17,6 @@ from trainer.training.state import (
     after_validation,
     finished,
     from_json,
-    goodput,
     to_json,
     validation_due,
 )
@@ -122,9 +122,9 @@ def test_the_length_of_a_run(epochs: int, steps: int, examples: int, total: int)
 
 
 def test_a_step_moves_everything_by_one_batch() -> None:
-    state = after_step(LoopState(step=4, productive_seconds=10), 3.2, 16, 32, 0.5)
-    assert state == LoopState(step=5, sums=Sums(3.2, 16, 32, 0.5, 32), productive_seconds=10.5)
-    assert after_step(state, 1, 1, 1, None).productive_seconds == 10.5
+    state = after_step(LoopState(step=4), 3.2, 16, 32, 0.5)
+    assert state == LoopState(step=5, sums=Sums(3.2, 16, 32, 0.5, 32))
+    assert after_step(state, 1, 1, 1, None).sums.seconds == 0.5
 
 
 def test_a_validation_becomes_a_row_of_metrics() -> None:
@@ -142,7 +142,6 @@ def test_a_validation_becomes_a_row_of_metrics() -> None:
     )
     assert state.best == Best(1, 4, 0.75, 0.5)
     assert state.sums == Sums()
-    assert state.productive_seconds == 4.0
     assert json.loads(json.dumps(state.history[0])) == state.history[0]
 
 
@@ -210,11 +209,7 @@ def test_a_run_cut_short_in_mid_epoch_goes_on_as_if_it_had_not_been() -> None:
     assert longer.sums == Sums()
 
 
-def test_goodput_is_the_share_of_time_that_counts() -> None:
-    state = LoopState(productive_seconds=30, first_start=1000)
-    assert goodput(state, 1100) == pytest.approx(0.3)
-    assert goodput(state, 1010) == 1.0
-    assert goodput(LoopState(), 1100) == 0.0
+SPENT = Ledger((Attempt(1, {"step": 12.345678901234567}), Attempt(2, {}, 3)), 1e9 / 3)
 
 
 @given(
@@ -225,7 +220,7 @@ def test_goodput_is_the_share_of_time_that_counts() -> None:
 )
 def test_a_state_survives_json_exactly(step: int, sums: Sums, best: Best | None, without: int) -> None:
     row = {"epoch": 1, "step": 4, "train": {"loss": 0.1, "accuracy": 1 / 3}}
-    state = LoopState(step, sums, (row,), best, without, 12.345678901234567, 1e9 / 3, 1)
+    state = LoopState(step, sums, (row,), best, without, SPENT, 1e9 / 3, 1)
     assert from_json(json.loads(json.dumps(to_json(state)))) == state
 
 
@@ -233,6 +228,12 @@ def test_a_state_survives_json_exactly(step: int, sums: Sums, best: Best | None,
 def test_other_documents_are_refused(values: dict[str, object]) -> None:
     with pytest.raises((KeyError, TypeError)):
         from_json(values)
+
+
+def test_a_state_that_an_older_version_wrote_has_an_empty_ledger() -> None:
+    values = {**to_json(LoopState(step=3)), "productive_seconds": 12.5}
+    del values["ledger"]
+    assert from_json(values) == LoopState(step=3)
 
 
 def test_keys_that_a_later_version_adds_are_ignored() -> None:
