@@ -16,7 +16,7 @@ from trainer.start import Start
 from trainer.storage.base import Storage
 from trainer.telemetry.metrics import Metrics
 from trainer.training import loop, strategy
-from trainer.training.agreement import agree_on_hardware
+from trainer.training.agreement import agree_on_hardware, blaming
 from trainer.training.inputs import Inputs, Worker, load_inputs
 from trainer.training.learner import build_learner
 from trainer.training.loop import Task
@@ -78,12 +78,14 @@ def prepare(
     metrics.show_rejected({name: [one.reason for one in split.rejected] for name, split in inputs.splits.items()})
 
     activity.enter(Doing.STARTING)
-    learner = build_learner(config, len(source.data.classes), distribution.strategy, backbone)
+    with blaming(distribution):
+        learner = build_learner(config, len(source.data.classes), distribution.strategy, backbone)
     by_class = None if weights is None else tuple(weights.values())
     train, valid = (inputs.by_phase(split, start.length) for split in ("train", "valid"))
     task = loop.Task(config, distribution, learner, train, valid, start.length, layout, by_class)
     activity.enter(Doing.RESTORING)
-    state = first_state(task, start.snapshot, activity.began)
+    with blaming(distribution):
+        state = first_state(task, start.snapshot, activity.began)
     activity.enter(Doing.STARTING)
     if topology.rank == 0 and start.snapshot is not None:
         files.write_record(attempt, record)  # only now that the checkpoint has turned out to fit

@@ -1,6 +1,8 @@
 """Checks, once and with a collective, that all ranks agree on a value; and the barrier at the end."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import tensorflow as tf
 
@@ -63,8 +65,16 @@ def _gather(distribution: Distribution, number: int) -> list[int]:
 
         return strategy.experimental_local_results(strategy.run(one))[0]
 
-    try:
+    with blaming(distribution):
         return [int(n) for n in gathered().numpy()]
+
+
+@contextmanager
+def blaming(distribution: Distribution) -> Iterator[None]:
+    """Ends what fails inside the block with whom it is to blame on, as `blamed` says: such as placing variables, which
+    rank 0 sends to the others."""
+    try:
+        yield
     except tf.errors.OpError as error:
         raise blamed(error, distribution) from error
 

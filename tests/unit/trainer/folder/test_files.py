@@ -228,7 +228,7 @@ def test_a_state_is_read_as_it_was_written_with_the_time(storage: Storage) -> No
 
 
 def test_a_state_of_a_later_version_is_read_without_what_it_has_more(storage: Storage) -> None:
-    files.write_json(storage, "state.json", {"state": "running", "step": 7, "later": [1], "ledger": {"input": 0.5}})
+    files.write_json(storage, "state.json", {"state": "running", "step": 7, "later": [1], "mood": {"input": 0.5}})
     assert files.read_state(storage) == RunState("running", step=7)
 
 
@@ -237,7 +237,8 @@ def test_state_json_has_the_contracts_fields(storage: Storage) -> None:
     assert set(json.loads(storage.read("state.json"))) == {
         *("state", "reason", "exit_code", "rank", "epoch", "step", "total_steps", "restarts", "updated"),
         *("attempt", "writer"),
-        *("lost", "lost_since", "lost_silent", "slow", "workers", "workers_seen"),
+        *("lost", "lost_since", "lost_silent", "slow", "workers", "workers_seen", "gpus"),
+        *("activity", "eta_seconds", "loss", "losses", "examples_per_second", "step_seconds", "ledger"),
     }
 
 

@@ -13,7 +13,10 @@ from trainer.folder.files import RunState
 from trainer.telemetry import spoken
 from trainer.telemetry.spoken import Spoken, line_of
 
-STATE = RunState("running", reason="a very long story", epoch=2, step=120, total_steps=1890, restarts=1)
+STATE = RunState(
+    "running", reason="a very long story", epoch=2, step=120, total_steps=1890, restarts=1, activity="training",
+    eta_seconds=61.5, loss=0.25, examples_per_second=40.0, losses=(0.5, 0.25),
+)  # fmt: skip
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 IN_CLUSTER = {ENV_RUN_UID: "u"}
 
@@ -27,6 +30,10 @@ def test_the_line_is_one_and_is_read_back_as_the_state() -> None:
         "step": 120,
         "total_steps": 1890,
         "restarts": 1,
+        "activity": "training",
+        "eta_seconds": 61.5,
+        "loss": 0.25,
+        "examples_per_second": 40.0,
         "updated": "2026-11-23T12:00:00+00:00",
     }
 

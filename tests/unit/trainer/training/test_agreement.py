@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer.exits import Exit, ExitError
 from trainer.training import agreement
-from trainer.training.agreement import agree, agree_on_hardware, blamed, wait_for_all
+from trainer.training.agreement import agree, agree_on_hardware, blamed, blaming, wait_for_all
 from trainer.training.strategy import Devices, Distribution, distribute
 from trainer.workers.topology import ALONE
 
@@ -108,3 +108,9 @@ def test_workers_with_other_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ExitError, match="workers differ in the model of GPU; here it is A100") as no:
         agree_on_hardware(on(1), "float32", ("A100",))
     assert no.value.code == Exit.RENDEZVOUS_FAILED
+
+
+def test_what_fails_while_variables_are_placed_is_blamed_on_a_peer_too() -> None:
+    with pytest.raises(ExitError) as caught, blaming(Distribution(None, "", 4, range(2, 4), ("/cpu:0", "/cpu:1"))):
+        raise failed_op()
+    assert caught.value.code == Exit.PEER_LOST

@@ -17,6 +17,7 @@ from hypothesis.extra import numpy as arrays
 
 from trainer.contract import MANIFEST
 from trainer.exits import Exit, ExitError
+from trainer.ledger import Attempt, Ledger
 from trainer.storage.base import Stat, Storage
 from trainer.storage.errors import PreconditionFailed, StorageFailed
 from trainer.storage.opening import open_storage
@@ -36,11 +37,13 @@ from trainer.training.checkpoint import (
 )
 from trainer.training.state import Best, LoopState, Sums
 
+SPENT = Ledger((Attempt(1, {"step": 60.0}),), 1e9)
+
 
 def snapshot(step: int, seed: int = 0) -> Snapshot:
     random = np.random.default_rng([step, seed])
     row = {"epoch": 1, "step": 4, "train": {"loss": 0.5, "accuracy": 0.75}, "valid": {"loss": 0.5, "accuracy": 0.8}}
-    state = LoopState(step, Sums(1.5, 2, 3, 4, 5), (row,), Best(1, 4, 0.8, 0.5), 2, 60.0, 1e9, 0)
+    state = LoopState(step, Sums(1.5, 2, 3, 4, 5), (row,), Best(1, 4, 0.8, 0.5), 2, SPENT, 1e9, 0)
     weights = {"conv1/kernel": random.normal(size=(3, 3, 2, 4)).astype(np.float32), "conv1/bias": np.zeros(4, "f4")}
     optimizer = {"iterations": np.array(step, np.int64), "velocity/conv1/kernel": random.normal(size=(3, 3, 2, 4))}
     return Snapshot(state, {"weights": weights, "optimizer": optimizer})
