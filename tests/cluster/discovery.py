@@ -1,12 +1,14 @@
 """List the pods for Prometheus to scrape: `python3 discovery.py API_URL CA_FILE TOKEN_FILE TARGETS_FILE`.
 
 Debian's Prometheus is built without Kubernetes discovery, so this writes its targets to a file that Prometheus reads
-(file_sd): every pod port named `metrics`, with the labels a PodMonitor gives.
+(file_sd): every pod port with a name, with the `__meta_kubernetes_pod_*` labels that discovery would give, so that the
+same relabelling works on both.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import sys
 import time
@@ -31,15 +33,26 @@ def targets(pods: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             continue
         for container in pod["spec"]["containers"]:
             for port in container.get("ports", []):
-                if port.get("name") == "metrics":
-                    labels = {
-                        "namespace": pod["metadata"]["namespace"],
-                        "pod": pod["metadata"]["name"],
-                        "container": container["name"],
-                        "node": pod["spec"]["nodeName"],
-                    }
-                    found.append({"targets": [f"{address}:{port['containerPort']}"], "labels": labels})
+                if "name" in port:
+                    target = f"{address}:{port['containerPort']}"
+                    found.append({"targets": [target], "labels": _meta(pod, container["name"], port["name"])})
     return found
+
+
+def _meta(pod: dict[str, Any], container: str, port: str) -> dict[str, str]:
+    """The labels before relabelling, as Prometheus's kubernetes_sd_config documents them for the role pod."""
+    facts = {
+        "namespace": pod["metadata"]["namespace"],
+        "pod_name": pod["metadata"]["name"],
+        "pod_container_name": container,
+        "pod_container_port_name": port,
+        "pod_node_name": pod["spec"]["nodeName"],
+        "pod_phase": pod["status"]["phase"],
+    }
+    for name, value in (pod["metadata"].get("labels") or {}).items():
+        plain = re.sub(r"[^a-zA-Z0-9_]", "_", name)
+        facts |= {f"pod_label_{plain}": value, f"pod_labelpresent_{plain}": "true"}
+    return {f"__meta_kubernetes_{name}": value for name, value in facts.items()}
 
 
 def _pods(api_url: str, context: ssl.SSLContext, token: str) -> list[dict[str, Any]]:

@@ -141,7 +141,14 @@ def _start_prometheus(layout: Layout) -> None:
     script = Path(__file__).with_name("discovery.py")
     argv = [sys.executable, str(script), API_URL, str(layout.pki / "ca.crt"), str(token), str(targets)]
     _start(layout, DISCOVERY, argv)
-    scrape = {"job_name": "pods", "file_sd_configs": [{"files": [str(targets)]}]}
+    kept = {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": "metrics", "action": "keep"}
+    named = {"namespace": "namespace", "pod": "pod_name", "container": "pod_container_name", "node": "pod_node_name"}
+    labels = [{"source_labels": [f"__meta_kubernetes_{meta}"], "target_label": name} for name, meta in named.items()]
+    scrape = {
+        "job_name": "pods",
+        "file_sd_configs": [{"files": [str(targets)]}],
+        "relabel_configs": [kept, *labels],
+    }
     config = layout.config / "prometheus.json"
     config.write_text(
         json.dumps({"global": {"scrape_interval": "5s", "scrape_timeout": "4s"}, "scrape_configs": [scrape]}, indent=2)

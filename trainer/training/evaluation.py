@@ -64,6 +64,7 @@ class Evaluation:
             "balanced_accuracy": scores.balanced_accuracy(self.matrix),
             "macro_f1": scores.macro_f1(self.matrix),
             "recall": scores.recalls(self.matrix),
+            "wrong": [sum(row) - row[label] for label, row in enumerate(self.confusion)],
             "ece": self.ece,
             **({} if self.top5_accuracy is None else {"top5_accuracy": self.top5_accuracy}),
             **({"thresholds": [dataclasses.asdict(row) for row in self.thresholds]} if self.thresholds else {}),

@@ -66,6 +66,7 @@ def test_json_has_the_numbers_and_not_the_pictures() -> None:
         "balanced_accuracy": 0.5,
         "macro_f1": pytest.approx(1 / 3),
         "recall": [1.0, 0.0],
+        "wrong": [0, 1],
         "ece": 0.25,
         "thresholds": [
             {"threshold": threshold, "answered": 2 * sure, "share": sure, "accuracy": 0.5 if sure else None}
