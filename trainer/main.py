@@ -85,9 +85,10 @@ def _last_scrape(rank: int, metrics: Metrics, scrapes: Scrapes, stop: StopReques
     """Let a Prometheus read how a failure left things, as it reads the last values of a success; not after a signal."""
     try:
         yield
-    except ExitError as error:
+    except Exception as error:
         if rank == 0:
-            metrics.show_state(ENDINGS.get(error.code, State.FAILED))
+            code = error.code if isinstance(error, ExitError) else Exit.BUG
+            metrics.show_state(ENDINGS.get(code, State.FAILED))
         if not stop.requested:
             scrapes.await_last(lambda: stop.requested)
         raise

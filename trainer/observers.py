@@ -58,13 +58,27 @@ class Observers:
         self._view = progress.view(length, state.step, every) if rank == 0 else None
         self._outlook = Outlook(length, state, time_of.now())
         self._of_train = metrics.loss.labels("train"), metrics.accuracy.labels("train")
-        metrics.total_steps.set(length.total_steps)
-        metrics.step.set(state.step)
+        self._show_past(state)
         if rank == 0:
             metrics.show_run(time_of.now, lambda: self._outlook.eta(time_of.now()))
 
     def __enter__(self) -> "Observers":
         return self
+
+    def _show_past(self, state: LoopState) -> None:
+        """Show what earlier attempts have come to, so that no curve of the run falls to zero at a restart."""
+        metrics = self._metrics
+        metrics.total_steps.set(self._task.length.total_steps)
+        metrics.step.set(state.step)
+        metrics.checkpoint_step.set(self._attempt.saved_step)
+        if state.history:
+            self._show_epoch(state)
+
+    def _show_epoch(self, state: LoopState) -> None:
+        row = state.history[-1]
+        self._metrics.epoch.set(row["epoch"])
+        self._metrics.loss.labels("valid").set(row["valid"]["loss"])
+        self._metrics.accuracy.labels("valid").set(row["valid"]["accuracy"])
 
     def hooks(self) -> Hooks:
         """The callbacks that the loop calls."""
@@ -106,10 +120,7 @@ class Observers:
             self._view.validating(done, total)
 
     def _epoch(self, state: LoopState) -> None:
-        row = state.history[-1]
-        self._metrics.epoch.set(row["epoch"])
-        self._metrics.loss.labels("valid").set(row["valid"]["loss"])
-        self._metrics.accuracy.labels("valid").set(row["valid"]["accuracy"])
+        self._show_epoch(state)
         if self._view is not None:
             self._view.epoch(state)
         if self._uploads is not None and self._tensorboard is not None:

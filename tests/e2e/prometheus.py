@@ -49,7 +49,12 @@ class Prometheus:
     def faults(self) -> list[str]:
         """What is wrong with its rules, by its own word."""
         groups = self._ask("rules", {})["groups"]
-        return [f"{rule['name']}: {rule['lastError']}" for group in groups for rule in group["rules"] if rule.get("lastError")]
+        return [
+            f"{rule['name']}: {rule['lastError']}"
+            for group in groups
+            for rule in group["rules"]
+            if rule.get("lastError")
+        ]
 
     def _ask(self, what: str, parameters: Mapping[str, str]) -> Any:
         address = f"{self.url}/api/v1/{what}?{urllib.parse.urlencode(parameters)}"
@@ -103,7 +108,9 @@ def _plain(name: str) -> str:
 
 
 @contextmanager
-def watching(site: Site, folder: Path, rules: Mapping[str, Any], interval: str, port: int = PORT) -> Iterator[Prometheus]:
+def watching(
+    site: Site, folder: Path, rules: Mapping[str, Any], interval: str, port: int = PORT
+) -> Iterator[Prometheus]:
     """Scrape the runs of a namespace every `interval`, with these rules, for the duration of the block."""
     targets = Layout(site.cluster.state).config / "targets.json"
     (folder / "rules.yaml").write_text(yaml.safe_dump(dict(rules)))
