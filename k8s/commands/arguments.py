@@ -21,6 +21,10 @@ Follow = Annotated[
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the run finishes, without showing logs.")]
 
+Watch = Annotated[
+    bool, typer.Option("--watch", "-w", help="Show it live until Ctrl-C; without a terminal, a line per change.")
+]
+
 REMOVE_SECONDS = 600.0
 """How long cancel, resume and delete wait for workers to save and exit."""
 

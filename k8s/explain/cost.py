@@ -37,9 +37,7 @@ NONE = Prices()
 
 def prices_of(platform: Platform) -> Prices:
     """The prices among a platform's settings."""
-    return Prices(
-        platform.price_per_gpu_hour, platform.price_per_cpu_hour, platform.currency, platform.gpu.resource
-    )
+    return Prices(platform.price_per_gpu_hour, platform.price_per_cpu_hour, platform.currency, platform.gpu.resource)
 
 
 @dataclass(frozen=True)
@@ -127,7 +125,7 @@ def total_in_words(facts: Mapping[str, Any] | None) -> tuple[str, str]:
 
 def in_words(facts: Mapping[str, Any]) -> str:
     """ "4.80 GPU-hours, 12.00 USD so far; 1.20, 3.00 USD to finish; 0.30, 0.75 USD lost to failures"."""
-    parts = []
+    parts: list[str] = []
     words = {"so_far": "so far", "to_finish": "to finish", "lost": "lost to failures"}
     for name, said in words.items():
         hours = facts["hours"][name]
