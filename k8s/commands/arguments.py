@@ -7,6 +7,10 @@ import typer
 from k8s.actions.names import run_names
 
 Output = Annotated[Literal["text", "json"], typer.Option("-o", "--output", help="Output format.")]
+Listing = Annotated[
+    Literal["text", "wide", "json", "prometheus"],
+    typer.Option("-o", "--output", help="Output format; wide: with ETA, goodput and cost."),
+]
 Name = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run.", autocompletion=run_names)]
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="Name of a run, or path or URI of its folder.", autocompletion=run_names)

@@ -39,6 +39,8 @@ def row(
         "eta_seconds": eta,
         "goodput": None if work.ledger is None else work.ledger.goodput,
         "cost": cost.as_facts(cost.cost_of(seen, work, prices, eta)),
+        "exit_code": _exit_code(seen.state),
+        "updated": _updated(seen.state),
         "unread": seen.unread,
         "age": age(made, seen.now) if made else "",
         "where": "cluster" if seen.top is not None else "folder",
@@ -107,6 +109,17 @@ def restarts(seen: Observation) -> int:
     return next((number for number in (counted, told) if isinstance(number, int)), 0)
 
 
+def _exit_code(state: Mapping[str, Any] | None) -> int | None:
+    code = (state or {}).get("exit_code")
+    return code if type(code) is int and 0 <= code < 256 else None
+
+
+def _updated(state: Mapping[str, Any] | None) -> str | None:
+    """When state.json was written: RFC 3339."""
+    updated = instant(str((state or {}).get("updated")))
+    return None if updated is None else updated.isoformat()
+
+
 def _heartbeat(seen: Observation) -> float | None:
     """Seconds since state.json was written."""
     updated = instant(str((seen.state or {}).get("updated")))
@@ -142,12 +155,16 @@ def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = COLUMNS) -
     """Rows of `row` as aligned text with a heading."""
     if not rows:
         return "no runs"
-    cells = [[name.upper() for name in columns]]
-    cells += [[in_a_line(_cell(one, name)) for name in columns] for one in rows]
+    cells = [[name.upper() for name in columns], *(list(shown(one, columns)) for one in rows)]
     widths = [max(len(line[i]) for line in cells) for i in range(len(columns))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells
     )
+
+
+def shown(one: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, ...]:
+    """The cells of a row."""
+    return tuple(in_a_line(_cell(one, name)) for name in columns)
 
 
 def _cell(one: Mapping[str, Any], name: str) -> str:
