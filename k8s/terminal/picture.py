@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from k8s.explain.cause import as_text, of_facts
-from k8s.explain.phase import Phase
+from k8s.explain.phase import ENDED, Phase
 from k8s.terminal import show
 from trainer.words import ago, in_a_line
 
@@ -132,7 +132,7 @@ def _short(seconds: float) -> str:
 def _workers(facts: Facts) -> str:
     """How many of the workers run, and what becomes of those that do not."""
     pods = facts["pods"]
-    if not pods:
+    if not pods or facts["phase"] in ENDED:
         return ""
     others = [pod for pod in pods if pod["phase"] != "Running" or pod["reason"]]
     shown = [f"rank {pod['rank']} {pod['reason'] or pod['phase']}" for pod in others[:MOST_WORKERS]]
