@@ -91,7 +91,7 @@ def _follow(cluster: Cluster, look: Observe, prepared: Prepared, stay: Stay, tel
     workers = prepared.spec.workers
     if not stay.shows_logs or stay.output != "text" or not can_redraw():
         return follow(cluster, look, tell, workers, logs=stay.shows_logs, timeout=stay.timeout)
-    # Here, for --help and dry runs need not spend the CPU.
+    # Here, for --help need not spend the CPU.
     from k8s.terminal.screen import drawing, follow_drawn
 
     return follow_drawn(cluster, look, workers, drawing(prepared.spec.config.run, stay.prices), timeout=stay.timeout)
