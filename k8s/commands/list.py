@@ -10,6 +10,7 @@ from k8s.actions.observe import Listed
 from k8s.commands.arguments import Context, Listing, Namespace, Watch
 from k8s.exits import usage
 from k8s.explain.cost import prices_of
+from k8s.explain.observation import Observation
 from k8s.explain.phase import ENDED, phase_of
 from k8s.terminal import listing, show
 from k8s.terminal.lines import can_redraw, note, say
@@ -40,12 +41,17 @@ def command(watch: Watch = False, output: Listing = "text", namespace: Namespace
         # Here, for --help need not spend the CPU.
         from k8s.terminal.exposition import exposition
 
-        ended = [one.uri for one in listed if one.uri and phase_of(one.observation) in ENDED]
+        ended = [one.uri for one in listed if one.uri and _can_tell(one.observation)]
         sys.stdout.write(exposition(rows, folders.read_each(ended, SUMMARY), place.cluster.namespace))
     elif output == "json":
         say(show.as_json(rows))
     else:
         say(show.table(rows, show.WIDE if output == "wide" else show.COLUMNS))
+
+
+def _can_tell(seen: Observation) -> bool:
+    """Whether the run has ended and left something that can be read."""
+    return phase_of(seen) in ENDED and not seen.unread
 
 
 def _rows(place: Place, listed: Sequence[Listed]) -> list[dict[str, Any]]:
@@ -56,8 +62,9 @@ def _rows(place: Place, listed: Sequence[Listed]) -> list[dict[str, Any]]:
 def _watch(place: Place, jobset: bool) -> None:
     """Show the list again and again until Ctrl-C."""
 
-    def look() -> list[dict[str, Any]]:
-        return _rows(place, observe.list_runs(place.cluster, place.runs, jobset=jobset)[0])
+    def look() -> tuple[list[dict[str, Any]], str]:
+        listed, trouble = observe.list_runs(place.cluster, place.runs, jobset=jobset)
+        return _rows(place, listed), trouble
 
     try:
         if can_redraw():

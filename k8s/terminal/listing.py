@@ -11,7 +11,8 @@ from trainer.words import in_a_line
 POLL_SECONDS = 5.0
 
 Rows = Sequence[Mapping[str, Any]]
-Look = Callable[[], Rows]
+Look = Callable[[], tuple[Rows, str]]
+"""The rows, and why some run folders could not be read; empty if all could."""
 
 
 def watch_lines(look: Look, say: Callable[[str], None], note: Callable[[str], None]) -> None:
@@ -21,22 +22,27 @@ def watch_lines(look: Look, say: Callable[[str], None], note: Callable[[str], No
         CliError: the runs cannot be listed, and trying again would not help.
     """
     before: dict[str, tuple[str, ...]] | None = None
-    away = False
+    said = ""
     while True:
-        try:
-            rows = look()
-            away = False
-        except CliError as error:
-            if not error.transient:
-                raise
-            if not away:
-                note(f"{error.message}; retrying")
-            away = True
-        else:
+        rows, trouble = _tried(look)
+        if trouble and trouble != said:
+            note(trouble)
+        said = trouble
+        if rows is not None:
             for line in changes(rows, before):
                 say(line)
             before = _by_run(rows)
         time.sleep(POLL_SECONDS)
+
+
+def _tried(look: Look) -> tuple[Rows | None, str]:
+    """What can be listed now; no rows if trying again may help."""
+    try:
+        return look()
+    except CliError as error:
+        if not error.transient:
+            raise
+        return None, f"{error.message}; retrying"
 
 
 def changes(rows: Rows, before: Mapping[str, tuple[str, ...]] | None) -> Iterable[str]:
@@ -68,15 +74,10 @@ def watch_drawn(look: Look) -> None:
     from k8s.terminal.screen import Screen
 
     rows: Rows = ()
-    trouble = ""
     with Screen(leave=True) as screen:
         while True:
-            try:
-                rows, trouble = look(), ""
-            except CliError as error:
-                if not error.transient:
-                    raise
-                trouble = f"{error.message}; retrying"
+            found, trouble = _tried(look)
+            rows = rows if found is None else found
             table = Text(show.table(rows), no_wrap=True, overflow="crop")
             screen.show(Group(table, Text(in_a_line(trouble), style="yellow")) if trouble else table)
             time.sleep(POLL_SECONDS)

@@ -178,7 +178,8 @@ def test_waiting_after_submit_is_for_the_object_that_was_created(server: Api, mo
 
 
 def test_on_a_terminal_the_run_that_was_created_is_drawn_under_its_logs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("k8s.terminal.launch.can_redraw", lambda: True)
+    terminal = True
+    monkeypatch.setattr("k8s.terminal.launch.can_redraw", lambda: terminal)
     monkeypatch.setattr(screen, "Console", lambda **how: Console(force_terminal=True, color_system=None, **how))
     words = ("submit", "--gpus", "0", "--workers", "1", "--name", "r", "--recipe", "demo", "--timeout", "0.2")
     drawn, waits = catdog(*words, "--follow"), catdog(*words[:6], "s", *words[7:], "--wait")
@@ -186,6 +187,10 @@ def test_on_a_terminal_the_run_that_was_created_is_drawn_under_its_logs(monkeypa
     assert "r  pending\n" in drawn.stdout
     assert "catdog: r is pending" not in drawn.stdout
     assert "catdog: s is pending" in waits.stdout
+    terminal = False
+    lines = catdog(*words[:6], "t", *words[7:], "--follow")
+    assert "catdog: t is pending\n" in lines.stdout
+    assert "\x1b" not in lines.stdout
 
 
 def test_the_state_of_an_earlier_run_is_not_the_result(server: Api, monkeypatch: pytest.MonkeyPatch) -> None:

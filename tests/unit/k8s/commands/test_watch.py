@@ -175,9 +175,15 @@ class TestList:
             "gs://models/runs/old": state("succeeded", exit_code=0, **WORK),
             "gs://models/runs/before": state("failed", exit_code=66),
         }
-        monkeypatch.setattr(folders, "states", lambda runs_uri, uris: States(found, {}, ""))
+        closed = {"gs://models/runs/closed": "no permission"}
+        monkeypatch.setattr(folders, "states", lambda runs_uri, uris: States(found, closed, ""))
         summary = {"test": {"accuracy": 0.93}}
-        monkeypatch.setattr(folders, "read", lambda uri, name: (summary if uri.endswith("/old") else None, ""))
+
+        def read(uri: str, name: str) -> Any:
+            assert uri not in closed
+            return (summary if uri.endswith("/old") else None), ""
+
+        monkeypatch.setattr(folders, "read", read)
         with serve(server) as made:
             monkeypatch.setattr("k8s.actions.installation.connect", lambda context, namespace: made)
             yield server
@@ -189,7 +195,8 @@ class TestList:
         assert any(line.endswith("folder") for line in rows)
 
     def test_json_has_them_too(self) -> None:
-        old, before = sorted(json.loads(catdog("list", "-o", "json").stdout), key=lambda one: one["name"], reverse=True)
+        rows = {one["name"]: one for one in json.loads(catdog("list", "-o", "json").stdout)}
+        old, before = rows["old"], rows["before"]
         assert (old["goodput"], old["cost"]["amount"]["so_far"]) == (pytest.approx(0.8894, abs=1e-4), 12.0139)
         assert (before["goodput"], before["cost"], before["exit_code"]) == (None, None, 66)
 
@@ -217,4 +224,4 @@ class TestList:
         monkeypatch.setattr(listing.time, "sleep", sleep)
         result = catdog("list", "--watch")
         assert result.exit_code == 0, result.stderr
-        assert [line.split()[0] for line in result.stdout.splitlines()] == ["NAME", "old", "before"]
+        assert [line.split()[0] for line in result.stdout.splitlines()] == ["NAME", "old", "before", "closed"]

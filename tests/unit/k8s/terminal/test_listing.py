@@ -31,7 +31,7 @@ def looks(*answers: Any) -> Callable[[], Any]:
         answer = next(left, KeyboardInterrupt())
         if isinstance(answer, BaseException):
             raise answer
-        return answer
+        return answer if isinstance(answer, tuple) else (answer, "")
 
     return look
 
@@ -61,6 +61,11 @@ def test_an_api_server_that_goes_away_is_waited_for() -> None:
     assert len(noted) == 2
     assert noted[0].endswith("retrying")
     assert len(said) == 3
+
+
+def test_folders_that_cannot_be_read_are_told_once() -> None:
+    said, noted = lines(([A], "no permission"), ([A], "no permission"), [A], ([A], "no permission"))
+    assert (len(said), noted) == (2, ["no permission", "no permission"])
 
 
 def test_a_refusal_ends_it() -> None:

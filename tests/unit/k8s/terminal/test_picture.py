@@ -148,7 +148,7 @@ def test_where_only_ascii_can_be_shown_nothing_else_is() -> None:
 
 @pytest.mark.parametrize("name", ["\x1b[31mred", "a\nb", "[bold]x[/bold]", "\u202eabc"])
 def test_names_of_others_do_nothing_to_the_terminal(name: str) -> None:
-    text = drawn(of_folder(name, state(activity=name, reason=name), NOW))
+    text = drawn(of_folder(name, state(activity=name), NOW)) + drawn(of_folder(name, state("failed", reason=name), NOW))
     assert "\x1b" not in text
     assert "\u202e" not in text
     assert "[bold]" in text or "[bold]" not in name
