@@ -73,11 +73,11 @@ def watch_drawn(look: Look) -> None:
 
     from k8s.terminal.screen import Screen
 
-    rows: Rows = ()
+    rows: Rows | None = None
     with Screen(leave=True) as screen:
         while True:
             found, trouble = _tried(look)
             rows = rows if found is None else found
-            table = Text(show.table(rows), no_wrap=True, overflow="crop")
-            screen.show(Group(table, Text(in_a_line(trouble), style="yellow")) if trouble else table)
+            table = [] if rows is None else [Text(show.table(rows), no_wrap=True, overflow="crop")]
+            screen.show(Group(*table, *([Text(in_a_line(trouble), style="yellow")] if trouble else [])))
             time.sleep(POLL_SECONDS)

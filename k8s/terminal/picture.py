@@ -48,7 +48,7 @@ def _title(facts: Facts) -> Text:
     said = Text(in_a_line(facts["name"] or facts["run"]), style="bold")
     said.append(f"  {phase or 'not found'}", style=_STYLES.get(phase, "bold yellow"))
     for doing in show.doing(facts):
-        said.append(f", {in_a_line(doing)}", style="default")
+        said.append(f", {in_a_line(doing)}", style="not bold")
     return said
 
 
@@ -92,7 +92,9 @@ def _bar(share: float) -> RenderableType:
     grid = Table.grid(expand=True, padding=(0, 1, 0, 0))
     grid.add_column(ratio=1)
     grid.add_column(no_wrap=True)
-    grid.add_row(ProgressBar(total=1.0, completed=share), Text(f"{share:.1%}"))
+    grid.add_row(
+        ProgressBar(total=1.0, completed=share, complete_style="green", finished_style="green"), Text(f"{share:.1%}")
+    )
     return grid
 
 

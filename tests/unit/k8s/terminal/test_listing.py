@@ -79,8 +79,9 @@ def test_on_a_terminal_the_table_is_drawn_and_stays(monkeypatch: pytest.MonkeyPa
     console = Console(file=out, force_terminal=True, width=40, height=24, color_system=None)
     monkeypatch.setattr(screen, "Console", lambda **how: console)
     with pytest.raises(KeyboardInterrupt):
-        watch_drawn(looks([A], AWAY, [LATER, B]))
+        watch_drawn(looks(AWAY, [A], AWAY, [LATER, B]))
     text = out.getvalue()
+    assert "no runs" not in text
     assert "cannot be reached" in " ".join(text.split())
     last = text.rpartition("NAME")[2]
     assert [line.split()[0] for line in last.splitlines() if line.strip(" \x1b[?25hlAKJ")][-2:] == ["a", "b"]
