@@ -132,6 +132,14 @@ def states(runs_uri: str, uris: Iterable[str] = (), seconds: float = LIST_SECOND
     return States(found, unread, trouble)
 
 
+def read_each(uris: Iterable[str], name: str, seconds: float = LIST_SECONDS) -> dict[str, Json]:
+    """This JSON object of each run folder that has it, by URI, read side by side within `seconds` in all."""
+    calls: Bounded[str, _Answer] = Bounded(seconds, _READERS)
+    for uri in sorted(set(uris)):
+        calls.start(uri, partial(read, uri, name))
+    return {uri: found for uri, (found, _) in calls.results() if found is not None}
+
+
 def _children(runs_uri: str) -> _Listing:
     try:
         storage = open_storage(runs_uri, concurrency=_READERS, retry=_PATIENCE)

@@ -40,14 +40,20 @@ def open_installation(context: str, namespace: str, flags: Mapping[str, Any] | N
 
 @dataclass(frozen=True)
 class Place:
-    """Where runs are: a cluster and namespace, and the URI below which their folders are ("" if unknown).
+    """Where runs are: a cluster and namespace, and the settings in effect there for this user.
 
-    `trouble` says why the platform of the namespace is unknown; empty if it is not.
+    `trouble` says why the platform of the namespace is unknown, and then the settings are the user's; empty if it is
+    not.
     """
 
     cluster: Cluster
-    runs: str
+    platform: Platform
     trouble: str = ""
+
+    @property
+    def runs(self) -> str:
+        """The URI below which run folders are; empty if unknown."""
+        return self.platform.runs
 
 
 def open_place(context: str, namespace: str) -> Place:
@@ -57,7 +63,7 @@ def open_place(context: str, namespace: str) -> Place:
         CliError: 3 without a cluster; 2 for a user's profile that is not valid.
     """
     cluster = connect(context, namespace)
-    profile = merged_platform({}, {}, "the profile")
+    profile = profile_platform()
     try:
         left = observe.platform_settings(cluster)
         merged = merged_platform(left, {}, f"the platform of namespace {cluster.namespace}")
@@ -65,8 +71,17 @@ def open_place(context: str, namespace: str) -> Place:
         if error.transient or (isinstance(error, ApiError) and error.status == UNAUTHORIZED):
             raise
         known = f"below {profile.runs} and " if profile.runs else ""
-        return Place(cluster, profile.runs, f"{error.message}; showing what is {known}in the cluster")
-    return Place(cluster, merged.runs)
+        return Place(cluster, profile, f"{error.message}; showing what is {known}in the cluster")
+    return Place(cluster, merged)
+
+
+def profile_platform() -> Platform:
+    """What the user's own profile says, without a cluster.
+
+    Raises:
+        CliError: 2 for a profile that is not valid.
+    """
+    return merged_platform({}, {}, "the profile")
 
 
 def offline_platform(file: Path, flags: Mapping[str, Any]) -> Platform:

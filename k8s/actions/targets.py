@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from k8s.actions import folders, observe, tops
-from k8s.actions.installation import open_place
+from k8s.actions.installation import open_place, profile_platform
 from k8s.exits import Cli, CliError, missing
+from k8s.explain.cost import NONE, Prices, prices_of
 from k8s.explain.observation import Observation, of_folder
 from trainer.contract import CONFIG, STATE
 from trainer.exits import Exit, ExitError
@@ -24,10 +25,11 @@ class Target:
 
 @dataclass(frozen=True)
 class Seen:
-    """A run that was found: its observation, and its run folder ("" if unknown)."""
+    """A run that was found: its observation, its run folder ("" if unknown), and the prices that apply to it."""
 
     observation: Observation
     uri: str
+    prices: Prices = NONE
 
 
 Look = Callable[[bool], Seen]
@@ -50,9 +52,13 @@ def look_of(run: str, namespace: str, context: str) -> Look:
     """A function that observes a run by name, in cluster and folder; or only its folder, which needs no cluster.
 
     It raises CliError 3 when the folder, or the cluster, cannot be read.
+
+    Raises:
+        CliError: 3 without a cluster; 2 for a user's profile that is not valid.
     """
     if is_folder(run):
-        return lambda deep: _look_into(run)
+        prices = prices_of(profile_platform())
+        return lambda deep: dataclasses.replace(_look_into(run), prices=prices)
     place = open_place(context, namespace)
     meant = target(run, place.runs)
 
@@ -60,7 +66,7 @@ def look_of(run: str, namespace: str, context: str) -> Look:
         seen = observe.observe(place.cluster, run, meant.uri, deep=deep)
         if place.trouble:
             seen = dataclasses.replace(seen, notes=(place.trouble, *seen.notes))
-        return Seen(seen, observe.run_uri_of(seen.top) or meant.uri)
+        return Seen(seen, observe.run_uri_of(seen.top) or meant.uri, prices_of(place.platform))
 
     return look
 

@@ -7,6 +7,10 @@ import typer
 from k8s.actions.names import run_names
 
 Output = Annotated[Literal["text", "json"], typer.Option("-o", "--output", help="Output format.")]
+Listing = Annotated[
+    Literal["text", "wide", "json", "prometheus"],
+    typer.Option("-o", "--output", help="Output format; wide: with ETA, goodput and cost."),
+]
 Name = Annotated[str, typer.Argument(metavar="RUN", help="Name of a run.", autocompletion=run_names)]
 Run = Annotated[
     str, typer.Argument(metavar="RUN", help="Name of a run, or path or URI of its folder.", autocompletion=run_names)
@@ -20,6 +24,10 @@ Follow = Annotated[
     bool | None, typer.Option("--follow/--no-follow", help="Show logs until the run finishes; default: on a terminal.")
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the run finishes, without showing logs.")]
+
+Watch = Annotated[
+    bool, typer.Option("--watch", "-w", help="Show it live until Ctrl-C; without a terminal, a line per change.")
+]
 
 REMOVE_SECONDS = 600.0
 """How long cancel, resume and delete wait for workers to save and exit."""

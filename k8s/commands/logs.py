@@ -11,12 +11,13 @@ from k8s.commands.arguments import Context, Name, Namespace
 from k8s.exits import Cli, missing
 from k8s.explain import observation
 from k8s.explain.command import catdog
+from k8s.explain.cost import NONE
 from k8s.explain.observation import Observation
 from k8s.explain.spoken import visible
-from k8s.terminal.follow import ending
+from k8s.terminal.follow import Narrator, ending
 from k8s.terminal.follow import follow as follow_run
 from k8s.terminal.launch import until_interrupted
-from k8s.terminal.lines import note, say
+from k8s.terminal.lines import can_redraw, note, say
 from k8s.terminal.logs import prefixed
 from trainer.contract import SUMMARY
 
@@ -52,7 +53,13 @@ def _follow(cluster: Cluster, run: str, workers: int, rank: int | None) -> Cli:
     def look(deep: bool) -> Observation:
         return observe.observe(cluster, run, deep=deep)
 
-    last = follow_run(cluster, look, say, workers, narrate=False, rank=rank)
+    if can_redraw():
+        # Here, for --help need not spend the CPU.
+        from k8s.terminal.screen import drawing, follow_drawn
+
+        last = follow_drawn(cluster, look, workers, drawing("", NONE), rank=rank)
+    else:
+        last = follow_run(cluster, look, say, workers, tell=Narrator(lambda _: None), rank=rank)
     uri = observe.run_uri_of(last.top)
     code, text = ending(last, folders.read(uri, SUMMARY)[0] if uri else None)
     for line in text.splitlines():

@@ -12,6 +12,7 @@ from k8s.actions.targets import target
 from k8s.commands.arguments import REMOVE_SECONDS, Context, Follow, Made, Namespace, PerNode, Run, Timeout, Wait
 from k8s.exits import usage
 from k8s.explain.command import catdog
+from k8s.explain.cost import prices_of
 from k8s.explain.tops import taken
 from k8s.settings.flags import flags_of
 from k8s.settings.platform import Platform
@@ -57,4 +58,6 @@ def command(
         check_replacement(site.cluster, prepared)
     # The run may have another shape now: all that it was must be gone before the new objects are created.
     remove.remove(site.cluster, found.ours, note, REMOVE_SECONDS)
-    raise typer.Exit(launch(site.cluster, prepared, Stay(follow, wait, timeout, output), LEFTOVER_SECONDS))
+    raise typer.Exit(
+        launch(site.cluster, prepared, Stay(follow, wait, timeout, output, prices_of(site.platform)), LEFTOVER_SECONDS)
+    )

@@ -10,6 +10,7 @@ from k8s.actions.installation import offline_platform, open_installation
 from k8s.actions.submit import Asked, prepare, prepare_in
 from k8s.commands.arguments import Context, Follow, Made, Namespace, PerNode, Timeout, Wait
 from k8s.exits import usage
+from k8s.explain.cost import prices_of
 from k8s.labels import CONFIG_MAP
 from k8s.manifest.spec import Served
 from k8s.settings.flags import flags_of
@@ -58,7 +59,7 @@ def command(
     if dry_run:
         print_objects(prepared, output)
         return
-    raise typer.Exit(launch(site.cluster, prepared, Stay(follow, wait, timeout, output)))
+    raise typer.Exit(launch(site.cluster, prepared, Stay(follow, wait, timeout, output, prices_of(site.platform))))
 
 
 def _dry_run_offline(asked: Asked, file: Path, settings: dict[str, Any], output: Output) -> None:

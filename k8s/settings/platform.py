@@ -21,6 +21,7 @@ from k8s.settings.overlay import Overlay
 from trainer import fields
 from trainer.fields import Naming, Refused, declare, options
 from trainer.recipes import DEFAULT, RECIPES
+from trainer.words import in_a_line
 
 SCHEMA = 1
 SHAPES = ("auto", "jobset", "job")
@@ -35,6 +36,11 @@ def _quantity(default: str, help: str) -> Any:
 def _device_fault(text: str) -> str:
     """What the name of a device resource must be, if this is none; else empty."""
     return "" if overlay.DEVICE.fullmatch(text) else "a device resource, such as nvidia.com/gpu"
+
+
+def _currency_fault(text: str) -> str:
+    """What the word behind an amount must be, if this is none; else empty."""
+    return "" if re.fullmatch(r"[^\s\x00-\x1f]{0,8}", text) and in_a_line(text) == text else "at most 8 characters"
 
 
 def _flag(default: Any, help: str, **facts: Any) -> Any:
@@ -104,6 +110,9 @@ class Platform:
     active_deadline_seconds: int = _set(604800, "Maximum duration of one attempt, in seconds.", low=60)
     ttl_seconds_after_finished: int = _set(86400, "How long finished objects are kept, in seconds.", low=0)
     metrics_port: int = _set(8080, "Port of /metrics.", low=1024)
+    price_per_gpu_hour: float = _set(0.0, "Price of one GPU for an hour; 0: not given, only hours are told.", low=0.0)
+    price_per_cpu_hour: float = _set(0.0, "Price of one CPU for an hour, for runs without GPUs; 0: not given.", low=0.0)
+    currency: str = _set("", "What the prices are in, shown behind amounts, such as EUR.", fault=_currency_fault)
     storage_cidrs: tuple[str, ...] = _set(("0.0.0.0/0",), "Addresses of object storage, for the chart's NetworkPolicy.")
     token_audience: str = _set("", "Audience of a projected ServiceAccount token; empty: no token.")
     gang_secret: str = _set("", "Secret by which workers of a run recognise each other; empty: they do not.")

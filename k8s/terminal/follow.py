@@ -5,7 +5,7 @@ It polls the run every few seconds, and waits for an API server that goes away.
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from k8s.api.client import Cluster
 from k8s.exits import Cli, CliError
@@ -23,6 +23,21 @@ GONE_LOOKS = 3  # controllers take a moment to create objects, and during restar
 
 Say = Callable[[str], None]
 Observe = Callable[[bool], Observation]
+Closely = Callable[[], Observation | None]
+"""Observes a run in depth; None if the API server cannot be reached."""
+
+
+class Teller(Protocol):
+    """Tells people what is seen of a run, each time that it is looked at."""
+
+    def phase(self, seen: Observation, phase: Phase | None, look: Closely) -> None:
+        """It was seen in this phase."""
+
+    def trouble(self, message: str) -> None:
+        """It could not be looked at, and will be tried again."""
+
+    def recovered(self) -> None:
+        """It could be looked at."""
 
 
 def follow(
@@ -32,20 +47,20 @@ def follow(
     workers: int,
     *,
     logs: bool = True,
-    narrate: bool = True,
+    tell: Teller | None = None,
     rank: int | None = None,
     timeout: float | None = None,
 ) -> Observation:
     """Watch a run until it finishes; return the last observation.
 
     `observe(deep)` observes the run. With `logs`, the lines of all workers, or of this `rank`, are printed, if there is
-    a cluster; with `narrate`, also changes of phase and reasons for waiting.
+    a cluster. `tell` is told of every look; by default it says changes of phase and reasons for waiting.
 
     Raises:
         CliError: 124 when `timeout` seconds have passed; 3 when the run does not exist, or reading it is not allowed.
     """
     readers = Logs()
-    told = _Told(say if narrate else lambda _: None)
+    told = Narrator(say) if tell is None else tell
     deadline = None if timeout is None else time.monotonic() + timeout
     absent = 0
     try:
@@ -77,7 +92,7 @@ def _say_lines(lines: Iterator[tuple[int | None, str]], workers: int, say: Say) 
         say(prefixed(rank, workers, text))
 
 
-def _look(observe: Observe, told: "_Told", *, deep: bool = False) -> Observation | None:
+def _look(observe: Observe, told: Teller, *, deep: bool = False) -> Observation | None:
     try:
         seen = observe(deep)
     except CliError as error:
@@ -89,43 +104,69 @@ def _look(observe: Observe, told: "_Told", *, deep: bool = False) -> Observation
     return seen
 
 
-class _Told:
-    """What was already printed, so that nothing is repeated."""
+class Waits:
+    """How long a run has been in its phase, and whether that is so long that people want to know why."""
 
-    def __init__(self, say: Say) -> None:
-        self._say = say
+    def __init__(self) -> None:
         self._phase: Phase | None = None
         self._since = time.monotonic()
+
+    def in_phase(self, phase: Phase | None) -> bool:
+        """Note the phase; return whether it waits, and has for a while."""
+        if phase != self._phase:
+            self._phase, self._since = phase, time.monotonic()
+        waits = phase in (Phase.QUEUED, Phase.PENDING, Phase.STARTING)
+        return waits and time.monotonic() - self._since > EXPLAIN_AFTER_SECONDS
+
+
+class Narrator:
+    """Says in lines what changes, and nothing twice. By default that is the phase; with `line`, what that makes of an
+    observation."""
+
+    def __init__(self, say: Say, line: Callable[[Observation], str] | None = None) -> None:
+        self._say, self._line = say, line
+        self._waits = Waits()
+        self._said: object = None
         self._why = ""
         self._trouble = False
         self._quiet = False
 
     def trouble(self, message: str) -> None:
+        """Say why the run cannot be looked at."""
         if not self._trouble:
             self._say(f"catdog: {message}; retrying")
         self._trouble = True
 
     def recovered(self) -> None:
+        """Say that it can be again."""
         if self._trouble:
             self._say("catdog: the API server can be reached again")
         self._trouble = False
 
-    def phase(self, seen: Observation, phase: Phase | None, look: Callable[[], Observation | None]) -> None:
-        if phase != self._phase and phase is not None and phase not in ENDED:  # `ending` reports those, with the cause
-            self._phase, self._since, self._why = phase, time.monotonic(), ""
-            where = progress(seen.state) if phase == Phase.RUNNING else ""
-            self._say(f"catdog: {seen.name} is {phase}{f': {where}' if where else ''}")
+    def phase(self, seen: Observation, phase: Phase | None, look: Closely) -> None:
+        """Say what has changed."""
+        long = self._waits.in_phase(phase)
+        self._changed(seen, phase)
         quiet = silent(seen) if phase == Phase.RUNNING else []
         if quiet and not self._quiet:
             self._say("catdog: " + as_text(quiet).replace("\n", "\ncatdog: "))
         self._quiet = bool(quiet)
-        waits = phase in (Phase.QUEUED, Phase.PENDING, Phase.STARTING)
-        if waits and time.monotonic() - self._since > EXPLAIN_AFTER_SECONDS:
+        if long:
             closely = look()
             why = "" if closely is None else as_text(explain(closely))
             if why and why != self._why:
                 self._why = why
                 self._say("catdog: " + why.replace("\n", "\ncatdog: "))
+
+    def _changed(self, seen: Observation, phase: Phase | None) -> None:
+        if phase is None or phase in ENDED:  # `ending` reports those, with the cause
+            return
+        where = progress(seen.state) if phase == Phase.RUNNING else ""
+        words = f"catdog: {seen.name} is {phase}{f': {where}' if where else ''}"
+        words, key = (words, str(phase)) if self._line is None else (self._line(seen),) * 2
+        if key != self._said:
+            self._said, self._why = key, ""
+            self._say(words)
 
 
 def ending(seen: Observation, summary: Any) -> tuple[Cli, str]:

@@ -11,11 +11,12 @@ from k8s.actions.submit import Prepared, check_on_server
 from k8s.api.client import Cluster
 from k8s.exits import Cli
 from k8s.explain.command import catdog
+from k8s.explain.cost import NONE, Prices
 from k8s.explain.observation import Observation
 from k8s.manifest.text import to_json_list, to_yaml
 from k8s.terminal import show
-from k8s.terminal.follow import ending, follow
-from k8s.terminal.lines import note, say
+from k8s.terminal.follow import Observe, Say, ending, follow
+from k8s.terminal.lines import can_redraw, note, say
 from trainer.contract import SUMMARY
 
 Output = Literal["text", "yaml", "json"]
@@ -23,7 +24,7 @@ Output = Literal["text", "yaml", "json"]
 
 @dataclass(frozen=True)
 class Stay:
-    """How long to stay with a created run, and how to report on it.
+    """How long to stay with a created run, and how to report on it, with which prices.
 
     `follow`: with its logs (None: if standard output is a terminal); `wait`: without; `timeout` in seconds.
     """
@@ -32,6 +33,7 @@ class Stay:
     wait: bool = False
     timeout: float | None = None
     output: Output = "text"
+    prices: Prices = NONE
 
     @property
     def shows_logs(self) -> bool:
@@ -75,7 +77,7 @@ def launch(cluster: Cluster, prepared: Prepared, stay: Stay, patience: float = 5
         return observe.observe(cluster, name, uri, deep=deep, only=made)
 
     def end() -> Cli:
-        seen = follow(cluster, look, tell, prepared.spec.workers, logs=stay.shows_logs, timeout=stay.timeout)
+        seen = _follow(cluster, look, prepared, stay, tell)
         summary = folders.read(uri, SUMMARY)[0]
         code, text = ending(seen, summary)
         tell(text)
@@ -83,6 +85,16 @@ def launch(cluster: Cluster, prepared: Prepared, stay: Stay, patience: float = 5
         return code
 
     return until_interrupted(name, cluster.typed, end)
+
+
+def _follow(cluster: Cluster, look: Observe, prepared: Prepared, stay: Stay, tell: Say) -> Observation:
+    workers = prepared.spec.workers
+    if not stay.shows_logs or stay.output != "text" or not can_redraw():
+        return follow(cluster, look, tell, workers, logs=stay.shows_logs, timeout=stay.timeout)
+    # Here, for --help need not spend the CPU.
+    from k8s.terminal.screen import drawing, follow_drawn
+
+    return follow_drawn(cluster, look, workers, drawing(prepared.spec.config.run, stay.prices), timeout=stay.timeout)
 
 
 def facts(cluster: Cluster, prepared: Prepared) -> dict[str, Any]:

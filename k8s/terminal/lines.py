@@ -1,5 +1,6 @@
 """Lines for people: answers on standard output, remarks on standard error."""
 
+import os
 import sys
 
 from trainer.words import in_a_line
@@ -13,6 +14,11 @@ def say(lines: str) -> None:
 def note(lines: str) -> None:
     """Print a remark to standard error, unbuffered."""
     print(f"catdog: {_shown(lines)}", file=sys.stderr, flush=True)
+
+
+def can_redraw() -> bool:
+    """Whether standard output is a terminal that can draw over what it shows."""
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") not in ("", "dumb", "unknown")
 
 
 def _shown(lines: str) -> str:

@@ -46,6 +46,9 @@ maxRestarts: {{ int .Values.maxRestarts }}
 activeDeadlineSeconds: {{ int .Values.activeDeadlineSeconds }}
 ttlSecondsAfterFinished: {{ int .Values.ttlSecondsAfterFinished }}
 metricsPort: {{ int .Values.metricsPort }}
+pricePerGpuHour: {{ .Values.pricePerGpuHour | toJson }}
+pricePerCpuHour: {{ .Values.pricePerCpuHour | toJson }}
+currency: {{ .Values.currency | quote }}
 storageCidrs: {{ toJson .Values.storageCidrs }}
 tokenAudience: {{ .Values.tokenAudience | quote }}
 gangSecret: {{ include "catdog.gangSecret" . | quote }}

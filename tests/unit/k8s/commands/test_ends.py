@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from k8s.cli import app
 from k8s.terminal import follow as following
+from k8s.terminal import screen
 from tests.unit.k8s.api.api_server import Api, serve
 from tests.unit.k8s.explain.sightings import condition, ended, top
 from trainer.config import PRETRAINED
@@ -82,10 +84,13 @@ def test_waiting_has_a_timeout_and_needs_a_run(tmp_path: Path) -> None:
     assert (nothing.exit_code, "no run" in nothing.stderr) == (3, True)
 
 
+@pytest.mark.parametrize("drawn", [False, True])
 @pytest.mark.parametrize(("kind", "exit_code", "code"), [("Complete", 0, 0), ("Failed", 65, 1)])
 def test_logs_that_are_followed_end_with_the_runs_result(
-    monkeypatch: pytest.MonkeyPatch, kind: str, exit_code: int, code: int
+    monkeypatch: pytest.MonkeyPatch, kind: str, exit_code: int, code: int, drawn: bool
 ) -> None:
+    monkeypatch.setattr("k8s.commands.logs.can_redraw", lambda: drawn)
+    monkeypatch.setattr(screen, "Console", lambda **how: Console(force_terminal=True, color_system=None, **how))
     api = Api()
     one = top(condition(kind), kind="Job")
     api.objects[JOB] = {**one, "metadata": {**one["metadata"], "name": "run", "annotations": {}}}
@@ -97,6 +102,7 @@ def test_logs_that_are_followed_end_with_the_runs_result(
         result = catdog("logs", "run", "-f")
     assert result.exit_code == code
     assert "the last line" in result.stdout
+    assert ("\x1b[2K" in result.stdout) == drawn
     assert ("too few cats" in result.stderr) == bool(code)
 
 

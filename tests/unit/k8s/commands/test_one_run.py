@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 import yaml
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from k8s.actions import folders, submit
@@ -19,6 +20,7 @@ from k8s.cli import app
 from k8s.manifest.objects import job, job_set
 from k8s.settings.platform import Platform
 from k8s.terminal import follow as following
+from k8s.terminal import screen
 from tests.unit.k8s.api.api_server import Api, serve
 from tests.unit.k8s.explain.sightings import condition, ended, running
 from tests.unit.k8s.manifest.cases import PLATFORM, spec
@@ -173,6 +175,22 @@ def test_waiting_after_submit_is_for_the_object_that_was_created(server: Api, mo
     assert result.exit_code == 3
     assert "the Job r that was created here is gone, and there is now Job r, a run that has succeeded" in result.stderr
     assert "has succeeded:" not in result.stdout
+
+
+def test_on_a_terminal_the_run_that_was_created_is_drawn_under_its_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = True
+    monkeypatch.setattr("k8s.terminal.launch.can_redraw", lambda: terminal)
+    monkeypatch.setattr(screen, "Console", lambda **how: Console(force_terminal=True, color_system=None, **how))
+    words = ("submit", "--gpus", "0", "--workers", "1", "--name", "r", "--recipe", "demo", "--timeout", "0.2")
+    drawn, waits = catdog(*words, "--follow"), catdog(*words[:6], "s", *words[7:], "--wait")
+    assert (drawn.exit_code, waits.exit_code) == (124, 124), drawn.stderr
+    assert "r  pending\n" in drawn.stdout
+    assert "catdog: r is pending" not in drawn.stdout
+    assert "catdog: s is pending" in waits.stdout
+    terminal = False
+    lines = catdog(*words[:6], "t", *words[7:], "--follow")
+    assert "catdog: t is pending\n" in lines.stdout
+    assert "\x1b" not in lines.stdout
 
 
 def test_the_state_of_an_earlier_run_is_not_the_result(server: Api, monkeypatch: pytest.MonkeyPatch) -> None:

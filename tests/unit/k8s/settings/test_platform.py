@@ -52,6 +52,9 @@ def test_every_key_reads_back() -> None:
         "nodesReadable": False,
         "storageCidrs": ["10.0.0.0/8"],
         "ttlSecondsAfterFinished": 0,
+        "pricePerGpuHour": 2.5,
+        "pricePerCpuHour": 0.04,
+        "currency": "EUR",
     }
     platform = of_mapping(values, "x")
     names = {key(name): name for name in options(Platform)}
@@ -88,6 +91,11 @@ def test_every_key_reads_back() -> None:
             {"extraEnv": [{"name": "CATDOG_WORKERS", "value": "3"}]},
             r"extraEnv\[0\].name is CATDOG_WORKERS, .* catdog sets",
         ),
+        ({"pricePerGpuHour": -1}, "pricePerGpuHour is -1.0; it must be at least 0"),
+        ({"pricePerGpuHour": "2.5"}, "pricePerGpuHour is '2.5'; it must be a number"),
+        ({"pricePerCpuHour": float("nan")}, "pricePerCpuHour is nan"),
+        ({"currency": "US dollars, net"}, "currency is 'US dollars, net'; it must be at most 8 characters"),
+        ({"currency": "\u202eRUE"}, "currency is .*; it must be at most 8 characters"),
         ({"schema": 2}, "schema is 2, but this catdog reads 1"),
     ],
 )

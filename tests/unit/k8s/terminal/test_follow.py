@@ -8,7 +8,7 @@ from k8s.exits import Cli, CliError
 from k8s.explain.observation import Observation
 from k8s.terminal import follow as following
 from k8s.terminal import logs
-from k8s.terminal.follow import ending, follow
+from k8s.terminal.follow import Narrator, ending, follow
 from k8s.terminal.logs import Cursor, prefixed
 from tests.unit.k8s.api.api_server import Api, serve
 from tests.unit.k8s.explain.sightings import condition, ended, running, seen, state, top, waiting
@@ -128,7 +128,13 @@ def test_logs_of_all_workers_and_of_a_restarted_one_come_with_their_ranks() -> N
     last = seen(top(condition("Completed")), ended(0), again)
     said: list[str] = []
     with serve(api) as cluster:
-        follow(cluster, look(seen(top(), first, second, state=state()), last), said.append, 2, narrate=False)
+        follow(
+            cluster,
+            look(seen(top(), first, second, state=state()), last),
+            said.append,
+            2,
+            tell=Narrator(lambda _: None),
+        )
     assert sorted(said) == ["[0] zero", "[1] one", "[1] one again"]
 
 
