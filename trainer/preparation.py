@@ -11,6 +11,7 @@ from trainer.folder.attempt import Attempt
 from trainer.folder.files import Record
 from trainer.process import signals
 from trainer.process.activity import Activity, Doing
+from trainer.process.container import processors
 from trainer.process.versions import revision, versions
 from trainer.start import Start
 from trainer.storage.base import Storage
@@ -60,7 +61,7 @@ def prepare(
     layout = loop.lay_out(config, distribution.replicas, parts)
     agree_on_hardware(distribution, config.precision, strategy.gpu_models(devices))
     strategy.set_precision(config.precision)
-    attempt.update(gpus=distribution.gpus)
+    attempt.update(gpus=distribution.gpus, cpus=processors() * topology.world)
     log.info("%s, %s", strategy.describe(distribution, devices, config), _steps(start))
 
     threads, weights = strategy.threads_of(config, environment), start.class_weights

@@ -18,6 +18,7 @@ from trainer.folder import files
 from trainer.folder.attempt import Attempt
 from trainer.folder.files import Record
 from trainer.ledger import Ledger, attempts_to_json, to_json
+from trainer.process.container import processors
 from trainer.storage.base import Storage
 from trainer.telemetry.figures.confusion import confusion_png
 from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
@@ -195,6 +196,7 @@ def summary(
         "lost_steps": ledger.lost_steps,
         "attempts": attempts_to_json(ledger),
         "gpus": task.distribution.gpus,
+        "cpus": processors() * (task.distribution.replicas // len(task.distribution.local)),
         "epochs_run": state.history[-1]["epoch"],
         "steps": state.step,
         "stopped_early": state.step < task.length.total_steps,

@@ -12,9 +12,10 @@ from typing import Any
 from k8s.exits import CliError
 from k8s.explain import observation, tops
 from k8s.explain.observation import Object, Observation
-from k8s.explain.told import LOST, Told
+from k8s.explain.told import Told
 from k8s.planning import quantity
 from k8s.settings.platform import Platform
+from trainer.ledger import Category
 
 HOUR = 3600.0
 
@@ -72,7 +73,7 @@ def cost_of(seen: Observation, told: Told, prices: Prices, eta_seconds: float | 
         unit="GPU" if gpus else "CPU",
         count=count,
         hours=told.ledger.with_pods * count / HOUR,
-        hours_lost=told.ledger.seconds.get(LOST, 0.0) * count / HOUR,
+        hours_lost=told.ledger.seconds.get(Category.LOST, 0.0) * count / HOUR,
         hours_to_finish=None if eta_seconds is None else eta_seconds * count / HOUR,
         price=prices.gpu_hour if gpus else prices.cpu_hour,
         currency=prices.currency,

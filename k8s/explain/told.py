@@ -9,32 +9,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainer.ledger import PRODUCTIVE, Category
+
 LARGEST = 1e12
 """No number of ours comes near: more seconds than 30,000 years have."""
 
 MOST_LOSSES = 40
 
-PRODUCTIVE = ("step", "evaluation")
-STOPPED = "stopped"
-"""Until a person started the run again: outside goodput."""
-
-WITHOUT_PODS = ("down", STOPPED)
-LOST = "lost"
+WITHOUT_PODS = (Category.DOWN, Category.STOPPED)
 
 WORDS: Mapping[str, str] = {
-    "waiting": "waiting for workers",
-    "starting": "starting",
-    "decode": "decoding",
-    "compile": "compiling",
-    "step": "steps",
-    "input": "waiting for input",
-    "evaluation": "validation",
-    "checkpoint": "checkpoints",
-    "restore": "restoring",
-    LOST: "done again",
-    "down": "between attempts",
-    "export": "exporting",
-    STOPPED: "stopped",
+    Category.WAITING: "waiting for workers",
+    Category.STARTING: "starting",
+    Category.DECODE: "decoding",
+    Category.COMPILE: "compiling",
+    Category.STEP: "steps",
+    Category.INPUT: "waiting for input",
+    Category.EVALUATION: "validation",
+    Category.CHECKPOINT: "checkpoints",
+    Category.RESTORE: "restoring",
+    Category.LOST: "done again",
+    Category.DOWN: "between attempts",
+    Category.EXPORT: "exporting",
+    Category.STOPPED: "stopped",
 }
 """The categories of a ledger, for people."""
 
@@ -49,7 +46,7 @@ class Ledger:
     @property
     def counted(self) -> float:
         """Seconds that goodput is a share of: all but what a person stopped it for."""
-        return sum(value for name, value in self.seconds.items() if name != STOPPED)
+        return sum(value for name, value in self.seconds.items() if name != Category.STOPPED)
 
     @property
     def with_pods(self) -> float:
@@ -65,7 +62,7 @@ class Ledger:
     @property
     def wastes(self) -> list[tuple[str, float]]:
         """What else the counted time went into: (category, seconds), largest first."""
-        rest = [(k, v) for k, v in self.seconds.items() if v > 0 and k not in (*PRODUCTIVE, STOPPED)]
+        rest = [(k, v) for k, v in self.seconds.items() if v > 0 and k not in (*PRODUCTIVE, Category.STOPPED)]
         return sorted(rest, key=lambda one: -one[1])
 
 

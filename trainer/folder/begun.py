@@ -97,7 +97,7 @@ def note(
 def tell_failure(held: Held, state: RunState, error: ExitError) -> None:
     """Write into state.json that the holder of the run folder has failed before it could train."""
     holder, failed = held.holder, RunState(State.FAILED, reason=error.message, exit_code=int(error.code))
-    kept = ("epoch", "step", "total_steps", "restarts", "workers", "gpus", "ledger")
+    kept = ("epoch", "step", "total_steps", "restarts", "workers", "gpus", "cpus", "ledger")
     where = {name: getattr(state, name) for name in kept}
     write_state(held, dataclasses.replace(failed, **where, attempt=holder.term, writer=holder.uid))
 

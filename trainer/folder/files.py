@@ -51,7 +51,8 @@ class RunState:
     slow: Mapping[str, Any] | None = None  # {"rank", "times"}: takes so many times as long for a step as the others
     workers: int = 1
     workers_seen: int = 1
-    gpus: int = 0  # of all workers
+    gpus: int = 0  # of all workers, as cpus
+    cpus: int = 0
     activity: str = ""  # what rank 0 does, a process.activity.Doing
     eta_seconds: float | None = None
     loss: float | None = None  # mean of the training so far in this epoch

@@ -16,12 +16,17 @@ from trainer.contract import ENV_RUN_UID, SPOKEN
 from trainer.folder.files import RunState
 
 EVERY_SECONDS = 30.0
-TOLD = ("state", "epoch", "step", "total_steps", "restarts", "activity", "eta_seconds", "loss", "examples_per_second")
+TOLD = (
+    *("state", "epoch", "step", "total_steps", "restarts", "activity", "eta_seconds", "loss", "examples_per_second"),
+    *("gpus", "cpus", "step_seconds"),
+)
 
 
 def line_of(state: RunState, now: datetime) -> str:
     """The line: a fixed word, then JSON; the epoch and step are those of the last step, `updated` is `now` (UTC)."""
     told = {name: getattr(state, name) for name in TOLD}
+    if state.ledger is not None:  # without its attempts, which would make the line long
+        told["ledger"] = {name: state.ledger[name] for name in ("seconds", "lost_steps")}
     return f"{SPOKEN} {json.dumps({**told, 'updated': now.isoformat(timespec='seconds')}, separators=(',', ':'))}"
 
 

@@ -237,7 +237,7 @@ def test_state_json_has_the_contracts_fields(storage: Storage) -> None:
     assert set(json.loads(storage.read("state.json"))) == {
         *("state", "reason", "exit_code", "rank", "epoch", "step", "total_steps", "restarts", "updated"),
         *("attempt", "writer"),
-        *("lost", "lost_since", "lost_silent", "slow", "workers", "workers_seen", "gpus"),
+        *("lost", "lost_since", "lost_silent", "slow", "workers", "workers_seen", "gpus", "cpus"),
         *("activity", "eta_seconds", "loss", "losses", "examples_per_second", "step_seconds", "ledger"),
     }
 

@@ -15,7 +15,8 @@ from trainer.telemetry.spoken import Spoken, line_of
 
 STATE = RunState(
     "running", reason="a very long story", epoch=2, step=120, total_steps=1890, restarts=1, activity="training",
-    eta_seconds=61.5, loss=0.25, examples_per_second=40.0, losses=(0.5, 0.25),
+    eta_seconds=61.5, loss=0.25, examples_per_second=40.0, losses=(0.5, 0.25), gpus=4, cpus=8,
+    ledger={"seconds": {"step": 9.5}, "lost_steps": 3, "until": 1.0, "attempts": [{"attempt": 1}]},
 )  # fmt: skip
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 IN_CLUSTER = {ENV_RUN_UID: "u"}
@@ -34,6 +35,10 @@ def test_the_line_is_one_and_is_read_back_as_the_state() -> None:
         "eta_seconds": 61.5,
         "loss": 0.25,
         "examples_per_second": 40.0,
+        "gpus": 4,
+        "cpus": 8,
+        "step_seconds": {},
+        "ledger": {"seconds": {"step": 9.5}, "lost_steps": 3},
         "updated": "2026-11-23T12:00:00+00:00",
     }
 
