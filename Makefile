@@ -96,6 +96,7 @@ bench: setup ## Compare with the alternatives a user would choose (needs Go and 
 	$(BIN)/python -m benchmarks.storage_reads
 	$(BIN)/python -m benchmarks.checkpoint_cost
 	$(BIN)/python -m benchmarks.second_epoch
+	$(BIN)/python -m benchmarks.observer_cost
 
 check: setup ## Check lint, format, types, import contracts and the Dockerfile
 	$(BIN)/ruff check .
