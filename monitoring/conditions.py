@@ -48,13 +48,16 @@ WORKERS_MISSING = f"""\
 )
   or {_most('rate(catdog_wall_seconds_total{rank="0", category="waiting"}[5m])')} > 0.9"""
 
+_MEAN_STEP = (
+    f"sum by ({RUN}) (rate(catdog_step_seconds_sum[10m])) / sum by ({RUN}) (rate(catdog_step_seconds_count[10m]))"
+)
+
 STRAGGLER = f"""\
 max by ({RUN}, worker) (catdog_straggler_ratio) > 1.5
   and
     max by ({RUN}, worker) (catdog_worker_step_seconds)
       - on ({RUN}) group_left () min by ({RUN}) (catdog_worker_step_seconds)
-    > on ({RUN}) group_left ()
-      0.1 * sum by ({RUN}) (rate(catdog_step_seconds_sum[10m])) / sum by ({RUN}) (rate(catdog_step_seconds_count[10m]))"""
+    > on ({RUN}) group_left () 0.1 * {_MEAN_STEP}"""
 
 INPUT_BOUND = f"""\
 sum by ({RUN}) (rate(catdog_step_phase_seconds_total{{phase="input"}}[10m]))

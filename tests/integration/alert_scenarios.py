@@ -137,7 +137,10 @@ CAUSES: tuple[Scenario, ...] = (
         },
     ),
     _one(
-        "CatdogInputBound", "half of a step", HOUR, instead={'catdog_step_phase_seconds_total{phase="input"}': _grows(1)}
+        "CatdogInputBound",
+        "half of a step",
+        HOUR,
+        instead={'catdog_step_phase_seconds_total{phase="input"}': _grows(1)},
     ),
     _quiet("a quarter of a step", HOUR, instead={'catdog_step_phase_seconds_total{phase="input"}': _grows(0.25)}),
     _one("CatdogRejectedPictures", "three", HOUR, instead={'catdog_rejected_examples{split="train"}': _is(3, 600)}),
