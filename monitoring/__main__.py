@@ -39,6 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     pictures.add_argument("--run", required=True, help="the run of the first dashboard")
     pictures.add_argument("--out", required=True, type=Path, metavar="DIR", help="where the PNG files go")
     pictures.add_argument("--minutes", type=_positive, default=60, help="the time shown, up to now (default: 60)")
+    pictures.add_argument(
+        "--scrape-seconds", type=_positive, default=15, metavar="N", help="its scrape interval (default: 15)"
+    )
     return parser
 
 
@@ -55,7 +58,8 @@ def _draw(asked: argparse.Namespace) -> int:
     from monitoring.prometheus import Prometheus, Unanswered
 
     asked.out.mkdir(parents=True, exist_ok=True)
-    source = Prometheus(asked.prometheus, {"namespace": asked.namespace, "run": asked.run, "rank": ".*"}, asked.minutes)
+    chosen = {"namespace": asked.namespace, "run": asked.run, "rank": ".*"}
+    source = Prometheus(asked.prometheus, chosen, asked.minutes, asked.scrape_seconds)
     try:
         for path in draw(source, asked.out):
             print(path)
