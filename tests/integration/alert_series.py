@@ -7,7 +7,20 @@ from dataclasses import dataclass, field
 NAMESPACE = "ml"
 STEP_SECONDS = 0.5
 TOTAL_STEPS = 1_000_000
-CATEGORIES = ("waiting", "starting", "decode", "compile", "step", "input", "evaluation", "checkpoint", "export")
+CATEGORIES = (
+    "waiting",
+    "starting",
+    "decode",
+    "compile",
+    "step",
+    "input",
+    "evaluation",
+    "checkpoint",
+    "restore",
+    "export",
+)
+BETWEEN = ("lost", "down", "stopped")
+"""Categories of the run's ledger that no process spends time on."""
 STATES = ("running", "succeeded", "failed", "preempted", "cancelled")
 
 Value = Callable[[float], float | None]
@@ -83,10 +96,9 @@ class Process:
 
     def _of_the_run(self) -> dict[str, Value]:
         begins = self.does[1][0] if len(self.does) > 1 else 0.0
-        told = set(CATEGORIES) | set(self.done_before)
         return {
             **{f'catdog_run_state{{state="{name}"}}': self._state(name, begins) for name in STATES},
-            **{f'catdog_run_wall_seconds{{category="{name}"}}': self._in_all(name) for name in sorted(told)},
+            **{f'catdog_run_wall_seconds{{category="{name}"}}': self._in_all(name) for name in (*CATEGORIES, *BETWEEN)},
             'catdog_loss{split="train"}': lambda now: 0.5 if now >= self.trains_from() else None,
             'catdog_rejected_examples{split="train"}': lambda now: 0.0,
             "catdog_checkpoint_step": self._saved,
