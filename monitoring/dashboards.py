@@ -3,7 +3,7 @@
 from monitoring import queries as q
 from monitoring.grafana import Annotation, Column, Dashboard, Labels, Panel, Row, Table, Target, Variable
 from monitoring.resource_rows import CHECKPOINTS, INPUT, WORKERS
-from monitoring.training_rows import PROGRESS, SPEED, WASTE
+from monitoring.training_rows import COLOURS, PROGRESS, SPEED, WASTE
 
 RUN_UID, RUNS_UID = "catdog-run", "catdog-runs"
 _KEPT = "${datasource:queryparam}&${namespace:queryparam}"
@@ -135,8 +135,8 @@ RUNS = Dashboard(
         Row(
             "Now",
             (
-                _stat("Runs that train", "Now.", "none", q.NAMESPACE_RUNNING, decimals=0),
-                _stat("Workers", "That are scraped now.", "none", q.NAMESPACE_WORKERS, decimals=0),
+                _stat("Runs that train", "Now.", "none", q.NAMESPACE_RUNNING, decimals=0, now=True),
+                _stat("Workers", "That are scraped now.", "none", q.NAMESPACE_WORKERS, decimals=0, now=True),
                 Panel(
                     "Alerts that fire",
                     "By name. No alert: 0.",
@@ -147,6 +147,7 @@ RUNS = Dashboard(
                     height=4,
                     thresholds=_SOME_BAD,
                     decimals=0,
+                    now=True,
                 ),
                 _TABLE,
             ),
@@ -187,6 +188,7 @@ RUNS = Dashboard(
                     height=9,
                     minimum=0,
                     decimals=1,
+                    colours=COLOURS,
                 ),
             ),
         ),

@@ -1,22 +1,40 @@
 """Draws one panel with matplotlib. A plain likeness of what Grafana shows, for docs; light only."""
 
+import itertools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from monitoring.grafana import Column, Labels, Panel, Table
 from monitoring.prometheus import Series
-from monitoring.units import shown
+from monitoring.units import divisor, shown
 
 INK, FAINT, LINE = "#24292e", "#6a737d", "#d8dce0"
 COLOURS = ("#3274d9", "#56a64b", "#e0871c", "#a352cc", "#c4162a", "#1f9e9e", "#8a6d3b", "#7c8793", "#e377c2", "#b5bd00")
-_NAMED = {"green": "#37872d", "orange": "#d9730d", "red": "#c4162a", "blue": "#1f60c4", "text": INK}
+_NAMED = {
+    "green": "#37872d",
+    "light-green": "#96d98d",
+    "yellow": "#f2cc0c",
+    "orange": "#e0871c",
+    "red": "#e02f44",
+    "dark-red": "#8c1523",
+    "purple": "#8f3bb8",
+    "light-purple": "#ca95e5",
+    "light-blue": "#8ab8ff",
+    "blue": "#3274d9",
+    "semi-dark-blue": "#1f60c4",
+    "dark-blue": "#103d80",
+    "gray": "#b0b5ba",
+    "text": INK,
+}
 _LEGEND_ENTRIES = 12
+_TICKS = MaxNLocator(nbins=5, steps=[1, 2, 5, 10])
 
 
 def name_of(legend: str, labels: Mapping[str, str]) -> str:
@@ -74,7 +92,8 @@ def bars(axes: Axes, panel: Panel, found: Sequence[tuple[str, Series]]) -> None:
     """A horizontal bar for each series, the longest first."""
     ordered = sorted(((last(series), name) for name, series in found), reverse=True)
     places = range(len(ordered))
-    axes.barh(places, [value for value, _ in ordered], color=COLOURS[0], height=0.6)
+    colours = [_NAMED[panel.colours.get(name, "blue")] for _, name in ordered]
+    axes.barh(places, [value for value, _ in ordered], color=colours, height=0.6)
     axes.set_yticks(places, [name for _, name in ordered], fontsize=8, color=INK)
     axes.invert_yaxis()
     most = max(value for value, _ in ordered) or 1.0
@@ -91,7 +110,7 @@ def bars(axes: Axes, panel: Panel, found: Sequence[tuple[str, Series]]) -> None:
 def lines(axes: Axes, panel: Panel, found: Sequence[tuple[str, Series]], between: tuple[float, float]) -> None:
     """Curves over time, or areas on top of each other; `between` are the Unix times at both ends."""
     if panel.stacked:
-        _areas(axes, found)
+        _areas(axes, panel, found)
     else:
         for index, (name, series) in enumerate(found):
             axes.plot(
@@ -105,15 +124,18 @@ def lines(axes: Axes, panel: Panel, found: Sequence[tuple[str, Series]], between
     locator = AutoDateLocator(minticks=3, maxticks=5)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
-    axes.yaxis.set_major_formatter(lambda value, _: shown(value, panel.unit, panel.decimals))
-    axes.locator_params(axis="y", nbins=5)
+    low, high = axes.get_ylim()
+    size = divisor(high, panel.unit)
+    axes.set_yticks([tick * size for tick in _TICKS.tick_values(low / size, high / size) if low <= tick * size <= high])
+    narrow = panel.unit.startswith("percent") and high - low < 0.1
+    axes.yaxis.set_major_formatter(lambda value, _: shown(value, panel.unit, 1 if narrow else 0))
     axes.grid(axis="y", color=LINE, linewidth=0.6)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(LINE)
     axes.tick_params(labelsize=7.5, colors=FAINT, length=0)
     handles, names = axes.get_legend_handles_labels()
     handles, names = handles[:_LEGEND_ENTRIES], names[:_LEGEND_ENTRIES]
-    columns = max(1, min(len(names), round(panel.width * 5 / max(8, *map(len, names)))))
+    columns = max(1, min(len(names), int(panel.width * 0.68 / (0.4 + 0.07 * max(map(len, names))))))
     axes.legend(
         handles,
         names,
@@ -132,11 +154,16 @@ def _dates(times: Sequence[float]) -> list[float]:
     return [float(date2num(datetime.fromtimestamp(at))) for at in times]
 
 
-def _areas(axes: Axes, found: Sequence[tuple[str, Series]]) -> None:
+def _areas(axes: Axes, panel: Panel, found: Sequence[tuple[str, Series]]) -> None:
     times = sorted({at for _, series in found for at in series.times})
     by_time = [dict(zip(series.times, series.values, strict=True)) for _, series in found]
     heights = [[_number(one.get(at, 0.0)) for at in times] for one in by_time]
-    axes.stackplot(_dates(times), heights, labels=[name for name, _ in found], colors=COLOURS, alpha=0.8, linewidth=0)
+    colours = [_NAMED[panel.colours[name]] if name in panel.colours else other for (name, _), other in _coloured(found)]
+    axes.stackplot(_dates(times), heights, labels=[name for name, _ in found], colors=colours, alpha=0.8, linewidth=0)
+
+
+def _coloured(found: Sequence[tuple[str, Series]]) -> Iterator[tuple[tuple[str, Series], str]]:
+    return zip(found, itertools.cycle(COLOURS), strict=False)
 
 
 def _number(value: float) -> float:
@@ -147,6 +174,8 @@ def _limit(axes: Axes, panel: Panel) -> None:
     low, high = axes.get_ylim()
     low = low if panel.minimum is None else panel.minimum
     high = high if panel.maximum is None else panel.maximum
+    if panel.unit == "none":
+        high = max(high, low + 1)  # what is counted has no ticks between 0 and 1
     axes.set_ylim(low, high if high > low else low + 1)
 
 

@@ -27,6 +27,8 @@ class Panel:
         thresholds: value → colour from there on; below the first it is green.
         texts: words for whole numbers, with a colour.
         stacked: areas on top of each other.
+        now: the value at the end of the time shown; otherwise the last that there was, so that it outlives the run.
+        colours: of series, by the name in the legend; others get one of Grafana's palette.
     """
 
     title: str
@@ -42,6 +44,8 @@ class Panel:
     maximum: float | None = None
     decimals: int | None = None
     stacked: bool = False
+    now: bool = False
+    colours: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Table:
     link: str
     columns: tuple[Column, ...]
     width: int = WIDTH
-    height: int = 10
+    height: int = 8
     unit: str = "short"
 
 
@@ -227,7 +231,8 @@ def _placed(number: int, one: Row | Cell, place: Place) -> dict[str, Any]:
 
 
 def _panel(one: Panel) -> dict[str, Any]:
-    targets = [_target(index, target.expr, target.legend) for index, target in enumerate(one.targets)]
+    instant = {"instant": True, "range": False} if one.now else {}
+    targets = [_target(index, target.expr, target.legend, **instant) for index, target in enumerate(one.targets)]
     defaults = _field(one.unit, one.thresholds, one.texts, one.decimals)
     limits = {"min": one.minimum, "max": one.maximum}
     defaults |= {name: value for name, value in limits.items() if value is not None}
@@ -237,7 +242,7 @@ def _panel(one: Panel) -> dict[str, Any]:
     return {
         "type": one.kind,
         "targets": targets,
-        "fieldConfig": {"defaults": defaults, "overrides": []},
+        "fieldConfig": {"defaults": defaults, "overrides": [_coloured(*pair) for pair in one.colours.items()]},
         "options": _LEGEND if one.kind == "timeseries" else _ONE_VALUE | _KINDS.get(one.kind, {}),
     }
 
@@ -309,6 +314,10 @@ def _override(name: str, properties: Mapping[str, Any]) -> dict[str, Any]:
         "matcher": {"id": "byName", "options": name},
         "properties": [{"id": key, "value": value} for key, value in properties.items()],
     }
+
+
+def _coloured(name: str, colour: str) -> dict[str, Any]:
+    return _override(name, {"color": {"mode": "fixed", "fixedColor": colour}})
 
 
 def _labels(one: Labels) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from monitoring import drawing
 from monitoring.dashboards import DASHBOARDS
@@ -13,7 +14,7 @@ from monitoring.prometheus import Prometheus
 
 COLUMN, LINE = 0.68, 0.4  # inches
 MARGIN, TITLE = 0.25, 0.7  # inches
-_LEFT, _RIGHT, _ABOVE, _BELOW = 0.62, 0.15, 0.34, 0.52  # inches around the axes of a panel
+_LEFT, _RIGHT, _ABOVE, _BELOW = 0.62, 0.15, 0.38, 0.7  # inches around the axes of a panel
 DPI = 90
 
 
@@ -51,9 +52,19 @@ def _text(figure: Figure, x: float, y: float, text: str, size: float) -> None:
     figure.text(x / width, 1 - y / height, text, fontsize=size, color=drawing.INK, va="center")
 
 
+def _frame(figure: Figure, box: tuple[float, float, float, float]) -> None:
+    """A thin line around a panel: inches from the left, from above, wide and tall."""
+    width, height = figure.get_size_inches()
+    left, top, wide, tall = box
+    corner = ((left + 0.04) / width, 1 - (top + tall - 0.04) / height)
+    sides = ((wide - 0.08) / width, (tall - 0.08) / height)
+    figure.add_artist(Rectangle(corner, *sides, fill=False, edgecolor=drawing.LINE, linewidth=0.8))
+
+
 def _cell(figure: Figure, one: Cell, place: Place, source: Prometheus) -> None:
     left, top = MARGIN + place.x * COLUMN, TITLE + place.y * LINE
-    _text(figure, left + 0.12, top + 0.17, one.title, size=9.5)
+    _frame(figure, (left, top, place.width * COLUMN, place.height * LINE))
+    _text(figure, left + 0.12, top + 0.2, one.title, size=9.5)
     if isinstance(one, Table | Labels):
         axes = _axes(figure, place, (0.12, 0.12, _ABOVE, 0.05))
         if isinstance(one, Table):
@@ -66,7 +77,7 @@ def _cell(figure: Figure, one: Cell, place: Place, source: Prometheus) -> None:
     named = [
         (drawing.name_of(target.legend, series.labels), series)
         for target in one.targets
-        for series in source.over_time(target.expr)
+        for series in (source.now if one.now else source.over_time)(target.expr)
     ]
     if one.kind == "timeseries":
         axes = _axes(figure, place, (_LEFT, _RIGHT, _ABOVE, _BELOW))

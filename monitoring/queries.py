@@ -59,7 +59,7 @@ COST = f'max by (run) (catdog_listed_cost{{{LISTED}, run="$run"}})'
 # --- Progress
 
 STEP = _run("catdog_step")
-TOTAL_STEPS = _run("catdog_total_steps")
+TOTAL_STEPS = _run("catdog_total_steps") + " > 0"
 LOSS = _run("catdog_loss", "split")
 ACCURACY = _run("catdog_accuracy", "split")
 BALANCED_ACCURACY = _run("catdog_balanced_accuracy", "split")
@@ -195,9 +195,9 @@ RUNS_GPU_HOURS = f"{_listed('catdog_listed_gpu_hours')} or {_WORKED} / 3600 * {_
 RUNS_COST = _listed("catdog_listed_cost")
 
 NAMESPACE_RUNNING = (
-    f'count(max by (namespace, run) (catdog_run_state{{{NAMESPACE}, state="running"}}) == 1) or vector(0)'
+    f'count(max by (namespace, run) (catdog_run_state{{{NAMESPACE}, state="running"}}) == 1) or on () vector(0)'
 )
-NAMESPACE_WORKERS = f'sum(up{{{NAMESPACE}, run!="", rank!="", recipe!=""}}) or vector(0)'
+NAMESPACE_WORKERS = f'sum(up{{{NAMESPACE}, run!="", rank!="", recipe!=""}}) or on () vector(0)'
 NAMESPACE_EXAMPLES = f"sum by (run) (rate(catdog_examples_total{{{NAMESPACE}}}[$__rate_interval]))"
 NAMESPACE_PROGRESS = f"max by (run) (catdog_step{{{NAMESPACE}}}) / max by (run) (catdog_total_steps{{{NAMESPACE}}})"
 NAMESPACE_GOODPUT = f"max by (run) (catdog_goodput_ratio{{{NAMESPACE}}})"
@@ -206,7 +206,7 @@ NAMESPACE_WASTE = (
     f'(last_over_time(catdog_run_wall_seconds{{{NAMESPACE}, category!="stopped"}}[$__range]))) > 0'
 )
 NAMESPACE_ALERTS = (
-    f'count by (alertname) (ALERTS{{alertname=~"Catdog.+", alertstate="firing", {NAMESPACE}}}) or vector(0)'
+    f'count by (alertname) (ALERTS{{alertname=~"Catdog.+", alertstate="firing", {NAMESPACE}}}) or on () vector(0)'
 )
 
 # --- Variables and annotations

@@ -3,6 +3,23 @@
 from monitoring import queries as q
 from monitoring.grafana import Panel, Row, Target
 
+COLOURS = {
+    "step": "green",
+    "evaluation": "light-green",
+    "input": "yellow",
+    "checkpoint": "purple",
+    "waiting": "orange",
+    "starting": "light-blue",
+    "decode": "blue",
+    "compile": "dark-blue",
+    "restore": "light-purple",
+    "export": "semi-dark-blue",
+    "lost": "red",
+    "down": "dark-red",
+    "stopped": "gray",
+}
+"""Of the categories of the ledger: green is productive, red is lost."""
+
 PROGRESS = Row(
     "Progress",
     (
@@ -95,6 +112,7 @@ WASTE = Row(
             height=9,
             minimum=0,
             decimals=1,
+            colours=COLOURS,
         ),
         Panel(
             "What rank 0 does",
@@ -105,6 +123,7 @@ WASTE = Row(
             minimum=0,
             maximum=1,
             stacked=True,
+            colours=COLOURS,
         ),
         Panel(
             "Goodput",

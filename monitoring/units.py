@@ -4,8 +4,8 @@ import math
 
 _TIMES = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (0.0, "µs"))
 _BYTES = ((2.0**40, "TiB"), (2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (0.0, "B"))
-_SHORT = ((1e9, "G"), (1e6, "M"), (1e4, "k"), (0.0, ""))
-_FACTORS = {"h": 3600.0, "mbytes": 2.0**20}
+_SHORT = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (0.0, ""))
+_FACTORS = {"mbytes": 2.0**20}
 _ENDINGS = {"Bps": "/s", "ops": " ops/s"}
 
 
@@ -15,8 +15,10 @@ def shown(value: float, unit: str, decimals: int | None = None) -> str:
         return "–"
     if unit in ("percentunit", "percent"):
         return f"{value * (100 if unit == 'percentunit' else 1):.{1 if decimals is None else decimals}f} %"
-    if unit in ("s", "h"):
-        return _scaled(value * _FACTORS.get(unit, 1.0), _TIMES) if unit == "s" else f"{value:.{decimals or 2}f} h"
+    if unit == "s":
+        return _scaled(value, _TIMES)
+    if unit == "h":
+        return f"{value:.{2 if decimals is None else decimals}f} h"
     if unit in ("bytes", "mbytes", "Bps"):
         return _scaled(value * _FACTORS.get(unit, 1.0), _BYTES) + _ENDINGS.get(unit, "")
     if unit == "sci":
@@ -26,6 +28,13 @@ def shown(value: float, unit: str, decimals: int | None = None) -> str:
     return _scaled(value, _SHORT) + (
         unit.removeprefix("suffix:") if unit.startswith("suffix:") else _ENDINGS.get(unit, "")
     )
+
+
+def divisor(value: float, unit: str) -> float:
+    """The size of the unit in which a value is shown: 60 for a few minutes in "s"; ticks of an axis are multiples."""
+    units = {"s": _TIMES, "bytes": _BYTES, "mbytes": _BYTES, "Bps": _BYTES}.get(unit, ())
+    factor = _FACTORS.get(unit, 1.0)
+    return next((size for size, _ in units if size and abs(value * factor) >= size), 1.0) / factor
 
 
 def _scaled(value: float, units: tuple[tuple[float, str], ...]) -> str:

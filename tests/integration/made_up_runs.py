@@ -35,7 +35,6 @@ def _train_metrics(one: Process) -> dict[str, Value]:
         return (one.first_step + one.steps(now)) / 20_000
 
     return {
-        "catdog_total_steps": lambda now: 25_000.0 if now >= one.trains_from() else 0.0,
         "catdog_epoch": lambda now: float(progress(now) * 20 // 2),
         'catdog_loss{split="train"}': lambda now: 0.7 * math.exp(-2.5 * progress(now)) + 0.03 + _wave(now, 0.01),
         'catdog_loss{split="valid"}': lambda now: 0.65 * math.exp(-2 * progress(now)) + 0.06,
@@ -80,6 +79,7 @@ def _checkpoint_metrics(one: Process) -> dict[str, Value]:
 def _process_metrics(one: Process) -> dict[str, Value]:
     last = one._last_step
     made: dict[str, Value] = {
+        "catdog_total_steps": lambda now: 25_000.0 if now >= one.trains_from() else 0.0,
         "catdog_examples_total": lambda now: 32.0 * one.steps(now),
         "catdog_last_step_timestamp_seconds": lambda now: BEGIN + last(now) if last(now) else 0.0,
         'catdog_input_rejected_total{reason="too_large"}': lambda now: 1.0 if now > one.trains_from() else 0.0,

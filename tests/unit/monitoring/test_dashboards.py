@@ -96,7 +96,7 @@ def test_a_panel_says_what_it_shows_and_in_which_unit(dashboard: dict[str, Any])
         assert one["fieldConfig"]["defaults"]["unit"], one["title"]
         for override in one["fieldConfig"]["overrides"]:
             names = {entry["id"] for entry in override["properties"]}
-            assert names & {"unit", "links"}, (one["title"], override["matcher"])
+            assert names & {"unit", "links", "color"}, (one["title"], override["matcher"])
 
 
 @pytest.mark.parametrize("dashboard", QUERY_ROWS)
