@@ -99,7 +99,7 @@ def test_rules_are_printed_with_durations_divided() -> None:
 def test_a_scale_that_is_none_is_a_usage_error() -> None:
     done = monitoring("rules", "--scale", "0")
     assert done.returncode == 2
-    assert "argument --scale" in done.stderr
+    assert "argument --scale: '0' is no whole number above 0" in done.stderr
 
 
 def test_no_prometheus_is_one_line(tmp_path: Path) -> None:
