@@ -1,7 +1,8 @@
 """When something is wrong: the PromQL of every alert, by run. `monitoring.alerts` says what each means.
 
-Run gauges are told by rank 0; a pod that is gone leaves none behind. A counter starts at 0 with each process, so it is
-only in increase() and rate(). Durations are written as `monitoring.durations` reads them.
+Run gauges are told by rank 0; other ranks have most of them too, at 0. A pod that is gone leaves none behind. A counter
+starts at 0 with each process, so it is only in increase() and rate(). Durations are written as `monitoring.durations`
+reads them.
 """
 
 RUN = "namespace, run"
@@ -20,13 +21,15 @@ def _grown(metric: str, window: str) -> str:
 
 STALLED = f"""\
 time() - {_most("catdog_last_step_timestamp_seconds > 0")} > SECONDS(40m)
-  and {_most("catdog_step")} < {_most("catdog_total_steps")}
+  and {_most('catdog_step{rank="0"}')} < {_most('catdog_total_steps{rank="0"}')}
   and {_most('catdog_run_state{state="running"}')} == 1
   and sum by ({RUN}) (rate(catdog_wall_seconds_total{{rank="0", category=~"step|input"}}[10m])) > 0.5"""
 
+_SAVED = 'catdog_checkpoint_step{rank="0"}'
+
 NO_CHECKPOINT = f"""\
-{_most("max_over_time(catdog_checkpoint_step[2h])")} <= {_most("max_over_time(catdog_checkpoint_step[2h] offset 2h)")}
-  and {_most("catdog_step")} > {_most("catdog_checkpoint_step")}
+{_most(f"max_over_time({_SAVED}[2h])")} <= {_most(f"max_over_time({_SAVED}[2h] offset 2h)")}
+  and {_most('catdog_step{rank="0"}')} > {_most(_SAVED)}
   and {_grown('catdog_wall_seconds_total{rank="0", category=~"step|input|evaluation"}', "2h")} > SECONDS(1h)"""
 
 CHECKPOINT_FAILING = f"{_grown('catdog_checkpoint_failures_total', '15m')} > 1.5"
@@ -44,7 +47,7 @@ WORKERS_MISSING = f"""\
     max by ({RUN}) (
       catdog_workers{{state="expected"}} - ignoring (state) catdog_workers{{state="seen"}}
     ) > 0
-    unless {_most("catdog_step")} >= {_most("catdog_total_steps")} > 0
+    unless {_most('catdog_step{rank="0"}')} >= {_most('catdog_total_steps{rank="0"}')} > 0
 )
   or {_most('rate(catdog_wall_seconds_total{rank="0", category="waiting"}[5m])')} > 0.9"""
 
@@ -91,7 +94,7 @@ _RESTARTS = 'last_over_time(catdog_restarts{rank="0"}[1h])'
 _FAILED_IN_CLUSTER = f"""\
 max by ({RUN}) (label_replace(
       kube_job_failed{{condition="true"}} == 1, "run", "$1", "job_name", "(.+?)(?:-w-0)?"))
-    and {_most("last_over_time(catdog_step[1d])")}"""
+    and {_most('last_over_time(catdog_step{rank="0"}[1d])')}"""
 
 _FAILED_AS_LISTED = f"""\
 max by ({RUN}) (label_replace(

@@ -33,8 +33,9 @@ _NAMED = {
     "gray": "#b0b5ba",
     "text": INK,
 }
-_LEGEND_ENTRIES = 12
+LEGEND_ENTRIES = 12
 _TICKS = MaxNLocator(nbins=5, steps=[1, 2, 5, 10])
+_WHOLE = MaxNLocator(nbins=5, steps=[1, 2, 5, 10], integer=True)
 
 
 def name_of(legend: str, labels: Mapping[str, str]) -> str:
@@ -126,28 +127,44 @@ def lines(axes: Axes, panel: Panel, found: Sequence[tuple[str, Series]], between
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))
     low, high = axes.get_ylim()
     size = divisor(high, panel.unit)
-    axes.set_yticks([tick * size for tick in _TICKS.tick_values(low / size, high / size) if low <= tick * size <= high])
+    ticks = (_WHOLE if panel.unit == "none" else _TICKS).tick_values(low / size, high / size)
+    axes.set_yticks([tick * size for tick in ticks if low <= tick * size <= high])
     narrow = panel.unit.startswith("percent") and high - low < 0.1
     axes.yaxis.set_major_formatter(lambda value, _: shown(value, panel.unit, 1 if narrow else 0))
     axes.grid(axis="y", color=LINE, linewidth=0.6)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(LINE)
     axes.tick_params(labelsize=7.5, colors=FAINT, length=0)
+    _legend(axes, panel)
+
+
+def legend_columns(panel: Panel, names: Sequence[str]) -> int:
+    """How many names go side by side below a panel."""
+    return max(1, min(len(names), int(panel.width * 0.68 / (0.4 + 0.065 * max(map(len, names))))))
+
+
+def _legend(axes: Axes, panel: Panel) -> None:
     handles, names = axes.get_legend_handles_labels()
-    handles, names = handles[:_LEGEND_ENTRIES], names[:_LEGEND_ENTRIES]
-    columns = max(1, min(len(names), int(panel.width * 0.68 / (0.4 + 0.07 * max(map(len, names))))))
+    handles, names = handles[:LEGEND_ENTRIES], names[:LEGEND_ENTRIES]
     axes.legend(
         handles,
         names,
-        ncols=columns,
+        ncols=legend_columns(panel, names),
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.13),
+        bbox_to_anchor=(0.5, -0.22 / _inches(axes)),
         fontsize=7.5,
         frameon=False,
         handlelength=1.2,
         columnspacing=1.2,
         labelcolor=INK,
     )
+
+
+def _inches(axes: Axes) -> float:
+    """How tall they are."""
+    figure = axes.get_figure()
+    assert isinstance(figure, Figure)
+    return float(axes.get_position().height * figure.get_figheight())
 
 
 def _dates(times: Sequence[float]) -> list[float]:
@@ -209,9 +226,7 @@ def _short(text: str) -> str:
 def grid(axes: Axes, heads: Sequence[str], rows: Sequence[Sequence[str]], colours: Sequence[Sequence[str]]) -> None:
     """Text in columns, as wide as what is in them; lines of a fixed height."""
     axes.axis("off")
-    figure = axes.get_figure()
-    assert isinstance(figure, Figure)
-    inches = axes.get_position().height * figure.get_figheight()
+    inches = _inches(axes)
     widths = [max(len(row[index]) for row in (heads, *rows)) + 2 for index in range(len(heads))]
     for index, head in enumerate(heads):
         x = sum(widths[:index]) / sum(widths)

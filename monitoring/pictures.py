@@ -1,5 +1,6 @@
 """The dashboards as pictures for docs, drawn from what a Prometheus has, where no Grafana is."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from monitoring.prometheus import Prometheus
 
 COLUMN, LINE = 0.68, 0.4  # inches
 MARGIN, TITLE = 0.25, 0.7  # inches
-_LEFT, _RIGHT, _ABOVE, _BELOW = 0.62, 0.15, 0.38, 0.7  # inches around the axes of a panel
+_LEFT, _RIGHT, _ABOVE, _BELOW = 0.62, 0.15, 0.38, 0.4  # inches around the axes of a panel
+_LEGEND_LINE = 0.15
 DPI = 90
 
 
@@ -80,7 +82,9 @@ def _cell(figure: Figure, one: Cell, place: Place, source: Prometheus) -> None:
         for series in (source.now if one.now else source.over_time)(target.expr)
     ]
     if one.kind == "timeseries":
-        axes = _axes(figure, place, (_LEFT, _RIGHT, _ABOVE, _BELOW))
+        names = [name for name, _ in named[: drawing.LEGEND_ENTRIES]]
+        lines = math.ceil(len(names) / drawing.legend_columns(one, names)) if names else 1
+        axes = _axes(figure, place, (_LEFT, _RIGHT, _ABOVE, _BELOW + lines * _LEGEND_LINE))
     elif one.kind == "bargauge":
         axes = _axes(figure, place, (0.9, _RIGHT, _ABOVE, 0.15))
     else:

@@ -1,15 +1,20 @@
 """The PromQL of every panel, variable and annotation; that of alerts is in `monitoring.conditions`.
 
-Grafana fills in $namespace, $run, $rank and its own $__rate_interval and $__range. Run gauges are told by rank 0 and go
-on over restarts: `max by (namespace, run)`. Counters start at 0 with each process: only in rate() and increase().
+Grafana fills in $namespace, $run, $rank and its own $__rate_interval and $__range. Run gauges are told by rank 0, and
+go on over restarts; other ranks have most of them too, at 0, and may be scraped once more. Counters start at 0 with
+each process: only in rate() and increase().
 """
 
 from monitoring.conditions import UP
 
 NAMESPACE = 'namespace="$namespace"'
 RUN = f'{NAMESPACE}, run="$run"'
+_ZERO = 'rank="0"'
+RANK_0 = f"{RUN}, {_ZERO}"
 RANKS = f'{RUN}, rank=~"$rank"'
 LISTED = 'run_namespace="$namespace"'
+WORKED = 'category!~"down|stopped"'
+NOT_STOPPED = 'category!="stopped"'
 VALID = 'split="valid"'
 
 STATES = ("running", "succeeded", "failed", "preempted", "cancelled")
@@ -27,7 +32,7 @@ def _by(*labels: str) -> str:
 
 def _run(metric: str, *labels: str, where: str = "") -> str:
     """A gauge of the run."""
-    return f"max {_by(*labels)} ({metric}{{{RUN}{where and ', '}{where}}})"
+    return f"max {_by(*labels)} ({metric}{{{RANK_0}{where and ', '}{where}}})"
 
 
 def _rate(metric: str, *labels: str, where: str = "", scope: str = RUN) -> str:
@@ -42,7 +47,7 @@ def _quantile(share: float, metric: str, *labels: str, scope: str = RUN) -> str:
 # --- Overview
 
 STATE = " + ".join(
-    f'{number} * max by (namespace, run) (catdog_run_state{{{RUN}, state="{state}"}})'
+    f'{number} * max by (namespace, run) (catdog_run_state{{{RANK_0}, state="{state}"}})'
     for number, state in enumerate(STATES, 1)
 )
 PROGRESS = f"{_run('catdog_step')} / {_run('catdog_total_steps')}"
@@ -51,8 +56,10 @@ EPOCH = _run("catdog_epoch")
 VALID_ACCURACY = _run("catdog_accuracy", where=VALID)
 GOODPUT = _run("catdog_goodput_ratio")
 RESTARTS = _run("catdog_restarts")
-RUN_INFO = f"max by (model, optimizer, precision, strategy, fingerprint, data_fingerprint) (catdog_run_info{{{RUN}}})"
-BUILD_INFO = f"count by (version, revision, python, tensorflow) (catdog_build_info{{{RUN}}})"
+_INFO = f"last_over_time(catdog_run_info{{{RANK_0}}}[$__range])"
+RUN_INFO = f"max by (model, optimizer, precision, strategy, fingerprint, data_fingerprint) ({_INFO})"
+_BUILDS = f"last_over_time(catdog_build_info{{{RUN}}}[$__range])"
+BUILD_INFO = f"count by (version, revision, python, tensorflow) ({_BUILDS})"
 GPU_HOURS = f'max by (run) (catdog_listed_gpu_hours{{{LISTED}, run="$run"}})'
 COST = f'max by (run) (catdog_listed_cost{{{LISTED}, run="$run"}})'
 
@@ -85,7 +92,7 @@ OWN_STEP_SECONDS = _run("catdog_worker_step_seconds", "worker", where='worker=~"
 LEDGER = f"{_run('catdog_run_wall_seconds', 'category')} > 0"
 TIME_SHARES = _rate("catdog_wall_seconds_total", "category", where='rank="0"') + " > 0"
 LOST_STEPS = _run("catdog_lost_steps")
-_LOST_OR_DOWN = f'catdog_run_wall_seconds{{{RUN}, category=~"lost|down"}}'
+_LOST_OR_DOWN = f'catdog_run_wall_seconds{{{RANK_0}, category=~"lost|down"}}'
 LOST_SECONDS = f"sum by (namespace, run) (max by (namespace, run, category) ({_LOST_OR_DOWN}))"
 
 # --- Input and storage
@@ -94,7 +101,7 @@ INPUT_SHARE = (
     _rate("catdog_step_phase_seconds_total", "rank", where='phase="input"', scope=RANKS)
     + f" / {_rate('catdog_step_phase_seconds_total', 'rank', scope=RANKS)}"
 )
-REJECTED = _run("catdog_rejected_examples", "split")
+REJECTED = f"max {_by('split')} (catdog_rejected_examples{{{RUN}}})"
 REJECTED_BY_REASON = f"max {_by('reason')} (increase(catdog_input_rejected_total{{{RUN}}}[$__range]))"
 STORAGE_REQUESTS = _rate("catdog_storage_requests_total", "operation", scope=RANKS)
 STORAGE_BYTES = _rate("catdog_storage_bytes_total", "operation", scope=RANKS)
@@ -103,7 +110,7 @@ STORAGE_RETRIES = _rate("catdog_storage_retries_total", "reason", scope=RANKS)
 
 # --- Checkpoints. 0 is no time: there was none yet.
 
-CHECKPOINT_AGE = f"time() - max {_by()} (catdog_checkpoint_timestamp_seconds{{{RUN}}} > 0)"
+CHECKPOINT_AGE = f"time() - max {_by()} (catdog_checkpoint_timestamp_seconds{{{RANK_0}}} > 0)"
 STEPS_AT_RISK = f"{_run('catdog_step')} - {_run('catdog_checkpoint_step')}"
 CHECKPOINT_STEP = _run("catdog_checkpoint_step")
 CHECKPOINTS = f"sum {_by('kind')} (increase(catdog_checkpoints_total{{{RUN}}}[1h]))"
@@ -125,7 +132,7 @@ WORKERS = f'max {_by("state")} (catdog_workers{{{RUN}, rank="0"}})'
 SCRAPED = f'sum {_by()} (up{{{RUN}, recipe!=""}})'
 STRAGGLERS = _run("catdog_straggler_ratio", "worker", where='worker=~"$rank"')
 SINCE_LAST_STEP = f"time() - max {_by('rank')} (catdog_last_step_timestamp_seconds{{{RANKS}}} > 0)"
-DRIFTED = _run("catdog_replicas_drifted")
+DRIFTED = f"max {_by()} (catdog_replicas_drifted{{{RUN}}})"
 MEMORY = f"max {_by('rank')} (catdog_memory_bytes{{{RANKS}}})"
 MEMORY_LIMIT = f"max {_by()} (catdog_memory_limit_bytes{{{RANKS}}})"
 GPU_MEMORY = f"max {_by('rank', 'gpu')} (catdog_gpu_memory_bytes{{{RANKS}}})"
@@ -149,9 +156,19 @@ GPU_MEMORY_USED = _dcgm("DCGM_FI_DEV_FB_USED")
 # --- Runs of a namespace: those that Prometheus saw within the dashboard's time
 
 
+_ATTEMPTS = f'last_over_time(catdog_restarts{{{NAMESPACE}, rank="0"}}[$__range])'
+_NEWEST = f"{_ATTEMPTS} == on (namespace, run) group_left () max by (namespace, run) ({_ATTEMPTS})"
+
+
+def _last(metric: str, where: str = "") -> str:
+    """What rank 0 of the newest attempt last said; attempts before it may have said more."""
+    said = f'last_over_time({metric}{{{NAMESPACE}, rank="0"{where and ", "}{where}}}[$__range])'
+    return f"({said} and on (namespace, run, pod) {_NEWEST})"
+
+
 def _seen(metric: str, where: str = "") -> str:
-    """What a gauge of the run last said."""
-    return f"max by (namespace, run) (last_over_time({metric}{{{NAMESPACE}{where and ', '}{where}}}[$__range]))"
+    """A gauge of the run, as last said."""
+    return f"max by (namespace, run) {_last(metric, where)}"
 
 
 def _listed(metric: str, where: str = "") -> str:
@@ -160,12 +177,8 @@ def _listed(metric: str, where: str = "") -> str:
     return f"max by (namespace, run) (label_replace({listed}))"
 
 
-_ATTEMPTS = f'last_over_time(catdog_restarts{{{NAMESPACE}, rank="0"}}[$__range])'
-_NEWEST = f"{_ATTEMPTS} == on (namespace, run) group_left () max by (namespace, run) ({_ATTEMPTS})"
 _LAST_STATE = " + ".join(
-    f'{number} * max by (namespace, run) (last_over_time(catdog_run_state{{{NAMESPACE}, state="{state}"}}[$__range])'
-    f" and on (namespace, run, pod) {_NEWEST})"
-    for number, state in enumerate(STATES, 1)
+    f"{number} * {_seen('catdog_run_state', _state(state))}" for number, state in enumerate(STATES, 1)
 )
 _LISTED_STATE = " or ".join(
     f"{number} * ({_listed('catdog_listed_run_state', _state(state))} == 1)" for number, state in enumerate(STATES, 1)
@@ -179,7 +192,7 @@ RUNS_PROGRESS = (
     f"{_seen('catdog_step')} / {_seen('catdog_total_steps')}"
     f" or {_listed('catdog_listed_step')} / {_listed('catdog_listed_total_steps')}"
 )
-RUNS_TIME_LEFT = f"max by (namespace, run) (catdog_eta_seconds{{{NAMESPACE}}})"
+RUNS_TIME_LEFT = f"max by (namespace, run) (catdog_eta_seconds{{{NAMESPACE}, {_ZERO}}})"
 RUNS_ACCURACY = f"{_seen('catdog_accuracy', VALID)} or {_listed('catdog_listed_accuracy', VALID)}"
 RUNS_GOODPUT = f"{_seen('catdog_goodput_ratio')} or {_listed('catdog_listed_goodput_ratio')}"
 RUNS_RESTARTS = _seen("catdog_restarts")
@@ -187,10 +200,7 @@ _GPUS = (
     "count by (namespace, run) "
     f"(count by (namespace, run, rank, gpu) (last_over_time(catdog_gpu_memory_bytes{{{NAMESPACE}}}[$__range])))"
 )
-_WORKED = (
-    "sum by (namespace, run) (max by (namespace, run, category) "
-    f'(last_over_time(catdog_run_wall_seconds{{{NAMESPACE}, category!~"down|stopped"}}[$__range])))'
-)
+_WORKED = f"sum by (namespace, run) {_last('catdog_run_wall_seconds', WORKED)}"
 RUNS_GPU_HOURS = f"{_listed('catdog_listed_gpu_hours')} or {_WORKED} / 3600 * {_GPUS}"
 RUNS_COST = _listed("catdog_listed_cost")
 
@@ -199,12 +209,11 @@ NAMESPACE_RUNNING = (
 )
 NAMESPACE_WORKERS = f'sum(up{{{NAMESPACE}, run!="", rank!="", recipe!=""}}) or on () vector(0)'
 NAMESPACE_EXAMPLES = f"sum by (run) (rate(catdog_examples_total{{{NAMESPACE}}}[$__rate_interval]))"
-NAMESPACE_PROGRESS = f"max by (run) (catdog_step{{{NAMESPACE}}}) / max by (run) (catdog_total_steps{{{NAMESPACE}}})"
-NAMESPACE_GOODPUT = f"max by (run) (catdog_goodput_ratio{{{NAMESPACE}}})"
-NAMESPACE_WASTE = (
-    "sum by (category) (max by (run, category) "
-    f'(last_over_time(catdog_run_wall_seconds{{{NAMESPACE}, category!="stopped"}}[$__range]))) > 0'
+NAMESPACE_PROGRESS = (
+    f"max by (run) (catdog_step{{{NAMESPACE}, {_ZERO}}}) / max by (run) (catdog_total_steps{{{NAMESPACE}, {_ZERO}}})"
 )
+NAMESPACE_GOODPUT = f"max by (run) (catdog_goodput_ratio{{{NAMESPACE}, {_ZERO}}})"
+NAMESPACE_WASTE = f"sum by (category) {_last('catdog_run_wall_seconds', NOT_STOPPED)} > 0"
 NAMESPACE_ALERTS = (
     f'count by (alertname) (ALERTS{{alertname=~"Catdog.+", alertstate="firing", {NAMESPACE}}}) or on () vector(0)'
 )

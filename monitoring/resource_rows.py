@@ -17,9 +17,9 @@ INPUT = Row(
         ),
         Panel(
             "Pictures that cannot be used",
-            "Of each split; rejected.json in the run folder names them.",
+            "By split, and by reason where this process has decoded them; rejected.json in the run folder names them.",
             "none",
-            (Target(q.REJECTED, "{{split}}"), Target(q.REJECTED_BY_REASON, "found now: {{reason}}")),
+            (Target(q.REJECTED, "{{split}}"), Target(q.REJECTED_BY_REASON, "{{reason}}")),
             minimum=0,
             decimals=0,
         ),

@@ -138,7 +138,7 @@ WASTE = Row(
         Panel(
             "Lost steps, restarts",
             "Steps that had to be done again after failures. Level in a run without failures.",
-            "short",
+            "none",
             (Target(q.LOST_STEPS, "lost steps"), Target(q.RESTARTS, "restarts")),
             width=4,
             height=9,

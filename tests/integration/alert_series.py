@@ -21,10 +21,23 @@ CATEGORIES = (
 )
 BETWEEN = ("lost", "down", "stopped")
 """Categories of the run's ledger that no process spends time on."""
+AT_0 = (
+    "catdog_checkpoint_step",
+    "catdog_checkpoint_timestamp_seconds",
+    "catdog_epoch",
+    "catdog_eta_seconds",
+    "catdog_goodput_ratio",
+    "catdog_lost_steps",
+)
+"""What only rank 0 knows; other ranks have it too, at 0."""
 STATES = ("running", "succeeded", "failed", "preempted", "cancelled")
 
 Value = Callable[[float], float | None]
 """Of a metric at a time in seconds; None: it is not told."""
+
+
+def _zero(now: float) -> float:
+    return 0.0
 
 
 @dataclass(frozen=True)
@@ -72,7 +85,7 @@ class Process:
 
     def told(self) -> dict[str, Value]:
         """Its metrics by `name{labels}`."""
-        rank_0: dict[str, Value] = {} if self.rank else self._of_the_run()
+        rank_0 = dict.fromkeys(AT_0, _zero) if self.rank else self._of_the_run()
         begins = self.does[1][0] if len(self.does) > 1 else 0.0  # after the rendezvous
         made: dict[str, Value] = {
             "catdog_steps_total": self.steps,

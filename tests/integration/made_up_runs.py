@@ -164,7 +164,8 @@ def processes() -> tuple[Process, ...]:
         'catdog_balanced_accuracy{split="valid"}': lambda now: 0.961 if now > 3_900 else None,
         'catdog_macro_f1{split="valid"}': lambda now: 0.96 if now > 3_900 else None,
     }
-    ended = (_full(replace(done, instead=final)), _full(broken), _full(gone))
+    later = _full(replace(done, rank=1, pod="dogs-done-a-1", gone=4_000 + 2 * INTERVAL))  # scraped when rank 0 is gone
+    ended = (_full(replace(done, instead=final)), later, _full(broken), _full(gone))
     return (*_two(first, gpus=True), *_two(second, gpus=True), *_two(plain), *ended)
 
 

@@ -90,6 +90,14 @@ def test_what_the_exported_model_scored_is_shown_after_the_end(url: str) -> None
     assert ended.over_time(queries.MACRO_F1)[0].values[-1] == 0.96
 
 
+def test_the_last_values_are_those_of_rank_0_even_if_another_rank_is_scraped_later(url: str) -> None:
+    ended = asking(url, DONE)
+    assert ended.over_time(queries.GOODPUT)[0].values[-1] > 0.9
+    assert max(ended.over_time(queries.STEPS_AT_RISK)[0].values) < 200
+    table = {one.labels["run"]: one.values[0] for one in ended.now(queries.RUNS_GOODPUT)}
+    assert table[DONE] > 0.9
+
+
 @pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda one: one.uid)
 def test_variables_and_annotations_are_answered(url: str, dashboard: Dashboard) -> None:
     source = asking(url, GPU)

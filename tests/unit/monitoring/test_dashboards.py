@@ -65,7 +65,7 @@ def expressions(dashboard: Mapping[str, Any]) -> Iterator[str]:
 def constants(module: ModuleType) -> set[str]:
     """The queries of a module: its public names that are text, but for matchers, which are parts of them."""
     found = {name: value for name, value in vars(module).items() if name.isupper() and not name.startswith("_")}
-    parts = ("NAMESPACE", "RUN", "RANKS", "LISTED", "VALID", "UP")
+    parts = ("NAMESPACE", "RUN", "RANK_0", "RANKS", "LISTED", "WORKED", "NOT_STOPPED", "VALID", "UP")
     return {value for name, value in found.items() if isinstance(value, str) and name not in parts}
 
 
@@ -177,3 +177,17 @@ def test_counters_of_a_process_are_only_in_rate_and_increase(query: str) -> None
 def test_a_time_that_is_0_is_no_age(query: str) -> None:
     for name, after in re.findall(r"(catdog_(?!listed)\w+_timestamp_seconds)(?:{[^}]*})?(.{4})", query):
         assert after == " > 0", name
+
+
+# Those with labels of their own are not there at all on other ranks.
+OF_RANK_0 = re.compile(
+    "catdog_(step|total_steps|epoch|goodput_ratio|lost_steps|eta_seconds|checkpoint_step|checkpoint_timestamp_seconds)"
+)
+
+
+@pytest.mark.parametrize("query", EVERY_QUERY)
+def test_what_other_ranks_have_at_0_is_asked_of_rank_0(query: str) -> None:
+    """Rank 1 may be scraped once more than rank 0, and `max by (run)` would then be 0."""
+    for name, matchers in used(query):
+        if OF_RANK_0.fullmatch(name):
+            assert 'rank="0"' in matchers, name
