@@ -37,7 +37,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-v
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test integration e2e faults bench check golden reference format lock sbom clean distclean
+.PHONY: help setup train test integration e2e faults bench check golden reference monitoring format lock sbom clean distclean
 
 include cluster.mk
 
@@ -101,7 +101,7 @@ bench: setup ## Compare with the alternatives a user would choose (needs Go and 
 check: setup ## Check lint, format, types, import contracts and the Dockerfile
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict trainer k8s
+	$(BIN)/mypy --strict trainer k8s monitoring
 	$(BIN)/lint-imports
 	$(BIN)/hadolint Dockerfile
 
@@ -110,6 +110,9 @@ golden: setup ## Update the golden manifests of tests/unit/k8s/manifest after an
 
 reference: setup ## Update docs/reference after a change to commands, options or settings
 	$(BIN)/python -m tests.reference
+
+monitoring: setup ## Update dashboards, alerts and the tables in docs/runbooks.md after a change to monitoring/
+	$(BIN)/python -m monitoring
 
 format: setup ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix-only .
@@ -140,7 +143,7 @@ sbom: setup $(SYFT) ## Write the wheel and bills of materials of it, and of IMAG
 
 clean: ## Delete caches and build outputs; keep runs/ and .venv/
 	rm -rf build dist *.egg-info .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find trainer k8s tests -name __pycache__ -type d -prune -exec rm -rf {} +
+	find trainer k8s monitoring tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 distclean: clean ## Also delete .venv/
 	rm -rf $(VENV)
