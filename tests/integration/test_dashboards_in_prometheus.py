@@ -13,11 +13,12 @@ import pytest
 
 from monitoring import queries
 from monitoring.dashboards import A_RUN, DASHBOARDS, RUNS
-from monitoring.grafana import Dashboard, Panel, Table, places
+from monitoring.grafana import Dashboard
 from monitoring.pictures import draw
 from monitoring.prometheus import Prometheus, Unanswered
 from tests.integration.alert_series import NAMESPACE
 from tests.integration.made_up_runs import BEGIN, BROKEN, DONE, GONE, GPU, INTERVAL, LENGTH, PLAIN, open_metrics
+from tests.panels import empty_panels
 
 STARTS_WITHIN = 60.0
 
@@ -55,19 +56,6 @@ def await_ready(url: str) -> None:
 def asking(url: str, run: str) -> Prometheus:
     chosen = {"namespace": NAMESPACE, "run": run, "rank": ".*"}
     return Prometheus(url, chosen, int(LENGTH / 60), int(INTERVAL), BEGIN + LENGTH)
-
-
-def empty_panels(dashboard: Dashboard, source: Prometheus) -> list[tuple[str, str]]:
-    """(title, description) of each panel, and of each column of a table, for which Prometheus has nothing."""
-    found = []
-    for cell, _ in places(dashboard.rows):
-        if isinstance(cell, Panel):
-            found += [(cell.title, cell.description) for one in cell.targets if not source.over_time(one.expr)]
-        elif isinstance(cell, Table):
-            found += [(one.title, cell.description) for one in cell.columns if not source.now(one.expr)]
-        elif hasattr(cell, "expr") and not source.now(cell.expr):
-            found.append((cell.title, cell.description))
-    return found
 
 
 def test_with_gpus_dcgm_prices_and_a_failure_no_panel_is_empty(url: str) -> None:

@@ -2,22 +2,10 @@
 
 import re
 
-# Labels of each metric that a worker serves. Replaced by trainer.telemetry.metric_table where that exists.
-_WORKERS = """
-steps_total examples_total step_seconds step_phase_seconds_total:phase wall_seconds_total:category
-last_step_timestamp_seconds storage_requests_total:operation storage_bytes_total:operation storage_seconds:operation
-storage_retries_total:reason rejected_examples:split input_rejected_total:reason memory_bytes memory_limit_bytes
-gpu_memory_bytes:gpu gpu_memory_peak_bytes:gpu build_info:version,revision,python,tensorflow
-step total_steps epoch loss:split accuracy:split balanced_accuracy:split macro_f1:split learning_rate gradient_norm
-goodput_ratio run_wall_seconds:category lost_steps eta_seconds
-run_info:model,optimizer,precision,strategy,fingerprint,data_fingerprint run_state:state workers:state
-worker_step_seconds:worker straggler_ratio:worker restarts checkpoint_step checkpoint_timestamp_seconds
-checkpoints_total:kind checkpoint_seconds_total:kind checkpoint_bytes_total:kind checkpoint_failures_total:kind
-checkpoints_refused_total replicas_drifted not_finite_total
-"""
-_HISTOGRAMS = ("catdog_step_seconds", "catdog_storage_seconds")
+from trainer.telemetry.metric_table import METRICS, Kind
+
 _LISTED = """
-run_state:state step total_steps updated_timestamp_seconds exit_code goodput_ratio accuracy:split gpu_hours cost
+run_state:state step total_steps updated_timestamp_seconds exit_code goodput_ratio accuracy:split gpu_hours cpu_hours cost
 """
 _OTHERS = {
     "up": frozenset({"instance", "job"}),
@@ -32,10 +20,13 @@ TARGET = frozenset({"namespace", "pod", "run", "rank", "recipe"})
 
 def metrics() -> dict[str, frozenset[str]]:
     """Every series by name, with its labels."""
-    workers = {name: labels | TARGET for name, labels in _parsed(_WORKERS, "catdog_").items()}
-    for name in _HISTOGRAMS:
-        labels = workers.pop(name)
-        workers |= {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
+    workers: dict[str, frozenset[str]] = {}
+    for name, metric in METRICS.items():
+        labels = frozenset(metric.labels) | TARGET
+        if metric.kind == Kind.HISTOGRAM:
+            workers |= {f"{name}_bucket": labels | {"le"}, f"{name}_sum": labels, f"{name}_count": labels}
+        else:
+            workers[name] = labels
     listed = {name: labels | {"run", "run_namespace"} for name, labels in _parsed(_LISTED, "catdog_listed_").items()}
     return {**workers, **listed, **{name: labels | TARGET for name, labels in _OTHERS.items()}}
 

@@ -8,10 +8,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from k8s.terminal.exposition import exposition
 from monitoring import files
 from monitoring.alerts import ALERTS, Disturbance, expected
 from monitoring.durations import expression, scaled, seconds
 from monitoring.rules import as_yaml, groups
+from tests.unit.monitoring import names
 
 BOOK = files.ROOT / "docs" / "runbooks.md"
 
@@ -133,3 +135,8 @@ def test_only_durations_are_divided() -> None:
     text = 'rate(a{b="10m"}[10m]) > SECONDS(1h) and a offset 2h > 0.5 * label_replace(c, "d", "$1", "e", "(.+)")'
     wanted = 'rate(a{b="10m"}[20s]) > 120 and a offset 4m > 0.5 * label_replace(c, "d", "$1", "e", "(.+)")'
     assert expression(text, 30) == wanted
+
+
+def test_what_is_listed_is_what_the_list_prints() -> None:
+    printed = set(re.findall(r"^# HELP (catdog_listed_\w+)", exposition([], {}, "ml"), re.MULTILINE))
+    assert {name for name in names.metrics() if name.startswith("catdog_listed_")} == printed
