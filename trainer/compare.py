@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +31,10 @@ T = TypeVar("T")
 LAST_EPOCH = 10**9
 """No run has more epochs; a larger number is damage."""
 
-_NARROWEST = 12
+NARROWEST = 14
+"""Characters of a column, an interval fits; runs for which there is no room are in another table below."""
+
+_GAP = 2
 
 
 def compare(request: CompareRequest) -> int:
@@ -147,24 +150,35 @@ def _finite(value: Any) -> Any:
 
 
 def show(names: Sequence[str], compared: Comparison, console: Console | None = None) -> None:
-    """Print the rows as one table, so that the columns of all its parts are aligned."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    """Print the rows; of more runs than there is room for beside each other, as several tables."""
+    console = console or Console()
+    tables = {**OUTCOME_TITLES, **CAUSE_TITLES}
+    widest = max((len(row.name) for field in tables for row in getattr(compared, field)), default=0)
+    room = max(2, (console.width - widest) // (NARROWEST + _GAP))
+    for first in range(0, len(names), room):
+        if first:
+            console.print()
+        console.print(_table(names, compared, slice(first, first + room), tables))
+    nothing = [] if any(getattr(compared, field) for field in CAUSE_TITLES) else ["Nothing recorded differs."]
+    for line in (*nothing, *compared.remarks):
+        console.print()
+        console.print(_plain(line))
+
+
+def _table(names: Sequence[str], compared: Comparison, some: slice, tables: Mapping[str, str]) -> Table:
+    """All rows of some of the runs as one table, so that the columns of its parts are aligned."""
+    table = Table(box=None, pad_edge=False, padding=(0, _GAP, 0, 0))
     table.add_column("", overflow="fold")
-    for name in names:
-        table.add_column(_plain(name), overflow="fold", min_width=_NARROWEST)
-    for field, title in {**OUTCOME_TITLES, **CAUSE_TITLES}.items():
+    for name in names[some]:
+        table.add_column(_plain(name), overflow="fold", min_width=NARROWEST)
+    for field, title in tables.items():
         rows = getattr(compared, field)
         if rows:
             table.add_row()
             table.add_row(Text(title, style="bold"))
         for row in rows:
-            table.add_row(_plain(row.name), *map(_plain, row.words))
-    console = console or Console()
-    console.print(table)
-    nothing = [] if any(getattr(compared, field) for field in CAUSE_TITLES) else ["Nothing recorded differs."]
-    for line in (*nothing, *compared.remarks):
-        console.print()
-        console.print(_plain(line))
+            table.add_row(_plain(row.name), *map(_plain, row.words[some]))
+    return table
 
 
 def _plain(text: str) -> Text:

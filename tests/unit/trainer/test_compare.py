@@ -43,6 +43,20 @@ def test_three_runs_fit_80_columns(folders: tuple[str, ...], capsys: pytest.Capt
     assert max(map(len, text.splitlines())) <= 80
 
 
+def test_runs_for_which_there_is_no_room_are_in_another_table(folders: tuple[str, ...]) -> None:
+    compared = comparison.compare([read(open_storage(folders[0]), pytest.fail)] * 7)
+    console = Console(file=io.StringIO(), width=80)
+    show([f"run{number}" for number in range(7)], compared, console)
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, lines)) <= 80
+    assert [line.split() for line in lines if line.lstrip().startswith("run")] == [
+        ["run0", "run1", "run2"],
+        ["run3", "run4", "run5"],
+        ["run6"],
+    ]
+    assert len([line for line in lines if line.startswith("goodput")]) == 3
+
+
 def test_all_shows_what_is_the_same_and_every_epoch(
     folders: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:

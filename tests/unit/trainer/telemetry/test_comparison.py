@@ -131,10 +131,14 @@ def test_differences_are_named_by_option_and_what_is_the_same_is_left_out() -> N
     assert "threads" in table(compare(runs), "software")
 
 
-def test_an_option_that_an_older_run_does_not_have_is_no_difference() -> None:
+def test_an_option_that_an_older_run_does_not_have_is_as_it_is_by_default() -> None:
     assert "calibrate" not in run_folders.old()[contract.CONFIG]["config"]
-    compared = compare([documents_of(run_folders.finished()), documents_of(run_folders.old())])
-    assert not table(compared, "configuration")["calibrate"].differs
+    folder = run_folders.finished()
+    compared = compare([documents_of(folder), documents_of(run_folders.old())])
+    assert table(compared, "configuration")["calibrate"].values == (False, False)
+    folder[contract.CONFIG]["config"]["calibrate"] = True
+    compared = compare([documents_of(folder), documents_of(run_folders.old())])
+    assert table(brief(compared), "configuration")["calibrate"].values == (True, False)
 
 
 def test_different_classes_or_pictures_are_told_before_numbers_are_compared() -> None:
