@@ -22,6 +22,9 @@ from trainer.words import UNKNOWN, counted, duration, percent, plain
 MOST_EPOCHS = 8
 """Rows of the table of epochs, unless all are asked for."""
 
+SHORTEST = 0.05
+"""Seconds; in words, less is 0.0 s."""
+
 LONGEST = 120
 """Characters of a value that are shown."""
 
@@ -89,7 +92,7 @@ def brief(comparison: Comparison) -> Comparison:
     """Return the comparison with what differs alone, without times of zero, and with a few of the epochs."""
     return dataclasses.replace(
         comparison,
-        time=tuple(row for row in comparison.time if any(row.values)),
+        time=tuple(row for row in comparison.time if any(value and value >= SHORTEST for value in row.values)),
         epochs=_thinned(comparison.epochs),
         **{name: tuple(row for row in getattr(comparison, name) if row.differs) for name in CAUSE_TITLES},
     )

@@ -67,7 +67,7 @@ def finished() -> Folder:
                 "lost": 100.0,
                 "stopped": 400.0,
                 "down": 0.0,
-                "export": 0.0,
+                "export": 0.04,
             },
             **{"lost_steps": 30, "attempts": [{"attempt": 1}, {"attempt": 2}]},
         },
