@@ -132,6 +132,8 @@ def _row(name: str, values: Sequence[Any], words: Callable[[Any], str]) -> Row:
 
 
 def _short(text: str) -> str:
+    if not text:
+        return '""'  # an option that is not used; a blank would look like a value that is missing
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
 
 

@@ -141,6 +141,14 @@ def test_an_option_that_an_older_run_does_not_have_is_as_it_is_by_default() -> N
     assert table(brief(compared), "configuration")["calibrate"].values == (True, False)
 
 
+def test_an_empty_option_is_told_from_an_unknown_one() -> None:
+    with_weights = run_folders.finished()
+    with_weights[contract.CONFIG]["config"]["weights"] = "gs://weights/" + "w" * 200
+    compared = compare([documents_of(run_folders.finished()), documents_of(with_weights), Documents()])
+    empty, long, unknown = table(compared, "configuration")["weights"].words
+    assert (empty, long[-2:], len(long), unknown) == ('""', "w…", 120, UNKNOWN)
+
+
 def test_different_classes_or_pictures_are_told_before_numbers_are_compared() -> None:
     cats, birds = run_folders.finished(), run_folders.finished()
     birds[contract.CONFIG]["data_fingerprint"] = "e" * 16
