@@ -20,6 +20,7 @@ from trainer.folder.attempt import write_termination_message
 from trainer.process import orphan, output, signals
 from trainer.process.output import OutputLost
 from trainer.requests import (
+    CompareRequest,
     DataCheckRequest,
     DataImportRequest,
     DataPackRequest,
@@ -56,6 +57,7 @@ VERBS = {
     "predict": Verb(PredictRequest, "trainer.predict.verb", "predict"),
     "export": Verb(ExportRequest, "trainer.conversion.verb", "export"),
     "report": Verb(ReportRequest, "trainer.inference", "report"),
+    "compare": Verb(CompareRequest, "trainer.compare", "compare"),
     "data-import": Verb(DataImportRequest, "trainer.data_verbs", "import_data"),
     "data-check": Verb(DataCheckRequest, "trainer.data_verbs", "check_data"),
     "data-pack": Verb(DataPackRequest, "trainer.data_verbs", "pack_data"),

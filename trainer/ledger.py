@@ -65,6 +65,7 @@ CATEGORY_OF: Mapping[Doing, Category] = {
 }
 
 PRODUCTIVE = (Category.STEP, Category.EVALUATION)
+WITHOUT_PODS = (Category.DOWN, Category.STOPPED)
 REPEATED = (Category.STEP, Category.INPUT, Category.EVALUATION, Category.CHECKPOINT)
 """What is done again if steps are. An attempt starts and compiles anyway, so that is not lost but overhead."""
 

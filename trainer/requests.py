@@ -65,6 +65,19 @@ class ReportRequest:
     run: str
 
 
+@dataclass(frozen=True)
+class CompareRequest:
+    """A request to `python -m trainer compare`: run folders side by side; `html` names the page to write, if any.
+
+    `everything` shows also what is the same.
+    """
+
+    runs: tuple[str, ...]
+    output: str = "text"
+    everything: bool = False
+    html: str = ""
+
+
 ORDERS = ("name", "random")
 MAX_REJECTED = 0.01
 """Share of unusable pictures above which an import or a check fails."""
@@ -162,6 +175,7 @@ Request = (
     | PredictRequest
     | ExportRequest
     | ReportRequest
+    | CompareRequest
     | DataImportRequest
     | DataCheckRequest
     | DataPackRequest

@@ -68,6 +68,9 @@ COMMANDS: Mapping[str, Entry | Group] = {
         "k8s.commands.report",
         "Write the HTML report of a run in any state, and open it if there is a browser.",
     ),
+    "compare": Entry(
+        "k8s.commands.compare", "Show what differs between runs beside what came out of them; also as one HTML page."
+    ),
     "data": DATA,
     "weights": WEIGHTS,
     "submit": SUBMIT,

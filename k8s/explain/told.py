@@ -9,14 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from trainer.ledger import PRODUCTIVE, Category
+from trainer.ledger import PRODUCTIVE, WITHOUT_PODS, Category
 
 LARGEST = 1e12
 """No number of ours comes near: more seconds than 30,000 years have."""
 
 MOST_LOSSES = 40
-
-WITHOUT_PODS = (Category.DOWN, Category.STOPPED)
 
 WORDS: Mapping[str, str] = {
     Category.WAITING: "waiting for workers",

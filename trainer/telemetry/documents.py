@@ -13,6 +13,13 @@ def mapping(value: Any) -> Mapping[str, Any]:
 def first_number(*values: Any) -> float | None:
     """Return the first finite number among the values."""
     for value in values:
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        if isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value):
             return float(value)
     return None
+
+
+def _is_finite(value: int | float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # JSON's whole numbers have no limit
+        return False

@@ -26,7 +26,7 @@ from trainer.words import decimal, duration, in_a_line, percent
 MOST_REJECTED_SHOWN = 200
 MOST_ROWS_OPEN = 15
 
-_STATES: dict[str, str] = {
+STATES: dict[str, str] = {
     State.RUNNING: "Running",
     State.SUCCEEDED: "Succeeded",
     State.FAILED: "Failed",
@@ -82,11 +82,11 @@ def render(report: ReportInput) -> str:
     recipe = str(summary.get("recipe") or report.config.get("recipe") or "run")
     name = str(report.config.get("name") or recipe)
     data = mapping(summary.get("data"))
-    return _template().render(
+    return template("report.html.j2").render(
         title=name,
         recipe=recipe,
-        state=_STATES.get(str(state.get("state")), "State unknown"),
-        state_kind=str(state.get("state")) if state.get("state") in _STATES else "unknown",
+        state=STATES.get(str(state.get("state")), "State unknown"),
+        state_kind=str(state.get("state")) if state.get("state") in STATES else "unknown",
         reason=str(state.get("reason") or ""),
         state_facts=facts.state(state),
         is_augmented=any(report.config.get(name) for name in ("flip", "rotation", "zoom")),
@@ -94,7 +94,7 @@ def render(report: ReportInput) -> str:
         is_finished=report.summary is not None,
         has_no_test="test" in summary and summary["test"] is None,
         headline=facts.headline(report.config, summary, epochs),
-        pictures={key: _picture(png) for key, png in (report.figures or {}).items()},
+        pictures={key: picture(png) for key, png in (report.figures or {}).items()},
         curves_text=curves_in_words(epochs, summary.get("best_epoch")),
         epochs=epochs,
         on_features=facts.on_features(report.config),
@@ -121,7 +121,8 @@ def render(report: ReportInput) -> str:
 
 
 @cache
-def _template() -> Template:
+def template(name: str) -> Template:
+    """Return a template of this folder, in which every value is escaped."""
     # autoescape: class names, paths and reasons come from other people's folders
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -131,7 +132,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.j2")
+    return environment.get_template(name)
 
 
 def _shown(value: Any) -> Any:
@@ -139,7 +140,12 @@ def _shown(value: Any) -> Any:
     return in_a_line(value) if type(value) is str else value
 
 
-def _picture(png: bytes) -> Picture:
+def picture(png: bytes) -> Picture:
+    """Return a figure for a page.
+
+    Raises:
+        ValueError: it is not a PNG.
+    """
     # The IHDR chunk comes first (PNG specification, 5.6): width and height are bytes 16 to 23, big-endian.
     if png[:8] != b"\x89PNG\r\n\x1a\n" or len(png) < 24:
         raise ValueError("a figure is not a PNG file")

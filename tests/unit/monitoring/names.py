@@ -5,7 +5,8 @@ import re
 from trainer.telemetry.metric_table import METRICS, Kind
 
 _LISTED = """
-run_state:state step total_steps updated_timestamp_seconds exit_code goodput_ratio accuracy:split gpu_hours cpu_hours cost
+run_state:state step total_steps updated_timestamp_seconds exit_code goodput_ratio accuracy:split
+gpu_hours cpu_hours cost
 """
 _OTHERS = {
     "up": frozenset({"instance", "job"}),

@@ -15,6 +15,7 @@ import pytest
 
 from trainer.config import RunConfig
 from trainer.requests import (
+    CompareRequest,
     DataCheckRequest,
     DataImportRequest,
     DataPackRequest,
@@ -81,6 +82,7 @@ def test_a_configuration_is_read_from_a_file_too(tmp_path: Path) -> None:
         ("evaluate", EvaluateRequest("{}/run", "{}/data"), "no exported model there"),
         ("predict", PredictRequest("{}/run", ("cat.jpg",)), "no exported model there"),
         ("report", ReportRequest("{}/run"), "not a run folder"),
+        ("compare", CompareRequest(("{}/run", "{}/other")), "not a run folder"),
         ("data-import", DataImportRequest("{}/kaggle.zip", "{}/target"), "kaggle.zip"),
         ("data-check", DataCheckRequest("{}/data"), "no such folder"),
         ("data-pack", DataPackRequest("{}/data", "{}/target"), "no such folder"),

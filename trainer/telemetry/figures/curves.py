@@ -9,10 +9,9 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from trainer.telemetry.curves import EpochRow, History, best_epoch, overfitting_start, rows
-from trainer.telemetry.figures.canvas import DPI, GRID, INK, QUIET, png
+from trainer.telemetry.figures.canvas import DPI, dress, png
 from trainer.words import decimal, percent
 
 _TRAINING, _VALIDATION = "#D55E00", "#0072B2"
@@ -58,21 +57,7 @@ def _panel(
     dots = "o" if len(numbers) < 3 else None
     axes.plot(numbers, train, color=_TRAINING, linewidth=1.4, marker=dots, markersize=4)
     axes.plot(numbers, valid, color=_VALIDATION, linewidth=1.9, marker=dots, markersize=4)
-    axes.text(0, 1.24, title, transform=axes.transAxes, fontsize=13, fontweight="bold", color=INK)
-    axes.set_xlabel("epoch", fontsize=10, color=QUIET)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
-    axes.yaxis.set_major_locator(MaxNLocator(nbins=6))
-    if is_share:
-        axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=" %"))
-    axes.grid(axis="y", color=GRID, linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.spines["bottom"].set_color(GRID)
-    axes.tick_params(length=0, labelsize=10, labelcolor=QUIET)
-    if len(numbers) == 1:
-        axes.set_xlim(numbers[0] - 1, numbers[0] + 1)
-    else:
-        axes.set_xlim(numbers[0], numbers[-1])
+    dress(axes, title, 1.24, numbers[0], numbers[-1], is_share=is_share)
     _label_ends(axes, [("training", _TRAINING, train), ("validation", _VALIDATION, valid)], is_share=is_share)
 
 

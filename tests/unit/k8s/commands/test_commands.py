@@ -15,9 +15,10 @@ from k8s.actions import local
 from k8s.cli import app
 from tests.unit.k8s.settings.test_platform import CONFIG_MAP
 from trainer.exits import Exit
+from trainer.requests import CompareRequest
 
 REPOSITORY = Path(__file__).parents[4]
-VERBS = ("submit", "list", "status", "logs", "wait", "why", "cancel", "resume", "delete", "doctor")
+VERBS = ("submit", "list", "status", "logs", "wait", "why", "cancel", "resume", "delete", "doctor", "compare")
 
 
 @pytest.fixture
@@ -171,6 +172,7 @@ def test_without_a_cluster_every_command_says_so(platform: Path, arguments: list
         ["evaluate", "first", "--data", "d"],
         ["predict", "first", "cat.jpg"],
         ["report", "first"],
+        ["compare", "first", "second"],
         ["train", "--init-from", "first"],
     ],
 )
@@ -180,6 +182,22 @@ def test_a_run_that_is_neither_a_folder_nor_in_a_cluster_is_a_missing_input(
     result = catdog(*arguments)
     assert result.exit_code == Exit.INPUT_MISSING
     assert result.stderr.startswith("catdog: first: not a run folder here; as the name of a run: no cluster: ")
+
+
+def test_one_run_alone_is_not_compared(platform: Path, tmp_path: Path) -> None:
+    result = catdog("compare", str(tmp_path))
+    assert result.exit_code == 2
+    assert result.stderr == f"catdog: compare needs two runs or more, to compare {tmp_path} with\n"
+
+
+def test_what_is_asked_of_a_comparison_goes_to_the_trainer(
+    platform: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, Any]] = []
+    monkeypatch.setattr("k8s.actions.local.run", lambda verb, request: asked.append((verb, request)) or 66)
+    result = catdog("compare", f"{tmp_path}/a", "gs://b/c", "./d", "--all", "--html", "page.html", "-o", "json")
+    assert result.exit_code == 66
+    assert asked == [("compare", CompareRequest((f"{tmp_path}/a", "gs://b/c", "./d"), "json", True, "page.html"))]
 
 
 @pytest.mark.parametrize("verb", VERBS)
