@@ -73,8 +73,7 @@ def _train(asked: RunConfig, process: Process) -> Exit:
         return Exit.DONE
 
     metrics.show_workers(lambda: line.seen, {rank: partial(own_seconds, line, rank) for rank in line.beats()})
-    metrics.restarts.set(start.restarts)
-    metrics.checkpoints_refused.inc(len(start.refused))
+    metrics.show_start(start.step, start.length.total_steps, start.restarts, len(start.refused))
     if process.topology.rank == 0:
         metrics.show_state(State.RUNNING)
     return _train_from(start, line, run, process)

@@ -58,21 +58,13 @@ class Observers:
         self._view = progress.view(length, state.step, every) if rank == 0 else None
         self._outlook = Outlook(length, state, time_of.now())
         self._of_train = metrics.loss.labels("train"), metrics.accuracy.labels("train")
-        self._show_past(state)
+        if state.history:
+            self._show_epoch(state)
         if rank == 0:
             metrics.show_run(time_of.now, lambda: self._outlook.eta(time_of.now()))
 
     def __enter__(self) -> "Observers":
         return self
-
-    def _show_past(self, state: LoopState) -> None:
-        """Show what earlier attempts have come to, so that no curve of the run falls to zero at a restart."""
-        metrics = self._metrics
-        metrics.total_steps.set(self._task.length.total_steps)
-        metrics.step.set(state.step)
-        metrics.checkpoint_step.set(self._attempt.saved_step)
-        if state.history:
-            self._show_epoch(state)
 
     def _show_epoch(self, state: LoopState) -> None:
         row = state.history[-1]

@@ -103,6 +103,14 @@ class Metrics:
         if call.operation in ("read", "write"):
             self.storage_bytes.labels(call.operation).inc(call.size)
 
+    def show_start(self, step: int, total_steps: int, restarts: int, refused: int) -> None:
+        """Show where an attempt begins, at once, so that no curve of the run falls to zero at a restart."""
+        self.step.set(step)
+        self.checkpoint_step.set(step)
+        self.total_steps.set(total_steps)
+        self.restarts.set(restarts)
+        self.checkpoints_refused.inc(refused)
+
     def show_rejected(self, reasons: Mapping[str, Sequence[str]]) -> None:
         """Show the pictures of each split that cannot be used, by why."""
         for name, ones in reasons.items():
