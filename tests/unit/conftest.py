@@ -12,8 +12,10 @@ hypothesis.settings.load_profile("catdog")
 
 
 def pytest_configure() -> None:
-    """Processes that tests start ignore what this one does, and nohup has it ignore SIGHUP."""
+    """Processes that tests start ignore what this one does: SIGHUP under nohup, SIGINT in the background of a script."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)
