@@ -12,7 +12,7 @@ hypothesis.settings.load_profile("catdog")
 
 
 def pytest_configure() -> None:
-    """Processes that tests start ignore what this one does: SIGHUP under nohup, SIGINT in the background of a script."""
+    """Processes that tests start ignore what this one does: SIGHUP under nohup, SIGINT in a script's background."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
