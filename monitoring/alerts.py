@@ -22,7 +22,8 @@ class Disturbance(StrEnum):
     """What is done to a run of two workers to see what fires; the words are those of docs/runbooks.md."""
 
     NONE = "nothing"
-    PAUSED = "one worker is stopped for 60 s (SIGSTOP, then SIGCONT)"
+    PAUSED = "one worker of a JobSet is stopped for 60 s (SIGSTOP, then SIGCONT)"
+    PAUSED_JOB = "one worker of a Job is stopped for 60 s: the other comes back before it, and waits"
     KILLED = "one worker is killed (SIGKILL)"
     STORAGE = "storage resets every connection for 60 s"
 
@@ -105,11 +106,11 @@ ALERTS: tuple[Alert, ...] = (
     Alert(
         "CatdogWorkersMissing",
         conditions.WORKERS_MISSING,
-        "10m",
+        "15m",
         Severity.WARNING,
         f"{_A_RUN} waits for a worker, or does not hear from one.",
         f"It holds what the others have, and no step is made. {_WHY} says which one, and what it lacks.",
-        frozenset({Disturbance.PAUSED}),
+        frozenset({Disturbance.PAUSED_JOB}),
     ),
     Alert(
         "CatdogStraggler",
@@ -164,7 +165,7 @@ ALERTS: tuple[Alert, ...] = (
         f"Rank {{{{ $labels.rank }}}} of {_RUN} cannot be scraped.",
         "Pod {{ $labels.pod }} runs, but does not answer at its port metrics: nothing is known of it, and other alerts "
         "about it cannot fire.",
-        frozenset({Disturbance.PAUSED}),
+        frozenset({Disturbance.PAUSED, Disturbance.PAUSED_JOB}),
     ),
     Alert(
         "CatdogReplicasDrifted",

@@ -85,8 +85,8 @@ def _last_scrape(rank: int, metrics: Metrics, scrapes: Scrapes, stop: StopReques
     try:
         yield
     except Exception as error:
-        if rank == 0:
-            code = error.code if isinstance(error, ExitError) else Exit.BUG
+        code = error.code if isinstance(error, ExitError) else Exit.BUG
+        if rank == 0 and code != Exit.PEER_LOST:  # then it is another worker that may have failed, and the run goes on
             metrics.show_state(ENDINGS.get(code, State.FAILED))
         if not stop.requested:
             scrapes.await_last(lambda: stop.requested)

@@ -261,7 +261,7 @@ def _again(pod: str, begins: float, **changes: object) -> Process:
 DISTURBED: Sequence[tuple[Disturbance, Scenario]] = (
     (Disturbance.NONE, Scenario("undisturbed", both(_short("c", 0, _END, ends="succeeded")), 420)),
     (
-        Disturbance.PAUSED,
+        Disturbance.PAUSED_JOB,
         Scenario(
             "rank 1 paused, a JobSet: rank 0 holds its 75 back",
             (
@@ -273,11 +273,11 @@ DISTURBED: Sequence[tuple[Disturbance, Scenario]] = (
         ),
     ),
     (
-        Disturbance.PAUSED,
+        Disturbance.PAUSED_JOB,
         Scenario(
             "rank 1 paused, a Job: rank 0 leaves, comes back, and waits",
             (
-                _short("c-0", 0, _AT + 22, ends="failed", unseen=(_AT + 5, _END)),
+                _short("c-0", 0, _AT + 22, unseen=(_AT + 5, _END)),
                 _short("c-1", 0, _AT + 65, rank=1, silent=(_AT, _AT + 60)),
                 replace(
                     _again("c-again-0", _AT + 35),
@@ -305,7 +305,7 @@ DISTURBED: Sequence[tuple[Disturbance, Scenario]] = (
         Scenario(
             "rank 1 killed, a Job",
             (
-                _short("c-0", 0, _AT + 8, ends="failed", unseen=(_AT, _END)),
+                _short("c-0", 0, _AT + 8, unseen=(_AT, _END)),
                 _short("c-1", 0, _AT, rank=1),
                 _again("c-again-1", _AT + 12, rank=1),
                 _again("c-again-0", _AT + 30),

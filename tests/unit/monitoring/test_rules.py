@@ -79,7 +79,8 @@ def test_an_alert_is_by_run_so_that_its_texts_can_name_it() -> None:
 
 def test_an_undisturbed_run_is_to_fire_nothing() -> None:
     assert expected(Disturbance.NONE) == frozenset()
-    assert expected(Disturbance.PAUSED) == {"CatdogWorkersMissing", "CatdogTargetDown"}
+    assert expected(Disturbance.PAUSED) == {"CatdogTargetDown"}
+    assert expected(Disturbance.PAUSED_JOB) == {"CatdogWorkersMissing", "CatdogTargetDown"}
 
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "ms": 0.001}
