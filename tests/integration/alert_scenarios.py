@@ -265,7 +265,7 @@ DISTURBED: Sequence[tuple[Disturbance, Scenario]] = (
         Scenario(
             "rank 1 paused, a JobSet: rank 0 holds its 75 back",
             (
-                _short("c-0", 0, _AT + 75, unseen=(_AT + 5, _END)),
+                _short("c-0", 0, _AT + 75, unseen=(_AT + 5, _END), silent=(_AT + 22, _AT + 75)),
                 _short("c-1", 0, _AT + 78, rank=1, silent=(_AT, _AT + 60)),
                 *both(_again("c-again", _AT + 90)),
             ),

@@ -33,7 +33,7 @@ def as_test(scenario: Scenario, interval: float) -> dict[str, Any]:
     times = [index * interval for index in range(int(scenario.length / interval) + 1)]
     others = [{"series": name, "values": " ".join(f"{value(now)}" for now in times)} for name, value in scenario.others]
     run = scenario.processes[0].run if scenario.processes else "b"
-    ever = f'count by (alertname, run) (count_over_time(ALERTS{{alertstate="firing"}}[{scenario.length:.0f}s]))'
+    ever = f'group by (alertname, run) (count_over_time(ALERTS{{alertstate="firing"}}[{scenario.length:.0f}s]))'
     samples = [{"labels": f'{{alertname="{alert}", run="{run}"}}', "value": 1} for alert in sorted(scenario.fires)]
     return {
         "name": scenario.name,
