@@ -106,7 +106,7 @@ ALERTS: tuple[Alert, ...] = (
     Alert(
         "CatdogWorkersMissing",
         conditions.WORKERS_MISSING,
-        "12m",
+        "15m",
         Severity.WARNING,
         f"{_A_RUN} waits for a worker, or does not hear from one.",
         f"It holds what the others have, and no step is made. {_WHY} says which one, and what it lacks.",

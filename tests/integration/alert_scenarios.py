@@ -261,7 +261,7 @@ def _again(pod: str, begins: float, **changes: object) -> Process:
 DISTURBED: Sequence[tuple[Disturbance, Scenario]] = (
     (Disturbance.NONE, Scenario("undisturbed", both(_short("c", 0, _END, ends="succeeded")), 420)),
     (
-        Disturbance.PAUSED_JOB,
+        Disturbance.PAUSED,
         Scenario(
             "rank 1 paused, a JobSet: rank 0 holds its 75 back",
             (
