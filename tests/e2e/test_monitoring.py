@@ -79,7 +79,7 @@ def test_an_undisturbed_run_is_told_as_its_files_tell_it_and_fires_nothing(
         assert last(prometheus, name, "catdog_lost_steps") == summary["lost_steps"] == 0
         assert prometheus.fired() == set()
         assert not prometheus.faults()
-        source = Source(prometheus.url, {"namespace": site.namespace, "run": name, "rank": ".*"}, 10, 1)
+        source = Source(prometheus.url, {"namespace": site.namespace, "run": name, "rank": ".*"}, 2, 1)
         for title, description in empty_panels(A_RUN, source):
             assert re.search("[Ee]mpty|appear when the run ends", description), title
         if folder := os.environ.get("CATDOG_PICTURES"):  # of docs
