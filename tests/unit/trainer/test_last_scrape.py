@@ -1,5 +1,6 @@
 """How a run ended is in the last scrape, whatever the end; what a resumed run has come to, in its first."""
 
+import json
 import threading
 import time
 import urllib.error
@@ -63,4 +64,7 @@ def test_the_end_of_a_run_that_succeeds_and_of_one_that_fails_is_scraped(tmp_pat
     assert {values["catdog_epoch", ()] for values in resumed} <= {0.0, *range(3, 3001)}
     assert resumed[0]["catdog_checkpoint_step", ()] >= 6
     assert state_of(seen[-1]) == {"failed"}
+    spent = json.loads((run / "state.json").read_text())["ledger"]["seconds"]
+    assert spent["stopped"] > 0 == spent["down"]  # it was this test that took its time, not a cluster
+    assert spent["lost"] > 0  # the rollback
     assert seen[-1]["catdog_not_finite_total", ()] == 2
