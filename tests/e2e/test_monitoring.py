@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -50,16 +51,22 @@ def last(prometheus: Prometheus, name: str, metric: str, **labels: str) -> float
     return prometheus.value(f"max(last_over_time({metric}{{{matchers}}}[1h]))")
 
 
+@pytest.fixture(scope="module")
+def own(new_site: Callable[..., Site], image: str) -> Site:
+    """A namespace without runs of other tests, whose alerts would be taken for ours."""
+    return new_site(image)
+
+
 def test_an_undisturbed_run_is_told_as_its_files_tell_it_and_fires_nothing(
-    site: Site, data: tuple[Path, str], tmp_path: Path
+    own: Site, data: tuple[Path, str], tmp_path: Path
 ) -> None:
-    name = "watched"
-    with watching(site, tmp_path, trial_rules(), "1s") as prometheus:
-        site.submit(name, *LONG, *TWO, "--data", data[1])
-        assert ended(site, name, 600)["state"] == "succeeded"
-        until("the pods to be done", lambda: all(p["status"]["phase"] == "Succeeded" for p in site.pods(name)), 90)
-        summary = json.loads(site.folder(name).read("summary.json"))
-        rows = [json.loads(line) for line in site.folder(name).read("metrics.jsonl").splitlines()]
+    name = "monitored"
+    with watching(own, tmp_path, trial_rules(), "1s") as prometheus:
+        own.submit(name, *LONG, *TWO, "--data", data[1])
+        assert ended(own, name, 600)["state"] == "succeeded"
+        until("the pods to be done", lambda: all(p["status"]["phase"] == "Succeeded" for p in own.pods(name)), 90)
+        summary = json.loads(own.folder(name).read("summary.json"))
+        rows = [json.loads(line) for line in own.folder(name).read("metrics.jsonl").splitlines()]
 
         assert last(prometheus, name, "catdog_step") == summary["steps"]
         assert last(prometheus, name, "catdog_total_steps") == summary["steps"]
@@ -68,7 +75,7 @@ def test_an_undisturbed_run_is_told_as_its_files_tell_it_and_fires_nothing(
             for metric in ("loss", "accuracy"):
                 told = last(prometheus, name, f"catdog_{metric}", split=split)
                 assert told == pytest.approx(rows[-1][split][metric], rel=1e-6), (split, metric)
-        assert last(prometheus, name, "catdog_checkpoint_step") == site.saved_step(name) == summary["steps"]
+        assert last(prometheus, name, "catdog_checkpoint_step") == own.saved_step(name) == summary["steps"]
         assert last(prometheus, name, "catdog_restarts") == 0
         assert last(prometheus, name, "catdog_run_state", state="succeeded") == 1
         for category in Category:
@@ -79,7 +86,7 @@ def test_an_undisturbed_run_is_told_as_its_files_tell_it_and_fires_nothing(
         assert last(prometheus, name, "catdog_lost_steps") == summary["lost_steps"] == 0
         assert prometheus.fired() == set()
         assert not prometheus.faults()
-        source = Source(prometheus.url, {"namespace": site.namespace, "run": name, "rank": ".*"}, 2, 1)
+        source = Source(prometheus.url, {"namespace": own.namespace, "run": name, "rank": ".*"}, 2, 1)
         for title, description in empty_panels(A_RUN, source):
             assert re.search("[Ee]mpty|appear when the run ends", description), title
         if folder := os.environ.get("CATDOG_PICTURES"):  # of docs
@@ -87,25 +94,25 @@ def test_an_undisturbed_run_is_told_as_its_files_tell_it_and_fires_nothing(
 
 
 def test_each_disturbance_fires_the_alerts_that_the_runbooks_name(
-    site: Site, data: tuple[Path, str], tmp_path: Path
+    own: Site, data: tuple[Path, str], tmp_path: Path
 ) -> None:
     name = "disturbed"
     disturbed = (Disturbance.PAUSED, Disturbance.KILLED, Disturbance.STORAGE)
     expected = set().union(*(alerts.expected(one) for one in disturbed))
     longer = [200 if word == 50 else word for word in LONG]
-    with watching(site, tmp_path, trial_rules(), "1s") as prometheus:
-        site.submit(name, *longer, *TWO, "--data", data[1])
-        _past(site, name, 40)
-        _pause(site, name)
-        _past(site, name, site.state(name)["step"] + 20)
-        api.kill_container(site.cluster, _pod(site, name, 1), "trainer", site.namespace)
-        _past(site, name, site.state(name)["step"] + 20)
-        api.stop_gcs(site.cluster)
+    with watching(own, tmp_path, trial_rules(), "1s") as prometheus:
+        own.submit(name, *longer, *TWO, "--data", data[1])
+        _past(own, name, 40)
+        _pause(own, name)
+        _past(own, name, own.state(name)["step"] + 20)
+        api.kill_container(own.cluster, _pod(own, name, 1), "trainer", own.namespace)
+        _past(own, name, own.state(name)["step"] + 20)
+        api.stop_gcs(own.cluster)
         time.sleep(OUTAGE)
-        api.start_gcs(site.cluster)
-        _past(site, name, site.state(name)["step"] + 20)
+        api.start_gcs(own.cluster)
+        _past(own, name, own.state(name)["step"] + 20)
         fired = prometheus.fired()
-        site.catdog("cancel", name)
+        own.catdog("cancel", name)
         assert fired == expected
         assert not prometheus.faults()
 

@@ -90,7 +90,7 @@ def test_two_pods_compute_features_once_between_them_with_weights_from_the_bucke
 
 
 def test_prometheus_has_the_final_values_of_both_workers(site: Site, data: tuple[Path, str]) -> None:
-    name = "watched"
+    name = "scraped"
     site.submit(name, "--gpus", 0, "--workers", 2, "--data", data[1], *SMALL, "--wait", timeout=600)
     total = runs.last(site.folder(name).uri).state.step
     query = {"query": f'last_over_time(catdog_step{{namespace="{site.namespace}",pod=~"{name}-.*"}}[10m])'}
