@@ -159,8 +159,14 @@ def lost_since(ledger: Ledger, kept: Ledger, steps: int) -> Ledger:
         kept: the ledger in the checkpoint; empty to begin anew.
         steps: that are done again, of the last attempt.
     """
-    before = {one.attempt: one.seconds for one in kept.attempts}
-    moved = [_moved(one, before.get(one.attempt, {})) for one in ledger.attempts]
+    moved: list[Attempt] = []
+    for one in ledger.attempts:
+        since = moved[-1].attempt if moved else -1
+        before: Mapping[str, float] = {}
+        for earlier in kept.attempts:  # one of the ledger's may be several that the checkpoint keeps apart
+            if since < earlier.attempt <= one.attempt:
+                before = _added(before, earlier.seconds)
+        moved.append(_moved(one, before))
     if moved:
         moved[-1] = dataclasses.replace(moved[-1], lost_steps=moved[-1].lost_steps + max(0, steps))
     return Ledger(tuple(moved), ledger.until)
@@ -210,7 +216,7 @@ def from_json(values: Any) -> Ledger:
         attempts = tuple(Attempt(**stored(Attempt, known(Attempt, one))) for one in values["attempts"])
         numbers = [value for one in attempts for value in one.seconds.values()]
         if not all(type(value) in (int, float) and 0 <= value < LONGEST for value in (*numbers, values["until"])):
-            return Ledger()
+            return NONE
     except (KeyError, TypeError, AttributeError, ValueError):
-        return Ledger()
+        return NONE
     return Ledger(attempts, float(values["until"]))

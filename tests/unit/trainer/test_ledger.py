@@ -87,6 +87,15 @@ def test_of_many_attempts_the_oldest_become_one_and_no_second_is_lost() -> None:
     assert one.attempts[-1].attempt == ledger.MOST_ATTEMPTS + 19
 
 
+def test_attempts_that_became_one_since_the_checkpoint_are_not_lost() -> None:
+    kept = NONE
+    for number in range(1, ledger.MOST_ATTEMPTS + 1):
+        kept = passed(begun(kept, number, kept.until, by_a_person=False), {"step": 2.0})
+    told = passed(begun(kept, ledger.MOST_ATTEMPTS + 1, kept.until, by_a_person=False), {"step": 5.0})
+    after = lost_since(told, kept, 3)
+    assert (after.seconds["lost"], after.seconds["step"]) == (5.0, 2.0 * ledger.MOST_ATTEMPTS)
+
+
 @given(st.lists(SECONDS, max_size=3), st.floats(0, 1e10))
 def test_a_stored_ledger_is_read_as_it_was_to_the_millisecond(rows: list[dict[str, float]], until: float) -> None:
     stored = json.loads(json.dumps(ledger.to_json(made(*rows, until=until))))
