@@ -37,6 +37,7 @@ PROMETHEUS_PORT = 9090
 API_URL = f"https://{CONTROL_ADDRESS}:{API_PORT}"
 GCS_URL = f"http://{CONTROL_ADDRESS}:{GCS_PORT}"
 PROMETHEUS_URL = f"http://{CONTROL_ADDRESS}:{PROMETHEUS_PORT}"
+WATCHED_BY_A_TEST = "watched-"  # namespaces of such names are left to the Prometheus that a test starts
 
 
 @dataclass(frozen=True)

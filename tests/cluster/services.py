@@ -22,6 +22,7 @@ from tests.cluster.layout import (
     GCS_URL,
     PROMETHEUS_PORT,
     PROMETHEUS_URL,
+    WATCHED_BY_A_TEST,
     Layout,
 )
 from tests.cluster.waiting import wait_until
@@ -142,12 +143,13 @@ def _start_prometheus(layout: Layout) -> None:
     argv = [sys.executable, str(script), API_URL, str(layout.pki / "ca.crt"), str(token), str(targets)]
     _start(layout, DISCOVERY, argv)
     kept = {"source_labels": ["__meta_kubernetes_pod_container_port_name"], "regex": "metrics", "action": "keep"}
+    own = {"source_labels": ["__meta_kubernetes_namespace"], "regex": f"{WATCHED_BY_A_TEST}.*", "action": "drop"}
     named = {"namespace": "namespace", "pod": "pod_name", "container": "pod_container_name", "node": "pod_node_name"}
     labels = [{"source_labels": [f"__meta_kubernetes_{meta}"], "target_label": name} for name, meta in named.items()]
     scrape = {
         "job_name": "pods",
         "file_sd_configs": [{"files": [str(targets)]}],
-        "relabel_configs": [kept, *labels],
+        "relabel_configs": [kept, own, *labels],
     }
     config = layout.config / "prometheus.json"
     config.write_text(

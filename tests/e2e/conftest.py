@@ -77,8 +77,8 @@ def new_site(cluster: api.Cluster, emulator: str) -> Iterator[Callable[..., Site
     """Makes a namespace that accepts only `restricted` pods, with a bucket and, unless `image` is empty, the chart."""
     made: list[str] = []
 
-    def make(image: str, **values: Any) -> Site:
-        name = f"e2e-{uuid.uuid4().hex[:8]}"
+    def make(image: str, prefix: str = "e2e-", **values: Any) -> Site:
+        name = f"{prefix}{uuid.uuid4().hex[:8]}"
         api.kubectl(cluster, "create", "namespace", name)
         made.append(name)
         for mode in ("enforce", "warn"):

@@ -19,6 +19,7 @@ from monitoring.dashboards import A_RUN
 from monitoring.pictures import draw
 from monitoring.prometheus import Prometheus as Source
 from tests.cluster import api
+from tests.cluster.layout import WATCHED_BY_A_TEST
 from tests.e2e.kit import LONG, REPOSITORY, Site, until
 from tests.e2e.prometheus import Prometheus, watching
 from tests.panels import empty_panels
@@ -53,8 +54,8 @@ def last(prometheus: Prometheus, name: str, metric: str, **labels: str) -> float
 
 @pytest.fixture(scope="module")
 def own(new_site: Callable[..., Site], image: str) -> Site:
-    """A namespace without runs of other tests, whose alerts would be taken for ours."""
-    return new_site(image)
+    """A namespace without runs of other tests, whose alerts would be taken for ours, and which only we scrape."""
+    return new_site(image, prefix=WATCHED_BY_A_TEST)
 
 
 def test_an_undisturbed_run_is_told_as_its_files_tell_it_and_fires_nothing(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 FINAL_SCRAPE_SECONDS = 30.0
+SCRAPER_SECONDS = 2 * FINAL_SCRAPE_SECONDS  # who has not asked for longer is not expected within the wait either
 LOOK_SECONDS = 0.2
 CHECKPOINT_KINDS = ("checkpoint", "best")
 OPERATIONS = ("list", "stat", "read", "write", "delete")
@@ -205,9 +206,9 @@ class Scrapes:
     def __init__(self, application: "WSGIApplication") -> None:
         self._application = application
         self._changed = threading.Condition()
-        self._begun = 0
+        self._begun: dict[str, float] = {}  # by address of a Prometheus: when its latest scrape began
+        self._answered: dict[str, float] = {}  # and when its latest scrape that was answered began
         self._asked: float | None = None  # when the last question was answered
-        self._answered = 0  # number of the latest scrape whose answer is sent
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         """A scrape (PEP 3333), or a question whether this process is alive, which is answered and not counted."""
@@ -215,32 +216,34 @@ class Scrapes:
             self._asked = time.monotonic()
             start_response("200 OK", [("Content-Type", "text/plain")])
             return [b"ok\n"]
+        scraper, began = environ.get("REMOTE_ADDR", ""), time.monotonic()
         with self._changed:
-            self._begun += 1
-            this = self._begun
-        return _Answer(self._application(environ, start_response), lambda: self._sent(this))
+            self._begun[scraper] = began
+        return _Answer(self._application(environ, start_response), lambda: self._sent(scraper, began))
 
     def neglected(self, liveness_seconds: float) -> bool:
         """Whether questions came and then, for so long that this process counts as frozen, were not answered."""
         return self._asked is not None and 0 < liveness_seconds < time.monotonic() - self._asked
 
-    def _sent(self, this: int) -> None:
+    def _sent(self, scraper: str, began: float) -> None:
         with self._changed:
-            self._answered = max(self._answered, this)
+            self._answered[scraper] = max(self._answered.get(scraper, 0.0), began)
             self._changed.notify_all()
 
     def await_last(self, hurry: Callable[[], bool] = lambda: False) -> None:
-        """At the end, let a Prometheus that has scraped before read the last values: wait at most 30 s, and no longer
-        than until `hurry` says so.
+        """At the end, let each Prometheus that has scraped lately read the last values: wait at most 30 s, and no
+        longer than until `hurry` says so.
 
         Otherwise a job that exits between two scrapes loses its last values (prometheus-operator#4816). A scrape in
-        progress may have older values, and the exit of the process would cut off an answer that is not sent yet.
+        progress may have older values, and the exit of the process would cut off an answer that is not sent yet. Where
+        two scrape, as in a highly available pair, one's scrape is nothing to the other; they are told apart by address.
         """
-        until = time.monotonic() + FINAL_SCRAPE_SECONDS
+        now = time.monotonic()
         with self._changed:
-            before = self._begun
-            while 0 < before >= self._answered and time.monotonic() < until and not hurry():
+            awaited = {scraper for scraper, began in self._begun.items() if now - began < SCRAPER_SECONDS}
+            while awaited and time.monotonic() < now + FINAL_SCRAPE_SECONDS and not hurry():
                 self._changed.wait(LOOK_SECONDS)
+                awaited = {scraper for scraper in awaited if self._answered.get(scraper, 0.0) < now}
 
 
 class _Answer(list[bytes]):

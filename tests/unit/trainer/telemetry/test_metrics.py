@@ -1,5 +1,6 @@
 """Metrics, scraped over HTTP as Prometheus does."""
 
+import http.client
 import math
 import socket
 import threading
@@ -52,6 +53,13 @@ def scrape(port: int) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+def scrape_from(address: str, port: int) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LIMIT, source_address=(address, 0))
+    connection.request("GET", "/metrics")
+    assert connection.getresponse().read()
+    connection.close()
 
 
 def fill(made: Metrics) -> None:
@@ -149,6 +157,34 @@ def test_the_last_values_are_kept_for_one_more_scrape() -> None:
         assert scrape(port)["catdog_step", ()] == 100
         waiting.join(LIMIT)
         assert not waiting.is_alive()
+
+
+def test_each_of_two_that_scrape_gets_the_last_values() -> None:
+    port = free_port()
+    with serve(Metrics(), RunConfig(metrics_port=port), 0) as scrapes:
+        for address in ("127.0.0.2", "127.0.0.3"):
+            scrape_from(address, port)
+        waiting = threading.Thread(target=scrapes.await_last)
+        waiting.start()
+        waiting.join(0.3)
+        for address in ("127.0.0.2", "127.0.0.2", "127.0.0.4"):
+            scrape_from(address, port)
+        waiting.join(0.5)
+        assert waiting.is_alive()
+        scrape_from("127.0.0.3", port)
+        waiting.join(LIMIT)
+        assert not waiting.is_alive()
+
+
+def test_who_has_not_scraped_for_a_while_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SCRAPER_SECONDS", 0.2)
+    port = free_port()
+    with serve(Metrics(), RunConfig(metrics_port=port), 0) as scrapes:
+        scrape(port)
+        time.sleep(0.3)
+        began = time.monotonic()
+        scrapes.await_last()
+        assert time.monotonic() - began < 5
 
 
 def test_the_last_scrape_is_awaited_until_its_answer_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
