@@ -125,6 +125,9 @@ lock: setup ## Update requirements/*.txt after a change to pyproject.toml (UPGRA
 	$(UV_COMPILE) --extra cpu --constraint requirements/dev.txt --output-file requirements/cpu.txt
 	$(UV_COMPILE) --constraint requirements/dev.txt --output-file requirements/base.txt
 	$(UV_COMPILE) --extra cuda --constraint requirements/base.txt --output-file requirements/cuda.txt
+	$(UV_COMPILE) --extra cpu --extra mlflow --constraint requirements/dev.txt --output-file requirements/cpu-mlflow.txt
+	$(UV_COMPILE) --extra cuda --extra mlflow --constraint requirements/cuda.txt --output-file requirements/cuda-mlflow.txt
+	echo 'mlflow>=3.5,<4' | $(subst pyproject.toml,-,$(UV_COMPILE)) --output-file requirements/mlflow-server.txt
 
 # syft is built from its Go module, which takes minutes once; into build/, since it is no part of .venv/.
 SYFT := build/bin/syft

@@ -45,7 +45,7 @@ PREFIXES = (
 )
 _PREFIXED = re.compile(f"(?:{'|'.join(map(re.escape, PREFIXES))})[A-Za-z0-9_.-]*")
 # What is too slow to import at start-up, as a comment or docstring names it; not "Kubernetes", nor a label's domain.
-_DEAR = re.compile(r"TensorFlow|tensorflow|google\.cloud|(?<![\w./])kubernetes(?![\w./-])|--help need")
+_DEAR = re.compile(r"TensorFlow|tensorflow|mlflow|google\.cloud|(?<![\w./])kubernetes(?![\w./-])|--help need")
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -184,7 +184,7 @@ def function_lengths(sources: Iterable[Source]) -> list[Length]:
 def late_imports(sources: Iterable[Source]) -> list[LateImport]:
     """The imports inside functions.
 
-    One is explained if TensorFlow, kubernetes or google.cloud, or what --help need not spend (its CPU is limited), is
+    One is explained if TensorFlow, mlflow, kubernetes or google.cloud, or what --help need not spend (its CPU is limited), is
     named in a comment or docstring of the function,
     in the comment above it, or in the module's docstring or its comments at the left edge; or if the function calls
     `quiet.import_tensorflow()`.

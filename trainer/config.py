@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from trainer import fields
 from trainer.exits import Exit, ExitError
 from trainer.fields import AUTO, Naming, Refused, declare, flag, options, seconds_or_auto
+from trainer.track import tracker_fault
 
 T = TypeVar("T")
 
@@ -99,9 +100,7 @@ class RunConfig:
         100, "Steps over which that rate rises from 0.", identity=True, low=0, high=10**9, group="Fine-tuning"
     )
     calibrate: bool = declare(
-        False,
-        "Divide the exported network's logits by a temperature fitted on the validation split.",
-        group="Model",
+        False, "Divide the exported network's logits by a temperature fitted on the validation split.", group="Model"
     )
     flip: bool = declare(False, "Mirror half of the training pictures.", identity=True, group="Augmentation")
     rotation: float = declare(
@@ -149,10 +148,7 @@ class RunConfig:
         below=1,
     )
     best: str = declare(
-        ACCURACY,
-        "What decides in validation which epoch's weights are kept and exported.",
-        identity=True,
-        choices=BEST_BY,
+        ACCURACY, "What decides in validation which epoch's weights are exported.", identity=True, choices=BEST_BY
     )
     early_stopping: int = declare(
         0, "Stop when validation has not improved for this many epochs; 0: off.", unit="epochs", low=0, high=1_000_000
@@ -261,6 +257,9 @@ class RunConfig:
     grace_period: float = declare(30.0, "Time from SIGTERM to exit.", unit="seconds", above=0, group="Faults")
     metrics_port: int = declare(
         0, "Port of /metrics, plus the rank for local workers; 0: none.", low=0, high=65535, group="Telemetry"
+    )
+    track: str = declare(
+        "", "Show the run in MLflow too: mlflow:URI, or mlflow:URI#EXPERIMENT.", group="Telemetry", fault=tracker_fault
     )
     log_every: int = declare(
         50, "Steps between progress lines when output is not a terminal.", low=1, group="Telemetry"

@@ -33,6 +33,8 @@ LABELS, MODEL_CARD = f"{MODEL}/labels.json", f"{MODEL}/MODEL_CARD.md"
 FIGURES = {name: f"figures/{name}.png" for name in ("curves", "augmentation", "confusion", "mistakes")}
 """Figure name → file."""
 TENSORBOARD = "tensorboard"
+TRACKING = "mlflow.json"
+"""With --track: the MLflow server, and the id of the run there."""
 
 WEIGHTS_CARD = "weights.json"
 """In a folder of pre-trained weights: what they are; without it, there are none."""

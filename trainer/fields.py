@@ -199,8 +199,8 @@ def _value(one: "dataclasses.Field[Any]", value: Any, shown: str) -> Any:
     option: Option = one.metadata.get("option", Option(""))
     if option.fault is not None:
         text = str(value) if type(value) in (int, float) else value
-        if words := option.fault(text if isinstance(text, str) else ""):
-            raise Refused(f"{shown} is {text!r}; it must be {words}")
+        if words := option.fault(text) if isinstance(text, str) else option.fault("") or "text":
+            raise Refused(f"{shown} is {value!r}; it must be {words}")
         return text
     made = _typed(one.type, value, shown)
     check(option, made, shown)

@@ -22,6 +22,7 @@ from trainer.storage.base import Storage
 from trainer.storage.opening import Listener, open_storage
 from trainer.storage.retry import RetryPolicy
 from trainer.telemetry.metrics import Metrics, Scrapes, serve
+from trainer.telemetry.mlflow_run import require, tracked
 from trainer.telemetry.spoken import Spoken
 from trainer.timekeeping import Timekeeper
 from trainer.workers.line import Line, needs_no_peer, own_seconds, telling_failures, told_of, waited_for
@@ -51,6 +52,7 @@ def train(asked: RunConfig, stop: StopRequest, environment: MutableMapping[str, 
     Raises:
         ExitError: with the contract's code and one line for people.
     """
+    require(asked)
     topology = from_environment(environment)
     activity = Activity()
     metrics = Metrics(activity)
@@ -117,31 +119,34 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         line.gather()
         ready = prepare(start, run, topology, environment, attempt, activity, process.metrics)
         task = ready.task
-        watching = Observers(task, run, topology.rank, attempt, process.metrics, activity, timekeeper, ready.state)
-        with watching as observers:
-            attempt.progress = observers.progress
-            try:
-                state, code = loop.train(task, ready.state, process.stop, observers.hooks()), Exit.DONE
-            except loop.Stopped as stopped:
-                state, code = observers.save(stopped.snapshot), stopped.code
-            if topology.rank == 0:
-                line.on_lost = needs_no_peer  # what is left, it does alone
-            activity.enter(Doing.SAVING)
-            observers.flush()
+        with tracked(ready.record, attempt, lambda: process.stop.requested) as writers:
+            watching = Observers(
+                task, run, topology.rank, attempt, process.metrics, activity, timekeeper, ready.state, writers
+            )
+            with watching as observers:
+                attempt.progress = observers.progress
+                try:
+                    state, code = loop.train(task, ready.state, process.stop, observers.hooks()), Exit.DONE
+                except loop.Stopped as stopped:
+                    state, code = observers.save(stopped.snapshot), stopped.code
+                if topology.rank == 0:
+                    line.on_lost = needs_no_peer  # what is left, it does alone
+                activity.enter(Doing.SAVING)
+                observers.flush()
 
-        if code == Exit.TERMINATED and _is_frozen(process.scrapes, environment):
-            code = Exit.STALLED  # so that it counts: a pod that its probe stops would be restarted for ever
-        activity.enter(Doing.FINISHING)
-        if code == Exit.DONE and topology.rank == 0:
-            results.finish(attempt, ready.record, ready.inputs, task, state, process.metrics, timekeeper)
-        if topology.rank == 0:
-            process.metrics.show_state(ENDINGS.get(code, State.FAILED))
-        attempt.end(code, "" if code == Exit.DONE else f"stopped by a signal at step {state.step}, state saved")
-        _leave(task.distribution, attempt)
-        line.end(code, "")
-        if code == Exit.DONE:
-            process.scrapes.await_last(lambda: process.stop.requested)
-        return code
+            if code == Exit.TERMINATED and _is_frozen(process.scrapes, environment):
+                code = Exit.STALLED  # so that it counts: a pod that its probe stops would be restarted for ever
+            activity.enter(Doing.FINISHING)
+            if code == Exit.DONE and topology.rank == 0:
+                results.finish(attempt, ready.record, ready.inputs, task, state, process.metrics, timekeeper)
+            if topology.rank == 0:
+                process.metrics.show_state(ENDINGS.get(code, State.FAILED))
+            attempt.end(code, "" if code == Exit.DONE else f"stopped by a signal at step {state.step}, state saved")
+            _leave(task.distribution, attempt)
+            line.end(code, "")
+            if code == Exit.DONE:
+                process.scrapes.await_last(lambda: process.stop.requested)
+            return code
 
 
 def _is_frozen(scrapes: Scrapes, environment: Mapping[str, str]) -> bool:

@@ -1,4 +1,4 @@
-"""Everything that watches the loop: progress, metrics, heartbeat, checkpoints, TensorBoard."""
+"""Everything that watches the loop: progress, metrics, heartbeat, checkpoints, and what is written of each epoch."""
 
 import logging
 import time
@@ -8,7 +8,6 @@ from typing import Any
 
 from trainer.contract import BEST, CHECKPOINTS
 from trainer.exits import Exit, ExitError
-from trainer.folder import files
 from trainer.folder.attempt import Attempt
 from trainer.folder.held import again_if_late
 from trainer.folder.uploads import Uploads
@@ -20,6 +19,7 @@ from trainer.telemetry import progress
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.outlook import Outlook
 from trainer.telemetry.tensorboard import TensorBoard
+from trainer.telemetry.writers import JsonLines, Writer
 from trainer.timekeeping import Timekeeper
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot, Unusable
@@ -46,6 +46,7 @@ class Observers:
         activity: Activity,
         time_of: Timekeeper,
         state: LoopState,
+        writers: tuple[Writer, ...] = (),
     ) -> None:
         self._task, self._run, self._attempt, self._metrics = task, run, attempt, metrics
         self._activity, self._time, self._step_seen = activity, time_of, state.step
@@ -53,7 +54,10 @@ class Observers:
         if rank == 0 and state.best is not None:
             again_if_late(lambda: checkpoint.touch(run, BEST, attempt.confirm))
         self._uploads = Uploads(KINDS, task.config.storage_timeout, self._durable) if rank == 0 else None
-        self._tensorboard = TensorBoard(run) if rank == 0 else None
+        self._writers = writers
+        if self._uploads is not None:
+            submit = self._uploads.submit
+            self._writers = (JsonLines(attempt, submit), TensorBoard(run, submit), *writers)
         length, every = task.length, task.config.log_every
         self._view = progress.view(length, state.step, every) if rank == 0 else None
         self._outlook = Outlook(length, state, time_of.now())
@@ -115,10 +119,8 @@ class Observers:
         self._show_epoch(state)
         if self._view is not None:
             self._view.epoch(state)
-        if self._uploads is not None and self._tensorboard is not None:
-            self._tensorboard.epoch(state)
-            self._uploads.submit("metrics", lambda: files.write_metrics(self._attempt, state.history))
-            self._uploads.submit("tensorboard", self._tensorboard.copy)
+        for writer in self._writers:
+            writer.epoch(state)
 
     def _best(self, best: Snapshot) -> None:
         if self._uploads is not None:
@@ -206,5 +208,5 @@ class Observers:
             self._metrics.not_finite.inc()
         if self._view is not None:
             self._view.close()
-        if self._tensorboard is not None:
-            self._tensorboard.close()
+        for writer in self._writers:
+            writer.close()

@@ -127,6 +127,11 @@ class Attempt:
                 self._held.release()
             self._ended = code
 
+    @property
+    def ended(self) -> Exit | None:
+        """The code with which the final state was written; None before."""
+        return self._ended
+
     def is_recorded(self) -> bool:
         """Whether state.json says that this attempt has ended without a failure."""
         told = read_state(self.run)

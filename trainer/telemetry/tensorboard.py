@@ -8,6 +8,7 @@ import tensorflow as tf
 from trainer.contract import TENSORBOARD
 from trainer.process import temporary
 from trainer.storage.base import Storage
+from trainer.telemetry.writers import Submit, scalars
 from trainer.training.state import LoopState
 
 log = logging.getLogger(__name__)
@@ -22,24 +23,25 @@ class TensorBoard:
         ExitError: 74 when there is no room for the folder at the start.
     """
 
-    def __init__(self, run: Storage) -> None:
-        self._run, self._open, self._writing = run, ExitStack(), True
+    def __init__(self, run: Storage, submit: Submit) -> None:
+        self._run, self._submit, self._open, self._writing = run, submit, ExitStack(), True
         self._folder = self._open.enter_context(temporary.folder("catdog-tensorboard-"))
         with temporary.explained("no scalars for TensorBoard can be written there"):
             self._writer = tf.summary.create_file_writer(str(self._folder))
 
     def epoch(self, state: LoopState) -> None:
-        """Record the last row of the history."""
+        """Record the last row of the history; the run folder gets it soon."""
+        self._record(state)
+        self._submit("tensorboard", self.copy)
+
+    def _record(self, state: LoopState) -> None:
         if not self._writing:
             return
         row = state.history[-1]
         try:
             with self._writer.as_default(step=row["epoch"]):
-                for split in ("train", "valid"):
-                    for name, value in row[split].items():
-                        tf.summary.scalar(f"{name}/{split}", value)
-                tf.summary.scalar("learning_rate", row["learning_rate"])
-                tf.summary.scalar("examples_per_second", row["examples_per_second"])
+                for name, value in scalars(row):
+                    tf.summary.scalar(name, value)
             self._writer.flush()
         except (OSError, tf.errors.OpError) as error:
             self._writing = False

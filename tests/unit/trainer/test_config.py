@@ -26,6 +26,8 @@ def another_value(name: str) -> Any:
         return not default
     if name == "stall_timeout":
         return "90.5"
+    if name == "track":
+        return "mlflow:http://mlflow:5000"
     if TYPES[name] is str:
         return default + "x"
     if TYPES[name] is float:
@@ -48,6 +50,8 @@ def valid_values(name: str) -> st.SearchStrategy[Any]:
         return st.sampled_from(option.choices)
     if name == "stall_timeout":
         return st.just("auto") | st.floats(0, 1e9).map(str)
+    if name == "track":
+        return st.sampled_from(["", "mlflow:http://mlflow:5000", "mlflow:https://host/mlflow#pets"])
     if TYPES[name] is bool:
         return st.booleans()
     return st.text(max_size=30) if TYPES[name] is str else numbers(option, TYPES[name])
