@@ -184,10 +184,9 @@ def function_lengths(sources: Iterable[Source]) -> list[Length]:
 def late_imports(sources: Iterable[Source]) -> list[LateImport]:
     """The imports inside functions.
 
-    One is explained if TensorFlow, mlflow, kubernetes or google.cloud, or what --help need not spend (its CPU is limited), is
-    named in a comment or docstring of the function,
-    in the comment above it, or in the module's docstring or its comments at the left edge; or if the function calls
-    `quiet.import_tensorflow()`.
+    One is explained if TensorFlow, mlflow, kubernetes or google.cloud, or what --help need not spend (its CPU is
+    limited), is named in a comment or docstring of the function, in the comment above it, or in the module's docstring
+    or its comments at the left edge; or if the function calls `quiet.import_tensorflow()`.
     """
     return [
         LateImport(
