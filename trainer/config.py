@@ -29,6 +29,7 @@ NO_WEIGHTS, BALANCED = CLASS_WEIGHTS = ("none", "balanced")
 """What --class-weights may be besides a file."""
 NEWEST_PIXEL_PATH = 2  # trainer.data.decode says what the versions are
 SQUASH, CROP, PAD = RESIZES = ("squash", "crop", "pad")
+AUTO_INPUT, DECODED, ENCODED, STREAM = INPUTS = (AUTO, "decoded", "encoded", "stream")
 LAYOUTS = ("auto", "splits", "classes", "names")
 SHARES = "0.8/0.1/0.1"
 LABEL_COLUMNS = "path=path,label=label"
@@ -189,12 +190,11 @@ class RunConfig:
     )
     accelerator: str = declare("auto", "What to train on.", choices=("auto", "cpu", "gpu"), group="Hardware")
     threads: int = declare(0, "CPU threads per worker; 0: the container's limit.", low=0, high=4096, group="Hardware")
+    input: str = declare(
+        AUTO, "Pictures: decoded once, kept as files are, or read again each epoch.", choices=INPUTS, group="Hardware"
+    )
     cache_memory: int = declare(
-        0,
-        "Memory for decoded pictures; the rest go to disk. 0: a third of free memory.",
-        unit="MiB",
-        low=0,
-        group="Hardware",
+        0, "Memory for pictures. 0: a third of what is free.", unit="MiB", low=0, group="Hardware"
     )
     cache_dir: str = declare(
         "",

@@ -25,7 +25,7 @@ from trainer.telemetry.metrics import Metrics, Scrapes, serve
 from trainer.telemetry.mlflow_run import require, tracked
 from trainer.telemetry.spoken import Spoken
 from trainer.timekeeping import Timekeeper
-from trainer.workers.line import Line, needs_no_peer, own_seconds, telling_failures, told_of, waited_for
+from trainer.workers.line import Line, awaits_input, needs_no_peer, own_seconds, telling_failures, told_of, waited_for
 from trainer.workers.topology import Topology, from_environment, peer_lost_wait
 
 if TYPE_CHECKING:
@@ -103,7 +103,12 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         Attempt(run, topology.rank, start.lease, running, start.step) as attempt,
         Spoken(lambda: attempt.state, topology.rank, environment),
         telling_failures(line),
-        Watchdog(activity, start.config.stall_timeout, lambda words: attempt.stalled(words + waited_for(line))),
+        Watchdog(
+            activity,
+            start.config.stall_timeout,
+            lambda words: attempt.stalled(words + waited_for(line)),
+            excused=partial(awaits_input, line),
+        ),
     ):
         process.stop.on_give_up = attempt.give_up
         timekeeper = Timekeeper(activity, start.ledger)
@@ -114,12 +119,14 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         from trainer import results
         from trainer.observers import Observers
         from trainer.preparation import prepare
+        from trainer.telemetry.rejected import RejectedPictures
         from trainer.training import loop
 
         line.gather()
         ready = prepare(start, run, topology, environment, attempt, activity, process.metrics)
         task = ready.task
         with tracked(ready.record, attempt, lambda: process.stop.requested) as writers:
+            writers = (*writers, RejectedPictures(ready.inputs.splits, attempt, process.metrics))
             watching = Observers(
                 task, run, topology.rank, attempt, process.metrics, activity, timekeeper, ready.state, writers
             )

@@ -26,6 +26,7 @@ from trainer.training.checkpoint import Snapshot, Unusable
 from trainer.training.drift import Drifted
 from trainer.training.hooks import Hooks, StepNumbers
 from trainer.training.loop import Task
+from trainer.training.rejects import require_few
 from trainer.training.state import LoopState
 
 log = logging.getLogger(__name__)
@@ -91,7 +92,10 @@ class Observers:
 
     def _step(self, state: LoopState, numbers: StepNumbers) -> None:
         self._attempt.check()
-        self._attempt.update(step=state.step, epoch=self._task.length.epoch_after(state.step))
+        config, length = self._task.config, self._task.length
+        phase = length.phase_after(state.step)
+        require_few(phase, config.batch_size, state.step, state.sums.weight, config.max_rejected)
+        self._attempt.update(step=state.step, epoch=length.epoch_after(state.step))
         if self._uploads is not None:
             self._uploads.check()
         if self._view is not None:

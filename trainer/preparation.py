@@ -76,7 +76,6 @@ def prepare(
     activity.enter(Doing.READING)
     source = counted_by(start.source, activity.counted)
     inputs = load_inputs(config, source, start.length, start.step, backbone, run, worker)
-    metrics.show_rejected({name: [one.reason for one in split.rejected] for name, split in inputs.splits.items()})
 
     activity.enter(Doing.STARTING)
     with blaming(distribution):

@@ -60,7 +60,20 @@ def test_export_at_the_end_of_training(good: Path, tmp_path: Path) -> None:
 
 
 def test_decoded_pictures_beyond_the_memory(good: Path, tmp_path: Path) -> None:
-    words = ["train", *QUICK, "--image-size", 512, "--cache-memory", 1, "--data", good, "--run", tmp_path / "run"]
+    words = [
+        "train",
+        *QUICK,
+        "--image-size",
+        512,
+        "--input",
+        "decoded",
+        "--cache-memory",
+        1,
+        "--data",
+        good,
+        "--run",
+        tmp_path / "run",
+    ]
     assert "--cache-dir" in with_little_room(tmp_path / "small", *CATDOG, *words)
 
 

@@ -43,6 +43,11 @@ class PixelCache:
         return len(self.labels)
 
     @property
+    def ahead(self) -> int:
+        """Batches worth making at once."""
+        return 1
+
+    @property
     def pictures(self) -> int:
         """How many the split has."""
         return len(self.labels)

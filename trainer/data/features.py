@@ -78,6 +78,11 @@ class FeatureCache:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def ahead(self) -> int:
+        """Batches worth making at once."""
+        return 1
+
     def rows(self, ids: Ids) -> tuple[Floats, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Features, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0."""
         return rows_of(self.features, self.labels, self.usable, ids)

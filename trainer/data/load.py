@@ -1,49 +1,134 @@
-"""Decodes the splits that a rank needs, within its share of memory; fails when too much of one is unreadable."""
+"""The splits that a rank needs, within its share of memory; fails when too much of one is unreadable."""
 
 import dataclasses
 import logging
 import os
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from trainer.config import RunConfig
+from trainer.config import AUTO_INPUT, DECODED, ENCODED, STREAM, RunConfig
 from trainer.contract import REJECTED
 from trainer.data import cache
 from trainer.data.cache import PixelCache, Rejected
 from trainer.data.decode import path_of
+from trainer.data.order import epoch_order
+from trainer.data.pipeline import in_order
 from trainer.data.source import Source
-from trainer.data.split import SPLITS
+from trainer.data.split import SPLITS, Example
+from trainer.data.stream import PictureStream
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
-from trainer.process.container import free_memory, local_workers, processors
+from trainer.process import temporary
+from trainer.process.container import disk_limit, free_memory, local_workers, processors
 from trainer.storage.base import Storage
+from trainer.storage.retry import MIB
+from trainer.words import mebibytes
 
 log = logging.getLogger(__name__)
 
 SHOWN = 5
+SHARE_OF_DISK = 0.75  # of what is free: checkpoints, downloads and others need some too
+ROWS_AHEAD, MOST_AHEAD = 256, 8
+"""Pictures, and batches, that a stream reads before they are trained on."""
+TRIED, TRIED_AT_ONCE = 128, 4
+"""Pictures by which the rate of a stream is told, and in how many parts they are read."""
+
+Pictures = PixelCache | PictureStream
+"""A split, decoded or to be read."""
 
 
-def load_splits(config: RunConfig, source: Source, run: Storage | None) -> dict[str, PixelCache]:
-    """Decode train and valid; with a `run` folder (rank 0) test too, where there is one, and list rejected pictures.
+@dataclass(frozen=True)
+class Room:
+    """Bytes that pictures may take, in memory and on disk."""
+
+    memory: int
+    disk: int
+
+
+def load_splits(config: RunConfig, source: Source, run: Storage | None, batch_rows: int) -> dict[str, Pictures]:
+    """Decode train and valid, or prepare to read them when they are wanted; with a `run` folder (rank 0) test too,
+    where there is one, and list rejected pictures. Of a batch, this worker takes `batch_rows`.
 
     Raises:
-        ExitError: 65 when more than --max-rejected of a split is unreadable.
+        ExitError: 65 when more than --max-rejected of a split is unreadable, as far as it is known by then.
     """
-    budget = (config.cache_memory * 2**20 or free_memory() // 3) // local_workers(os.environ)
+    splits = {name: source.data.splits[name] for name in (SPLITS if run is not None else ("train", "valid"))}
+    splits = {name: examples for name, examples in splits.items() if examples}  # a test split may be absent
+    room = _room(config)
+    decoded = sum(map(len, splits.values())) * path_of(config).size ** 2 * 3
+    encoded = sum(example.size for examples in splits.values() for example in examples)
+    mode = chosen(config.input, decoded, encoded, room)
+    if mode == DECODED:
+        loaded = _decoded(config, source, splits, room.memory)
+    else:
+        loaded = _streamed(config, source, splits, room.memory if mode == ENCODED else 0, batch_rows)
+        _tell(config, mode, decoded, encoded, room, loaded["train"])
+    report_rejected(config, source.data.uri, run, loaded)
+    return loaded
+
+
+def chosen(asked: str, decoded: int, encoded: int, room: Room) -> str:
+    """How pictures are held that take so many bytes: as asked, else whatever needs the least work and has room."""
+    if asked != AUTO_INPUT:
+        return asked
+    if decoded <= max(room.memory, room.disk):
+        return DECODED
+    return ENCODED if encoded <= room.memory else STREAM
+
+
+def _room(config: RunConfig) -> Room:
+    workers = local_workers(os.environ)
+    memory = (config.cache_memory * MIB or free_memory() // 3) // workers
+    folder = Path(config.cache_dir) if config.cache_dir else temporary.place()
+    there = next(one for one in (folder, *folder.absolute().parents) if one.exists())
+    free = shutil.disk_usage(there).free
+    limit = disk_limit(os.environ)
+    return Room(memory, int(SHARE_OF_DISK * (free if limit is None else min(free, limit))) // workers)
+
+
+def _decoded(
+    config: RunConfig, source: Source, splits: Mapping[str, Sequence[Example]], budget: int
+) -> dict[str, Pictures]:
     folder = Path(config.cache_dir) if config.cache_dir else None
     began = time.monotonic()
-    loaded: dict[str, PixelCache] = {}
-    for name in SPLITS if run is not None else ("train", "valid"):
-        examples = source.data.splits[name]
-        if not examples:
-            continue  # a test split may be absent
-        loaded[name] = cache.fill(examples, source.read, path_of(config), budget, folder, processors())
-        budget -= 0 if loaded[name].on_disk else loaded[name].pixels.nbytes
-    report_rejected(config, source.data.uri, run, loaded)
+    loaded: dict[str, Pictures] = {}
+    for name, examples in splits.items():
+        held = cache.fill(examples, source.read, path_of(config), budget, folder, processors())
+        budget -= 0 if held.on_disk else held.pixels.nbytes
+        loaded[name] = held
     log.info("decoded %d pictures in %.1f s", sum(map(len, loaded.values())), time.monotonic() - began)
     return loaded
+
+
+def _streamed(
+    config: RunConfig, source: Source, splits: Mapping[str, Sequence[Example]], budget: int, batch_rows: int
+) -> dict[str, Pictures]:
+    ahead = min(max(ROWS_AHEAD // batch_rows, 2), MOST_AHEAD)
+    loaded: dict[str, Pictures] = {}
+    for name, examples in splits.items():
+        room = min(budget, sum(example.size for example in examples))
+        budget -= room
+        threads = config.threads or processors()
+        loaded[name] = PictureStream(examples, source.read, path_of(config), threads, room, ahead)
+    return loaded
+
+
+def _tell(config: RunConfig, mode: str, decoded: int, encoded: int, room: Room, train: Pictures) -> None:
+    """What was chosen, and how fast it is: measured on the first pictures that this worker trains on."""
+    order = epoch_order(config.seed, 0, len(train))[:TRIED]
+    parts = [order[start : start + TRIED // TRIED_AT_ONCE] for start in range(0, len(order), TRIED // TRIED_AT_ONCE)]
+    began = time.monotonic()
+    for _ in in_order(train.rows, parts, train.ahead):
+        pass
+    rate = len(order) / (time.monotonic() - began)
+    sizes = (
+        f"{mebibytes(encoded)} as files, {mebibytes(decoded)} decoded, and there is room for {mebibytes(room.memory)}"
+    )
+    log.info("input: %s (%s); this worker reads and decodes about %.0f pictures/s", mode, sizes, rate)
 
 
 class Checked(Protocol):
@@ -58,6 +143,11 @@ class Checked(Protocol):
         """How many the split has."""
 
 
+def listed(splits: Mapping[str, Checked]) -> list[dict[str, str]]:
+    """What rejected.json says of them."""
+    return [dataclasses.asdict(one) for split in splits.values() for one in split.rejected]
+
+
 def report_rejected(config: RunConfig, uri: str, run: Storage | None, loaded: Mapping[str, Checked]) -> None:
     """List unusable pictures in a `run` folder, if there is one (rank 0), and in the log.
 
@@ -65,7 +155,7 @@ def report_rejected(config: RunConfig, uri: str, run: Storage | None, loaded: Ma
         ExitError: 65 when more than --max-rejected of a split is unreadable.
     """
     if run is not None:
-        rejected = [dataclasses.asdict(one) for split in loaded.values() for one in split.rejected]
+        rejected = listed(loaded)
         if rejected:
             files.write_json(run, REJECTED, rejected)
         for one in rejected[:SHOWN]:

@@ -6,7 +6,10 @@ article's size), and its position is the step number, which a DistributedIterato
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -16,13 +19,18 @@ import numpy.typing as npt
 from trainer.data.augment import Augmentation, transforms
 from trainer.data.order import Ids, Layout, Schedule, batch_ids, epoch_order
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 
 class Rows(Protocol):
-    """What is trained or evaluated on: a PixelCache, or a FeatureCache."""
+    """What is trained or evaluated on: a PixelCache, a PictureStream or a FeatureCache."""
 
     def __len__(self) -> int: ...
+
+    @property
+    def ahead(self) -> int:
+        """Batches worth making at once: several where each waits for storage."""
 
     def rows(self, ids: Ids) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Inputs, labels int32 [n] and weights float32 [n] for ids; those that do not count are zeros."""
@@ -58,31 +66,41 @@ def training_feeds(
     last_step: int,
     class_weights: Sequence[float] | None = None,
     first_epoch: int = 0,
-) -> Iterator[tuple[Feed, ...]]:
+) -> Generator[tuple[Feed, ...], None, None]:
     """Feeds of the local replicas for steps first_step … last_step-1; `class_weights`, by label, are of the loss.
 
     Steps count from the phase's first, which begins with epoch `first_epoch` of the run.
     """
     by_label = None if class_weights is None else np.array(class_weights, np.float32)
-    order, ordered = epoch_order(seed, 0, 0), -1
-    for step in range(first_step, last_step):
-        epoch = first_epoch + schedule.epoch_of(step)
-        if epoch != ordered:
-            order, ordered = epoch_order(seed, epoch, schedule.examples), epoch
-        ids = layout.pad(batch_ids(order, step % schedule.steps_per_epoch, schedule.batch_size))
 
-        def drawn(part: Ids, size: int, epoch: int = epoch) -> npt.NDArray[np.float32] | None:
+    def batches() -> Iterator[tuple[int, Ids]]:
+        order, ordered = epoch_order(seed, 0, 0), -1
+        for step in range(first_step, last_step):
+            epoch = first_epoch + schedule.epoch_of(step)
+            if epoch != ordered:
+                order, ordered = epoch_order(seed, epoch, schedule.examples), epoch
+            yield epoch, layout.pad(batch_ids(order, step % schedule.steps_per_epoch, schedule.batch_size))
+
+    def feeds(batch: tuple[int, Ids]) -> tuple[Feed, ...]:
+        epoch, ids = batch
+
+        def drawn(part: Ids, size: int) -> npt.NDArray[np.float32] | None:
             return transforms(augmentation, seed, epoch, part, size) if augmentation.any else None
 
-        yield tuple(_feed(cache, layout, replica, ids, drawn, by_label) for replica in replicas)
+        return tuple(_feed(cache, layout, replica, ids, drawn, by_label) for replica in replicas)
+
+    return in_order(feeds, batches(), cache.ahead)
 
 
-def evaluation_feeds(cache: Rows, layout: Layout, replicas: range) -> Iterator[tuple[Feed, ...]]:
+def evaluation_feeds(cache: Rows, layout: Layout, replicas: range) -> Generator[tuple[Feed, ...], None, None]:
     """Feeds of the local replicas over the whole split, in order of id."""
     every = np.arange(len(cache), dtype=np.int64)
-    for batch in range(-(-len(cache) // layout.batch_size)):
+
+    def feeds(batch: int) -> tuple[Feed, ...]:
         ids = layout.pad(batch_ids(every, batch, layout.batch_size))
-        yield tuple(_feed(cache, layout, replica, ids, lambda _ids, _size: None) for replica in replicas)
+        return tuple(_feed(cache, layout, replica, ids, lambda _ids, _size: None) for replica in replicas)
+
+    return in_order(feeds, range(-(-len(cache) // layout.batch_size)), cache.ahead)
 
 
 def _feed(
@@ -100,7 +118,26 @@ def _feed(
     return Feed(inputs, drawn(part, inputs.shape[1]), labels, weights, part, rows.start, loss_weights)
 
 
-def prefetched(items: Iterator[T], ahead: int = 2) -> Generator[T, None, None]:
+def in_order(make: Callable[[Item], T], items: Iterable[Item], ahead: int) -> Generator[T, None, None]:
+    """What `make` makes of each item, in their order, up to `ahead` of them at a time."""
+    if ahead == 1:
+        yield from map(make, items)
+        return
+    with ThreadPoolExecutor(ahead, thread_name_prefix="feeds") as pool:  # leaving it waits for running calls
+        waiting: deque[Future[T]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(make, item))
+                if len(waiting) == ahead:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()
+
+
+def prefetched(items: Generator[T, None, None], ahead: int = 2) -> Generator[T, None, None]:
     """Make up to `ahead` items in advance, on a thread that exits with this generator."""
     ready: queue.Queue[tuple[str, Any]] = queue.Queue(maxsize=ahead)
     closed = threading.Event()
@@ -114,10 +151,11 @@ def prefetched(items: Iterator[T], ahead: int = 2) -> Generator[T, None, None]:
 
     def produce() -> None:
         try:
-            for item in items:
-                put("item", item)
-                if closed.is_set():
-                    return
+            with closing(items):
+                for item in items:
+                    put("item", item)
+                    if closed.is_set():
+                        return
             put("end", None)
         except BaseException as error:  # noqa: BLE001 - passed to the consumer, whatever it is
             put("error", error)

@@ -112,12 +112,11 @@ class Metrics:
         self.restarts.set(restarts)
         self.checkpoints_refused.inc(refused)
 
-    def show_rejected(self, reasons: Mapping[str, Sequence[str]]) -> None:
-        """Show the pictures of each split that cannot be used, by why."""
-        for name, ones in reasons.items():
-            self.rejected.labels(name).set(len(ones))
-            for one in ones:
-                self.input_rejected.labels("too_large" if one.startswith(TOO_LARGE) else "unreadable").inc()
+    def show_rejected(self, split: str, count: int, reasons: Sequence[str]) -> None:
+        """Show how many pictures of a split cannot be used, and count the new ones, by why."""
+        self.rejected.labels(split).set(count)
+        for one in reasons:
+            self.input_rejected.labels("too_large" if one.startswith(TOO_LARGE) else "unreadable").inc()
 
     def show_run(self, ledger: Callable[[], Ledger], eta: Callable[[], float | None]) -> None:
         """Rank 0: show, from now on, where the run's time went, and how long it will take."""

@@ -1,7 +1,7 @@
 """How good an exported model is on a split: accuracy, loss, confusion, and the pictures it is most wrong about."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from trainer.data.cache import PixelCache
+from trainer.data.decode import Pixels
+from trainer.data.pipeline import Rows, in_order
 from trainer.tensors import Tensors
 from trainer.training import calibration, scores
 from trainer.training.calibration import Answered
@@ -27,7 +28,7 @@ Probabilities = npt.NDArray[np.float64]
 
 
 class Judged(Protocol):
-    """A split with its labels: a PixelCache or a FeatureCache."""
+    """A split with its labels: a PixelCache, a PictureStream or a FeatureCache."""
 
     @property
     def labels(self) -> npt.NDArray[np.int32]:
@@ -81,13 +82,17 @@ def interval(accuracy: float, examples: int) -> list[float] | None:
     return list(scores.wilson_interval(accuracy, examples)) if examples else None
 
 
-def probabilities(serve_pixels: Callable[..., Tensors], cache: PixelCache) -> Probabilities:
+def probabilities(serve_pixels: Callable[..., Tensors], split: Rows) -> Probabilities:
     """Probabilities of every picture of a split, float64 [n, classes], by example id."""
-    parts = [
-        serve_pixels(pixels=tf.constant(cache.pixels[start : start + BATCH]))["probabilities"].numpy()
-        for start in range(0, len(cache), BATCH)
-    ]
+    parts = [serve_pixels(pixels=tf.constant(part))["probabilities"].numpy() for part in pixels_of(split)]
     return np.concatenate(parts).astype(np.float64)
+
+
+def pixels_of(split: Rows) -> Iterator[Pixels]:
+    """The pictures of a split in order of id, up to BATCH at a time: uint8 [n, size, size, 3]."""
+    every = np.arange(len(split), dtype=np.int64)
+    starts = range(0, len(split), BATCH)
+    return in_order(lambda start: split.rows(every[start : start + BATCH])[0], starts, split.ahead)
 
 
 def evaluate(predictions: Probabilities, cache: Judged) -> Evaluation:

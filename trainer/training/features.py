@@ -7,7 +7,7 @@ n-th block, and all get all of them from the run folder.
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -174,7 +174,7 @@ def compute_missing(
     if not missing:
         return found, Counted(0, time.monotonic() - began)
     extract, pictures, wanted = extractor(computing), 0, sum(name.last - name.first for name in missing)
-    decoded: Iterator[tuple[BlockName, PixelCache]] = ((name, pixels_of(name)) for name in missing)
+    decoded: Generator[tuple[BlockName, PixelCache], None, None] = ((name, pixels_of(name)) for name in missing)
     side_by_side = computing.threads if computing.devices.kind == "CPU" else 1
     with (
         ThreadPoolExecutor(side_by_side, thread_name_prefix="chunks") as pool,

@@ -16,7 +16,7 @@ from trainer.data import cache, features
 from trainer.data.cache import PixelCache
 from trainer.data.decode import Pixels, path_of
 from trainer.data.features import Block, BlockName, FeatureCache
-from trainer.data.load import load_splits, report_rejected
+from trainer.data.load import Pictures, load_splits, report_rejected
 from trainer.data.pipeline import Rows
 from trainer.data.source import Source
 from trainer.data.split import SPLITS
@@ -48,7 +48,7 @@ class Inputs:
     """Splits as pixels, as features, or as both. `told`: what summary.json says of the features; empty without any."""
 
     source: Source
-    pixels: Mapping[str, PixelCache]
+    pixels: Mapping[str, Pictures]
     features: Mapping[str, FeatureCache]
     told: Mapping[str, Any] = field(default_factory=dict)
 
@@ -59,14 +59,14 @@ class Inputs:
         return {name: kind[split] for name, kind in chosen.items() if split in kind}
 
     @property
-    def splits(self) -> Mapping[str, PixelCache | FeatureCache]:
+    def splits(self) -> Mapping[str, Pictures | FeatureCache]:
         """Each split once, as pixels where there are any."""
         return {**self.features, **self.pixels}
 
     def pictures(self, config: RunConfig, split: str, ids: list[int]) -> Pixels:
         """Pixels of some pictures of a split, uint8 [n, size, size, 3]; zeros for those that cannot be used."""
         if split in self.pixels:
-            return self.pixels[split].pixels[ids]
+            return self.pixels[split].rows(np.array(ids, np.int64))[0]
         wanted = [self.source.data.splits[split][i] for i in ids]
         return cache.fill(wanted, self.source.read, path_of(config), 1 << 40, None, processors()).pixels
 
@@ -90,10 +90,11 @@ def load_inputs(
         ExitError: 65 when too many pictures of a split cannot be used; 73 when features have other bits than when the
             run began; 69 when workers differ in what features depend on; 74 from storage; 75 when a worker is lost.
     """
-    rank = worker.topology.rank
+    ours = run if worker.topology.rank == 0 else None
+    rows = -(-config.batch_size * len(worker.distribution.local) // worker.distribution.replicas)
     if config.model not in PRETRAINED or backbone is None:
-        return Inputs(source, load_splits(config, source, run if rank == 0 else None), {})
-    pixels = load_splits(config, source, run if rank == 0 else None) if config.unfreeze else {}
+        return Inputs(source, load_splits(config, source, ours, rows), {})
+    pixels = load_splits(config, source, ours, rows) if config.unfreeze else {}
     if not any(phase.on_features and step <= phase.last_step for phase in length.phases):
         return Inputs(source, pixels, {})
     return _with_features(config, source, backbone, run, worker, pixels)
@@ -105,7 +106,7 @@ def _with_features(
     backbone: Arrays,
     run: Storage,
     worker: Worker,
-    pixels: Mapping[str, PixelCache],
+    pixels: Mapping[str, Pictures],
 ) -> Inputs:
     topology, distribution = worker.topology, worker.distribution
     facts = facts_of(config, source.data.fingerprint, path_of(config), worker.devices)
@@ -122,8 +123,8 @@ def _with_features(
     computing = Computing(config.model, backbone, path_of(config), variants, worker.devices, threads)
 
     def pixels_of(name: BlockName) -> PixelCache:
-        if name.split in pixels:
-            return _slice(pixels[name.split], name)
+        if isinstance(held := pixels.get(name.split), PixelCache):
+            return _slice(held, name)
         examples = source.data.splits[name.split][name.first : name.last]
         return cache.fill(examples, source.read, path_of(config), 1 << 40, None, threads)
 

@@ -15,7 +15,7 @@ from trainer.storage.base import Storage
 from trainer.tensors import Model
 from trainer.training import calibration, export
 from trainer.training.calibration import Numbers
-from trainer.training.evaluation import BATCH, Probabilities, probabilities
+from trainer.training.evaluation import Probabilities, pixels_of, probabilities
 from trainer.training.inputs import Inputs
 
 ROWS = 1024
@@ -38,11 +38,7 @@ def logits_of(network: Model, inputs: Inputs, split: str) -> Numbers:
     """By a network that ends with its logits, one for each class, float64 [n, classes], by example id."""
     if split not in inputs.pixels:
         return calibration.per_class(_of_features(network, inputs, split))
-    cache = inputs.pixels[split]
-    parts = [
-        network(tf.constant(cache.pixels[start : start + BATCH], tf.float32), training=False).numpy()
-        for start in range(0, len(cache), BATCH)
-    ]
+    parts = [network(tf.constant(part, tf.float32), training=False).numpy() for part in pixels_of(inputs.pixels[split])]
     return calibration.per_class(np.concatenate(parts))
 
 

@@ -286,6 +286,11 @@ def waited_for(line: Line) -> str:
     return f"; the others wait: {doing}"
 
 
+def awaits_input(line: Line) -> bool:
+    """Whether the others wait for a rank that waits for its pictures, which has a limit of its own."""
+    return any(line.beats()[rank].doing == Doing.WAITING for rank in late(line.beats()))
+
+
 def own_seconds(line: Line, rank: int) -> float:
     """What a worker takes for its part of a step, as far as it is known here; 0 if it is not."""
     return line.beats()[rank].own_seconds

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trainer.data.augment import Augmentation, transforms
 from trainer.data.cache import PixelCache
 from trainer.data.order import PADDING, Layout, Schedule, batch_ids, epoch_order
-from trainer.data.pipeline import Feed, evaluation_feeds, prefetched, training_feeds
+from trainer.data.pipeline import Feed, evaluation_feeds, in_order, prefetched, training_feeds
 
 SIZE = 4
 NONE = Augmentation(False, 0.0, 0.0)
@@ -146,12 +146,12 @@ def prefetchers() -> list[threading.Thread]:
 
 
 def test_prefetched_items_keep_their_order_and_the_thread_ends() -> None:
-    assert list(prefetched(iter(range(200)), ahead=3)) == list(range(200))
+    assert list(prefetched((number for number in range(200)), ahead=3)) == list(range(200))
     assert prefetchers() == []
 
 
 def test_none_is_an_item_like_any_other() -> None:
-    assert list(prefetched(iter([None, None]))) == [None, None]
+    assert list(prefetched(item for item in [None, None])) == [None, None]
 
 
 def test_an_error_comes_after_the_items_before_it() -> None:
@@ -195,3 +195,45 @@ def test_items_are_made_while_the_consumer_works() -> None:
     next(stream)
     assert made.wait(LIMIT)
     stream.close()
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 7, 100])
+def test_what_is_made_at_once_comes_in_order(ahead: int) -> None:
+    def slow(number: int) -> int:
+        time.sleep(0.002 * (number % 3))
+        return number * 2
+
+    assert list(in_order(slow, range(30), ahead)) == [number * 2 for number in range(30)]
+
+
+def test_as_many_as_are_wanted_are_made_at_once_and_no_more() -> None:
+    running, most, guard = set(), 0, threading.Lock()
+
+    def make(number: int) -> int:
+        nonlocal most
+        with guard:
+            running.add(number)
+            most = max(most, len(running))
+        time.sleep(0.02)
+        with guard:
+            running.discard(number)
+        return number
+
+    assert list(in_order(make, range(12), 3)) == list(range(12))
+    assert most == 3
+
+
+def test_an_error_comes_in_its_place_and_nothing_is_made_after_it() -> None:
+    made = []
+
+    def make(number: int) -> int:
+        made.append(number)
+        if number == 4:
+            raise ValueError("four")
+        return number
+
+    stream, got = in_order(make, range(1000), 2), list[int]()
+    with pytest.raises(ValueError, match="four"):
+        got.extend(stream)
+    assert got == [0, 1, 2, 3]
+    assert len(made) < 10

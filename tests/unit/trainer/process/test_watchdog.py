@@ -76,3 +76,13 @@ def test_a_pause_of_the_process_counts_as_one_tick(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(time, "time", lambda: 1e9)
         time.sleep(5 * TICK)
     assert not stalls.came.is_set()
+
+
+def test_while_another_worker_is_excused_nothing_is_a_stall() -> None:
+    now, stalls, excused = Activity(), Stalls(), threading.Event()
+    excused.set()
+    now.enter(Doing.TRAINING)
+    with Watchdog(now, "5", stalls, TICK, excused.is_set):
+        assert not stalls.came.wait(20 * TICK)
+        excused.clear()
+        assert stalls.came.wait(LIMIT)

@@ -348,7 +348,8 @@ def test_storage_calls_and_rejected_pictures_are_counted() -> None:
     made = Metrics()
     made.count_call(Call("write", 0.2, 500))
     made.count_call(Call("list", 0.1))
-    made.show_rejected({"train": [f"{TOO_LARGE} 256 MiB", "neither a JPEG nor a PNG"], "valid": []})
+    made.show_rejected("train", 2, [f"{TOO_LARGE} 256 MiB", "neither a JPEG nor a PNG"])
+    made.show_rejected("valid", 0, [])
     value = made.registry.get_sample_value
     assert value("catdog_storage_requests_total", {"operation": "write"}) == 1
     assert value("catdog_storage_bytes_total", {"operation": "write"}) == 500

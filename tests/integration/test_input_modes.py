@@ -1,0 +1,100 @@
+"""However pictures are held, training ends with the same bits: from a bucket with faults, packed or loose, on any
+number of workers, killed in mid-epoch and resumed in another way."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from tests import runs
+from tests.integration.test_training_in_buckets import FAULTS, copied, packed
+from tests.servers import FaultProxy, Faults
+from trainer.config import RunConfig
+from trainer.contract import REJECTED
+from trainer.data.load import TRIED
+from trainer.data.order import epoch_order
+from trainer.data.source import open_source
+from trainer.training.checkpoint import Snapshot
+
+# 5 steps an epoch, the last one of 16 pictures.
+PER_CLASS, EPOCHS = 40, 3
+
+pytestmark = pytest.mark.timeout(400)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return runs.drawn(tmp_path_factory.mktemp("data") / "drawn", PER_CLASS, 10, 10)
+
+
+def asked(data: str | Path, run: str | Path, cache: Path, **changes: object) -> RunConfig:
+    fixed = {"model": "small", "image_size": 32, "batch_size": 16, "epochs": EPOCHS, "deterministic": True}
+    return runs.config("augmented", data, run, **{**fixed, "cache_dir": str(cache), **changes})
+
+
+@pytest.fixture(scope="module")
+def reference(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+    """Decoded once, one device, uninterrupted."""
+    folder = tmp_path_factory.mktemp("reference")
+    printed = runs.train(asked(data, folder / "run", folder / "cache"))
+    assert "decoded 120 pictures" in printed
+    return runs.last(folder / "run")
+
+
+def agrees(run: str | Path, reference: Snapshot) -> None:
+    snapshot = runs.last(run)
+    assert runs.differing(snapshot, reference) == []
+    assert runs.results(snapshot) == runs.results(reference)
+
+
+@pytest.mark.parametrize("mode", ["encoded", "stream"])
+def test_a_folder(mode: str, data: Path, reference: Snapshot, tmp_path: Path) -> None:
+    printed = runs.train(asked(data, tmp_path / "run", tmp_path / "cache", input=mode))
+    assert f"input: {mode} (" in printed
+    assert "decoded" not in printed.split("input:")[0]
+    agrees(tmp_path / "run", reference)
+
+
+def test_loose_objects_through_faults_by_two_workers(
+    data: Path, reference: Snapshot, proxy: FaultProxy, bucket: str, tmp_path: Path
+) -> None:
+    source, run = copied(data, bucket), f"{bucket}/runs/stream"
+    proxy.faults = FAULTS
+    config = asked(source, run, tmp_path / "cache", input="stream", workers=2)
+    runs.train(config, STORAGE_EMULATOR_HOST=proxy.url)
+    proxy.faults = Faults()
+    agrees(run, reference)
+
+
+def test_shards_killed_in_mid_epoch_and_resumed_in_another_way_on_another_number_of_workers(
+    data: Path, reference: Snapshot, bucket: str, tmp_path: Path
+) -> None:
+    source, run = packed(data, f"{bucket}/packed"), f"{bucket}/runs/packed"
+    config = asked(source, run, tmp_path / "cache", checkpoint_every=2, log_every=1, grace_period=5.0)
+    for changes, step in (({"input": "encoded", "workers": 2}, 3), ({"input": "stream"}, 8)):
+        with runs.started(dataclasses.replace(config, **changes)) as process:
+            runs.await_step(process, step)
+            runs.await_checkpoint(run)
+            runs.kill_all(process)
+    runs.train(dataclasses.replace(config, input="stream", devices=4))
+    agrees(run, reference)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_broken_pictures_are_found_on_the_way_and_too_many_end_the_run_with_65(workers: int, tmp_path: Path) -> None:
+    pictures = runs.drawn(tmp_path / "data", 120, 10, 10)
+    late = epoch_order(0, 0, 240)[TRIED:]  # what is tried before training is judged then
+    examples = open_source(str(pictures)).data.splits["train"]
+    broken = {examples[int(i)].name for i in late[::8]}
+    for name in broken:
+        (pictures / name).write_bytes((pictures / name).read_bytes()[:100])
+    config = asked(pictures, tmp_path / "few", tmp_path / "cache", input="stream", workers=workers, max_rejected=0.1)
+    printed = runs.train(config)
+    assert "rejected train/" in printed
+    listed = {one["path"] for one in json.loads((tmp_path / "few" / REJECTED).read_text())}
+    assert listed == broken if workers == 1 else listed < broken
+    many = dataclasses.replace(config, run=str(tmp_path / "many"), max_rejected=0.05)
+    printed = runs.train(many, 65)
+    assert "pictures of train that this epoch has seen cannot be used, more than 5.0% of 240" in printed
+    assert {one["path"] for one in json.loads((tmp_path / "many" / REJECTED).read_text())} <= broken

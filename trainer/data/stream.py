@@ -1,0 +1,108 @@
+"""Pictures of one split, read and decoded each time they are wanted: for sets that no memory holds decoded."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+
+import numpy as np
+import numpy.typing as npt
+
+from trainer.data.cache import Rejected
+from trainer.data.decode import PixelPath, Pixels, pixels, too_large
+from trainer.data.order import PADDING, Ids
+from trainer.data.reading import Read
+from trainer.data.split import Example
+
+
+class PictureStream:
+    """A split as `trainer.data.cache.PixelCache` has it, with the same rows, but without its pixels in memory.
+
+    Which pictures cannot be used is found as they are read: until then, each counts as usable. Safe to use from many
+    threads.
+    """
+
+    on_disk = False
+
+    def __init__(
+        self, examples: Sequence[Example], read: Read, path: PixelPath, threads: int, room: int, ahead: int
+    ) -> None:
+        """Decode on `threads` threads; keep encoded pictures in up to `room` bytes of memory, in order of arrival.
+
+        `ahead` is how many batches are worth being made at once: each waits for storage.
+        """
+        self.labels: npt.NDArray[np.int32] = np.array([example.label for example in examples], np.int32)
+        self.usable: npt.NDArray[np.bool_] = np.ones(len(examples), np.bool_)
+        self.ahead = ahead
+        self._examples, self._read, self._path = examples, read, path
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._guard = threading.Lock()
+        self._kept: dict[int, bytes] = {}
+        self._room = room
+        self._rejected: dict[int, Rejected] = {}
+        for i, example in enumerate(examples):
+            if fault := too_large(example.size):
+                self._reject(i, fault)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def pictures(self) -> int:
+        """How many the split has."""
+        return len(self.labels)
+
+    @property
+    def rejected(self) -> tuple[Rejected, ...]:
+        """Those found so far, in order of id."""
+        with self._guard:
+            return tuple(self._rejected[i] for i in sorted(self._rejected))
+
+    def rows(self, ids: Ids) -> tuple[Pixels, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        """Pixels, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0.
+
+        Raises:
+            ExitError: 74 or 77 from storage.
+        """
+        found = np.zeros((len(ids), self._path.size, self._path.size, 3), np.uint8)
+        here = ids != PADDING
+        safe = np.where(here, ids, 0)
+        places = {int(ids[at]): int(at) for at in np.flatnonzero(here & self.usable[safe])}
+
+        def decode(i: int, encoded: bytes) -> None:
+            try:
+                found[places[i]] = pixels(encoded, self._path)
+            except ValueError as error:
+                self._reject(i, str(error))
+
+        decoding = [self._pool.submit(decode, i, encoded) for i, encoded in self._encoded(list(places))]
+        for one in decoding:
+            one.result()
+        if len(decoding) != len(places):
+            raise RuntimeError(f"{len(places)} pictures were requested, but not each arrived exactly once")
+        weights = (here & self.usable[safe]).astype(np.float32)
+        return found, np.where(here, self.labels[safe], 0).astype(np.int32), weights
+
+    def _encoded(self, ids: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        missing = []
+        for i in ids:
+            if (kept := self._kept.get(i)) is not None:
+                yield i, kept
+            else:
+                missing.append(i)
+        with closing(self._read([self._examples[i] for i in missing])) as contents:
+            for place, encoded in contents:
+                self._keep(missing[place], encoded)
+                yield missing[place], encoded
+
+    def _keep(self, i: int, encoded: bytes) -> None:
+        with self._guard:
+            if i not in self._kept and len(encoded) <= self._room:
+                self._kept[i] = encoded
+                self._room -= len(encoded)
+
+    def _reject(self, i: int, reason: str) -> None:
+        with self._guard:
+            self.usable[i] = False
+            self._rejected[i] = Rejected(self._examples[i].name, reason)
+            self._kept.pop(i, None)
