@@ -76,7 +76,7 @@ def test_every_key_reads_back() -> None:
         ({"weights": 0}, "weights is 0; it must be text"),
         ({"shape": "pod"}, "one of auto, jobset, job"),
         ({"resources": {"cpu": "lots"}}, "resources.cpu is 'lots'; it must be a quantity"),
-        ({"resources": {"memory": -1}}, "resources.memory is '-1'"),
+        ({"resources": {"memory": -1}}, "resources.memory is -1"),
         ({"resources": {"cpu": True}}, "resources.cpu is True"),
         ({"nodeSelector": {"a": 1}}, "nodeSelector.a is 1; it must be text: quote it"),
         ({"nodeSelector": "a=b"}, "nodeSelector must be a mapping"),
