@@ -4,8 +4,8 @@ import logging
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 
-from trainer.config import fingerprint
 from trainer.data.source import counted_by
+from trainer.fingerprint import fingerprint
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
 from trainer.folder.files import Record

@@ -10,10 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from trainer import contract
-from trainer.config import RunConfig, fingerprint
+from trainer.config import RunConfig
 from trainer.data import augment
 from trainer.data.augment import transforms
 from trainer.data.decode import Pixels
+from trainer.fingerprint import fingerprint
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
 from trainer.folder.files import Record

@@ -12,12 +12,13 @@ from typing import Any, NoReturn
 
 from trainer.backbones.stored import Weights
 from trainer.class_weights import advice, inlined, resolve
-from trainer.config import RunConfig, fingerprint
+from trainer.config import RunConfig
 from trainer.contract import CHECKPOINTS, State
 from trainer.data.rules import rules_of
 from trainer.data.source import Source, open_source
 from trainer.data.split import describe
 from trainer.exits import Exit, ExitError
+from trainer.fingerprint import fingerprint
 from trainer.folder import files
 from trainer.folder import lease as leases
 from trainer.folder.attempt import leave

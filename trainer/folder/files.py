@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from trainer import documents
-from trainer.config import RunConfig, differences, fingerprint, from_mapping
+from trainer.config import RunConfig, from_mapping
 from trainer.contract import CONFIG, LABELS, METRICS, STATE
 from trainer.exits import Exit, ExitError
 from trainer.fields import flag, known, stored
+from trainer.fingerprint import differences, fingerprint
 from trainer.requests import SCHEMA
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageMissing

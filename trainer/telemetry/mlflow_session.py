@@ -20,8 +20,8 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from trainer import contract
-from trainer.config import fingerprint
 from trainer.exits import ExitError
+from trainer.fingerprint import fingerprint
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
 from trainer.folder.files import Record

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from trainer.config import RunConfig, fingerprint
+from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
+from trainer.fingerprint import fingerprint
 from trainer.folder import files
 from trainer.folder.files import Record, RunState, check_data, settle
 from trainer.requests import SCHEMA, from_json

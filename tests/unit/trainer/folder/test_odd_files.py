@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests import odd
 from trainer import contract
-from trainer.config import RunConfig, fingerprint
+from trainer.config import RunConfig
 from trainer.exits import Exit, ExitError
+from trainer.fingerprint import fingerprint
 from trainer.folder import files, lease
 from trainer.folder.files import RunState
 from trainer.folder.lease import Holder
