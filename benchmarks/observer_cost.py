@@ -27,9 +27,9 @@ from trainer.storage.opening import open_storage
 from trainer.telemetry.metrics import Metrics
 from trainer.timekeeping import Timekeeper
 from trainer.training.hooks import StepNumbers
-from trainer.training.loop import Task
 from trainer.training.phases import length_of
 from trainer.training.state import LoopState, after_step
+from trainer.training.task import Task
 
 CALLS, ROUNDS = 10_000, 5
 

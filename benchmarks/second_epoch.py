@@ -11,6 +11,7 @@ import json
 import os
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from trainer.data import cache
 from trainer.data.augment import Augmentation
 from trainer.data.decode import PixelPath
 from trainer.data.demo import DemoSize, write_demo
-from trainer.data.order import Layout, Schedule
+from trainer.data.order import Layout, Schedule, global_order
 from trainer.data.pipeline import prefetched, training_feeds
 from trainer.data.source import open_source
 from trainer.process.container import processors
@@ -65,6 +66,7 @@ def _catdog_rate(data: str) -> float:
             0,
             epoch * per_epoch,
             (epoch + 1) * per_epoch,
+            partial(global_order, 0, len(filled)),
         )
         began = time.monotonic()
         count = sum(int(feed.weights.sum()) for (feed,) in prefetched(feeds))

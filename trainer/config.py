@@ -27,6 +27,7 @@ NO_WEIGHTS, BALANCED = CLASS_WEIGHTS = ("none", "balanced")
 """What --class-weights may be besides a file."""
 NEWEST_PIXEL_PATH = 2  # trainer.data.decode says what the versions are
 SQUASH, CROP, PAD = RESIZES = ("squash", "crop", "pad")
+GLOBAL, BLOCKS = SHUFFLES = ("global", "blocks")
 AUTO_INPUT, DECODED, ENCODED, STREAM = INPUTS = (AUTO, "decoded", "encoded", "stream")
 LAYOUTS = ("auto", "splits", "classes", "names")
 SHARES = "0.8/0.1/0.1"
@@ -154,6 +155,12 @@ class RunConfig:
     )
     seed: int = declare(
         0, "Random seed for weights, order, augmentation and dropout.", identity=True, low=0, high=2**31 - 1
+    )
+    shuffle: str = declare(
+        GLOBAL,
+        "Order of training pictures: any after any, or by blocks of a packed data set, read in large pieces.",
+        identity=True,
+        choices=SHUFFLES,
     )
     init_from: str = declare(
         "", "Start from the best weights of this run: its folder, or its name in the cluster.", identity=True

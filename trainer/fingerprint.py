@@ -13,7 +13,7 @@ IDENTITY: tuple[str, ...] = tuple(name for name, option in options(RunConfig).it
 
 _LATER = (
     "class_weights", "weights_sha256", "unfreeze", "head_epochs", "tune_learning_rate", "tune_warmup_steps",
-    "label_smoothing", "best", "resize", "antialias",
+    "label_smoothing", "best", "resize", "antialias", "shuffle",
 )  # fmt: skip
 _BEFORE: Mapping[str, Any] = {"pixel_path": 1, **{name: getattr(RunConfig, name) for name in _LATER}}
 """Identity fields that were added later → what held before."""

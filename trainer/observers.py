@@ -25,9 +25,9 @@ from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot, Unusable
 from trainer.training.drift import Drifted
 from trainer.training.hooks import Hooks, StepNumbers
-from trainer.training.loop import Task
 from trainer.training.rejects import require_few
 from trainer.training.state import LoopState
+from trainer.training.task import Task
 
 log = logging.getLogger(__name__)
 

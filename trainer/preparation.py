@@ -16,13 +16,13 @@ from trainer.process.versions import revision, versions
 from trainer.start import Start
 from trainer.storage.base import Storage
 from trainer.telemetry.metrics import Metrics
-from trainer.training import loop, strategy
+from trainer.training import strategy
 from trainer.training.agreement import agree_on_hardware, blaming
 from trainer.training.inputs import Inputs, Worker, load_inputs
 from trainer.training.learner import build_learner
-from trainer.training.loop import Task
 from trainer.training.resume import first_state
 from trainer.training.state import LoopState
+from trainer.training.task import Task, lay_out
 from trainer.workers.topology import Topology
 
 log = logging.getLogger(__name__)
@@ -58,14 +58,15 @@ def prepare(
     distribution = strategy.distribute(topology, devices, environment)
     signals.take_back()
     parts = strategy.parts_per_replica(config, devices, environment)
-    layout = loop.lay_out(config, distribution.replicas, parts)
+    layout = lay_out(config, distribution.replicas, parts)
     agree_on_hardware(distribution, config.precision, strategy.gpu_models(devices))
     strategy.set_precision(config.precision)
     attempt.update(gpus=distribution.gpus, cpus=processors() * topology.world)
     log.info("%s, %s", strategy.describe(distribution, devices, config), _steps(start))
 
     threads, weights = strategy.threads_of(config, environment), start.class_weights
-    record = Record(config, start.source.data.fingerprint, versions(), revision(), threads, weights)
+    blocks = "" if start.blocks is None else start.blocks.fingerprint
+    record = Record(config, start.source.data.fingerprint, versions(), revision(), threads, weights, blocks)
     if topology.rank == 0 and start.snapshot is None:
         files.write_record(attempt, record)
     info = (config.model, config.optimizer, config.precision, distribution.name)
@@ -75,14 +76,14 @@ def prepare(
     metrics.show_gpus(strategy.gpu_memory(devices))
     activity.enter(Doing.READING)
     source = counted_by(start.source, activity.counted)
-    inputs = load_inputs(config, source, start.length, start.step, backbone, run, worker)
+    inputs = load_inputs(config, source, start.length, start.step, backbone, start.blocks, run, worker)
 
     activity.enter(Doing.STARTING)
     with blaming(distribution):
         learner = build_learner(config, len(source.data.classes), distribution.strategy, backbone)
     by_class = None if weights is None else tuple(weights.values())
     train, valid = (inputs.by_phase(split, start.length) for split in ("train", "valid"))
-    task = loop.Task(config, distribution, learner, train, valid, start.length, layout, by_class)
+    task = Task(config, distribution, learner, train, valid, start.length, layout, by_class, start.blocks)
     activity.enter(Doing.RESTORING)
     with blaming(distribution):
         state = first_state(task, start.snapshot, activity.began)

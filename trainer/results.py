@@ -31,10 +31,10 @@ from trainer.training import calibration, export, predictions, scores
 from trainer.training.calibration import Calibration
 from trainer.training.evaluation import Evaluation, evaluate, interval
 from trainer.training.inputs import Inputs, forget_features
-from trainer.training.loop import Task
 from trainer.training.phases import Length
 from trainer.training.state import LoopState
 from trainer.training.step import augmentation_of
+from trainer.training.task import Task
 
 log = logging.getLogger(__name__)
 

@@ -10,10 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+import numpy as np
+
 from trainer.backbones.stored import Weights
 from trainer.class_weights import advice, inlined, resolve
-from trainer.config import RunConfig
+from trainer.config import BLOCKS, RunConfig
 from trainer.contract import CHECKPOINTS, State
+from trainer.data.blocks import Blocks, blocks_of, is_sorted_by_class
 from trainer.data.rules import rules_of
 from trainer.data.source import Source, open_source
 from trainer.data.split import describe
@@ -54,7 +57,8 @@ class Start:
     """What an attempt starts with. `snapshot` is None for a fresh run; only rank 0 has a `lease` and the names of the
     `refused` checkpoints. `class_weights` is by class, None without weights; `backbone` None unless pre-trained.
     `attempt` and `writer` are the term and the uid of rank 0's lease, `noted` is the attempt in attempt.json, `ledger`
-    is that of the run at the beginning of this process; they are rank 0's alone."""
+    is that of the run at the beginning of this process; they are rank 0's alone. `blocks` None unless shuffled by
+    them."""
 
     config: RunConfig
     source: Source
@@ -70,6 +74,7 @@ class Start:
     writer: str = ""
     noted: Noted | None = None
     ledger: Ledger = NONE
+    blocks: Blocks | None = None
 
     @property
     def step(self) -> int:
@@ -148,6 +153,7 @@ def _message(start: Start) -> dict[str, Any]:
         "pixel_path": start.config.pixel_path,
         "weights_sha256": start.config.weights_sha256,
         "data_fingerprint": start.source.data.fingerprint,
+        "blocks_fingerprint": _fingerprint(start.blocks),
         "step": None if start.snapshot is None else start.snapshot.state.step,
         "finished": start.finished,
         "restarts": start.restarts,
@@ -182,7 +188,8 @@ def claim(
     source = _open(config, listener)
     _tell(source)
     weights = _weights(config, source, log.warning)
-    files.check_data(config, record, source.data.fingerprint)
+    blocks = _blocks(config, source, log.warning)
+    files.check_data(config, record, source.data.fingerprint, _fingerprint(blocks))
     length = length_of(config, len(source.data.splits["train"]))
     before = files.read_state(run)
     lease = leases.acquire(run, leases.myself(environment), 0 if before is None else before.attempt)
@@ -206,6 +213,7 @@ def claim(
         start = Start(
             config, source, length, snapshot, False, restarts, lease, found.refused, weights, backbone, ours, writer
         )
+        start = dataclasses.replace(start, blocks=blocks)
         if unreadable is not None:
             if noted is not None and not succeeded:
                 tell_failure(Held(run, lease), start.running, unreadable)
@@ -263,12 +271,19 @@ def follow(config: RunConfig, run: Storage, message: Message, activity: Activity
             f"{source.data.uri}: the pictures here (fingerprint {source.data.fingerprint}) "
             f"differ from those that rank 0 sees ({message['data_fingerprint']})",
         )
+    blocks = _blocks(config, source)
+    if message["blocks_fingerprint"] != _fingerprint(blocks):
+        raise ExitError(
+            Exit.BAD_DATA, f"{source.data.uri}: the pictures here are packed otherwise than those that rank 0 sees"
+        )
     with activity.during(Doing.RESTORING):
         snapshot = None if message["step"] is None else _read(run, message["step"])
     length = length_of(config, len(source.data.splits["train"]))
     weights = _weights(config, source)
     done, restarts, attempt, writer = (message[name] for name in ("finished", "restarts", "attempt", "writer"))
-    return Start(config, source, length, snapshot, done, restarts, None, (), weights, backbone, attempt, writer)
+    return Start(
+        config, source, length, snapshot, done, restarts, None, (), weights, backbone, attempt, writer, blocks=blocks
+    )
 
 
 def _open(config: RunConfig, listener: Listener) -> Source:
@@ -292,6 +307,34 @@ def _weights(config: RunConfig, source: Source, say: Callable[[str], None] = lam
     if line := advice(config.class_weights, classes, counts):
         say(line)
     return resolve(config.class_weights, classes, counts)
+
+
+def _blocks(config: RunConfig, source: Source, say: Callable[[str], None] = lambda _: None) -> Blocks | None:
+    """The blocks that pictures are shuffled by; None when they are shuffled as a whole.
+
+    Raises:
+        ExitError: 64 where the pictures are not packed.
+    """
+    if config.shuffle != BLOCKS:
+        return None
+    train = source.data.splits["train"]
+    blocks = blocks_of(train)
+    if blocks is None:
+        raise ExitError(
+            Exit.BAD_OPTION,
+            f"--shuffle {BLOCKS} is for packed data sets; pack {source.data.uri} with "
+            f"`catdog data pack {source.data.uri} TARGET` and train on TARGET, or shuffle as a whole",
+        )
+    if is_sorted_by_class(blocks, np.array([example.label for example in train], np.int32)):
+        say(
+            "the shards have one class after another, so batches of neighbours are of few classes: "
+            f"`catdog data pack` mixes them now; pack the pictures again for --shuffle {BLOCKS}"
+        )
+    return blocks
+
+
+def _fingerprint(blocks: Blocks | None) -> str:
+    return "" if blocks is None else blocks.fingerprint
 
 
 def _read(run: Storage, step: int) -> Snapshot:

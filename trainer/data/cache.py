@@ -5,7 +5,7 @@ import tempfile
 import threading
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from trainer.data.decode import PixelPath, Pixels, pixels, too_large
 from trainer.data.order import PADDING, Ids
+from trainer.data.pipeline import GetRows
 from trainer.data.reading import Read
 from trainer.data.split import Example
 from trainer.process import temporary
@@ -51,6 +52,10 @@ class PixelCache:
     def pictures(self) -> int:
         """How many the split has."""
         return len(self.labels)
+
+    def expecting(self, ids: Ids, pieces: Ids | None) -> nullcontext[GetRows]:
+        """Nothing is gained by knowing what will be asked for."""
+        return nullcontext(self.rows)
 
     def rows(self, ids: Ids) -> tuple[Pixels, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Pixels, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0."""

@@ -11,6 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from safetensors import SafetensorError
 
 from trainer.data.cache import Rejected, reserve, rows_of
 from trainer.data.order import Ids
+from trainer.data.pipeline import GetRows
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageMissing
 
@@ -82,6 +84,10 @@ class FeatureCache:
     def ahead(self) -> int:
         """Batches worth making at once."""
         return 1
+
+    def expecting(self, ids: Ids, pieces: Ids | None) -> nullcontext[GetRows]:
+        """Nothing is gained by knowing what will be asked for."""
+        return nullcontext(self.rows)
 
     def rows(self, ids: Ids) -> tuple[Floats, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Features, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0."""

@@ -13,9 +13,10 @@ from typing import Protocol
 from trainer.config import AUTO_INPUT, DECODED, ENCODED, STREAM, RunConfig
 from trainer.contract import REJECTED
 from trainer.data import cache
+from trainer.data.blocks import BLOCK_BYTES, MOST_LANES, Blocks, block_order, first_pieces
 from trainer.data.cache import PixelCache, Rejected
 from trainer.data.decode import path_of
-from trainer.data.order import epoch_order
+from trainer.data.order import Ids, epoch_order
 from trainer.data.pipeline import in_order
 from trainer.data.source import Source
 from trainer.data.split import SPLITS, Example
@@ -49,9 +50,12 @@ class Room:
     disk: int
 
 
-def load_splits(config: RunConfig, source: Source, run: Storage | None, batch_rows: int) -> dict[str, Pictures]:
+def load_splits(
+    config: RunConfig, source: Source, run: Storage | None, batch_rows: int, blocks: Blocks | None = None
+) -> dict[str, Pictures]:
     """Decode train and valid, or prepare to read them when they are wanted; with a `run` folder (rank 0) test too,
-    where there is one, and list rejected pictures. Of a batch, this worker takes `batch_rows`.
+    where there is one, and list rejected pictures. Of a batch, this worker takes `batch_rows`; `blocks` where train is
+    shuffled by them.
 
     Raises:
         ExitError: 65 when more than --max-rejected of a split is unreadable, as far as it is known by then.
@@ -66,7 +70,7 @@ def load_splits(config: RunConfig, source: Source, run: Storage | None, batch_ro
         loaded = _decoded(config, source, splits, room.memory)
     else:
         loaded = _streamed(config, source, splits, room.memory if mode == ENCODED else 0, batch_rows)
-        _tell(config, mode, decoded, encoded, room, loaded["train"])
+        _tell(mode, decoded, encoded, room, loaded["train"], _first(config, len(splits["train"]), blocks))
     report_rejected(config, source.data.uri, run, loaded)
     return loaded
 
@@ -113,13 +117,20 @@ def _streamed(
         room = min(budget, sum(example.size for example in examples))
         budget -= room
         threads = config.threads or processors()
-        loaded[name] = PictureStream(examples, source.read, path_of(config), threads, room, ahead)
+        ahead_bytes = 2 * MOST_LANES * BLOCK_BYTES * batch_rows // config.batch_size
+        loaded[name] = PictureStream(examples, source.read, path_of(config), threads, room, ahead, ahead_bytes)
     return loaded
 
 
-def _tell(config: RunConfig, mode: str, decoded: int, encoded: int, room: Room, train: Pictures) -> None:
-    """What was chosen, and how fast it is: measured on the first pictures that this worker trains on."""
-    order = epoch_order(config.seed, 0, len(train))[:TRIED]
+def _first(config: RunConfig, pictures: int, blocks: Blocks | None) -> Ids:
+    """The first pictures of the first epoch, or those of its first blocks: what is read together."""
+    if blocks is None:
+        return epoch_order(config.seed, 0, pictures)[:TRIED]
+    return first_pieces(block_order(config.seed, blocks, config.batch_size, 0), TRIED)
+
+
+def _tell(mode: str, decoded: int, encoded: int, room: Room, train: Pictures, order: Ids) -> None:
+    """What was chosen, and how fast it is: measured on the first pictures."""
     parts = [order[start : start + TRIED // TRIED_AT_ONCE] for start in range(0, len(order), TRIED // TRIED_AT_ONCE)]
     began = time.monotonic()
     for _ in in_order(train.rows, parts, train.ahead):

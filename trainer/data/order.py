@@ -40,6 +40,20 @@ def epoch_order(seed: int, epoch: int, examples: int) -> Ids:
     return np.argsort(keys, kind="stable").astype(np.int64)
 
 
+@dataclass(frozen=True)
+class EpochOrder:
+    """The order of an epoch: ids int64 [n], and the `pieces` of storage they are in, int64 [n]; pictures of one piece
+    lie side by side and are trained on at about the same time. None: each lies for itself."""
+
+    ids: Ids
+    pieces: Ids | None = None
+
+
+def global_order(seed: int, examples: int, epoch: int) -> EpochOrder:
+    """Every example may come anywhere."""
+    return EpochOrder(epoch_order(seed, epoch, examples))
+
+
 def batch_ids(order: Ids, batch: int, batch_size: int) -> Ids:
     """Example ids of the batch-th batch of an order, int64 [batch_size]; past the end: PADDING."""
     ids = np.full(batch_size, PADDING, np.int64)

@@ -7,20 +7,25 @@ article's size), and its position is the step number, which a DistributedIterato
 import queue
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from trainer.data.augment import Augmentation, transforms
-from trainer.data.order import Ids, Layout, Schedule, batch_ids, epoch_order
+from trainer.data.order import PADDING, EpochOrder, Ids, Layout, Schedule, batch_ids
 
 Item = TypeVar("Item")
 T = TypeVar("T")
+
+
+GetRows = Callable[[Ids], tuple[npt.NDArray[Any], npt.NDArray[np.int32], npt.NDArray[np.float32]]]
+"""Inputs, labels int32 [n] and weights float32 [n] for ids; those that do not count are zeros."""
 
 
 class Rows(Protocol):
@@ -33,7 +38,12 @@ class Rows(Protocol):
         """Batches worth making at once: several where each waits for storage."""
 
     def rows(self, ids: Ids) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Inputs, labels int32 [n] and weights float32 [n] for ids; those that do not count are zeros."""
+        """See `GetRows`."""
+        ...
+
+    def expecting(self, ids: Ids, pieces: Ids | None) -> AbstractContextManager[GetRows]:
+        """The rows of this worker's part of an epoch: `ids` is the order in which they will be asked for, `pieces` what
+        of them lies together in storage, as in `trainer.data.order.EpochOrder`."""
         ...
 
 
@@ -64,32 +74,47 @@ def training_feeds(
     seed: int,
     first_step: int,
     last_step: int,
+    order_of: Callable[[int], EpochOrder],
     class_weights: Sequence[float] | None = None,
     first_epoch: int = 0,
 ) -> Generator[tuple[Feed, ...], None, None]:
     """Feeds of the local replicas for steps first_step … last_step-1; `class_weights`, by label, are of the loss.
 
-    Steps count from the phase's first, which begins with epoch `first_epoch` of the run.
+    Steps count from the phase's first, which begins with epoch `first_epoch` of the run; `order_of` is by epoch of the
+    run.
     """
     by_label = None if class_weights is None else np.array(class_weights, np.float32)
 
-    def batches() -> Iterator[tuple[int, Ids]]:
-        order, ordered = epoch_order(seed, 0, 0), -1
-        for step in range(first_step, last_step):
-            epoch = first_epoch + schedule.epoch_of(step)
-            if epoch != ordered:
-                order, ordered = epoch_order(seed, epoch, schedule.examples), epoch
-            yield epoch, layout.pad(batch_ids(order, step % schedule.steps_per_epoch, schedule.batch_size))
-
-    def feeds(batch: tuple[int, Ids]) -> tuple[Feed, ...]:
-        epoch, ids = batch
-
+    def feeds(epoch: int, get: GetRows, ids: Ids) -> tuple[Feed, ...]:
         def drawn(part: Ids, size: int) -> npt.NDArray[np.float32] | None:
             return transforms(augmentation, seed, epoch, part, size) if augmentation.any else None
 
-        return tuple(_feed(cache, layout, replica, ids, drawn, by_label) for replica in replicas)
+        return tuple(_feed(get, layout, replica, ids, drawn, by_label) for replica in replicas)
 
-    return in_order(feeds, batches(), cache.ahead)
+    step = first_step
+    while step < last_step:
+        epoch, first = first_epoch + schedule.epoch_of(step), step % schedule.steps_per_epoch
+        last = min(schedule.steps_per_epoch, first + last_step - step)
+        order = order_of(epoch)
+        batches = (layout.pad(batch_ids(order.ids, batch, schedule.batch_size)) for batch in range(first, last))
+        with cache.expecting(*_own(order, first, last, schedule.batch_size, layout, replicas)) as get:
+            yield from in_order(partial(feeds, epoch, get), batches, cache.ahead)
+        step += last - first
+
+
+def _own(
+    order: EpochOrder, first: int, last: int, batch_size: int, layout: Layout, replicas: range
+) -> tuple[Ids, Ids | None]:
+    """What the replicas take of the batches first … last-1 of an epoch, and in which pieces it is."""
+    if order.pieces is None:
+        return order.ids, None
+    start, end = layout.rows_of(replicas.start).start, layout.rows_of(replicas.stop - 1).stop
+    places = np.full((last - first) * batch_size, PADDING, np.int64)
+    here = np.arange(first * batch_size, min(last * batch_size, len(order.ids)))
+    places[: len(here)] = here
+    own = places.reshape(-1, batch_size)[:, start:end].reshape(-1)
+    own = own[own != PADDING]
+    return order.ids[own], order.pieces[own]
 
 
 def evaluation_feeds(cache: Rows, layout: Layout, replicas: range) -> Generator[tuple[Feed, ...], None, None]:
@@ -98,13 +123,13 @@ def evaluation_feeds(cache: Rows, layout: Layout, replicas: range) -> Generator[
 
     def feeds(batch: int) -> tuple[Feed, ...]:
         ids = layout.pad(batch_ids(every, batch, layout.batch_size))
-        return tuple(_feed(cache, layout, replica, ids, lambda _ids, _size: None) for replica in replicas)
+        return tuple(_feed(cache.rows, layout, replica, ids, lambda _ids, _size: None) for replica in replicas)
 
     return in_order(feeds, range(-(-len(cache) // layout.batch_size)), cache.ahead)
 
 
 def _feed(
-    cache: Rows,
+    get: GetRows,
     layout: Layout,
     replica: int,
     ids: Ids,
@@ -113,7 +138,7 @@ def _feed(
 ) -> Feed:
     rows = layout.rows_of(replica)
     part = ids[rows]
-    inputs, labels, weights = cache.rows(part)
+    inputs, labels, weights = get(part)
     loss_weights = None if by_label is None else by_label[labels]
     return Feed(inputs, drawn(part, inputs.shape[1]), labels, weights, part, rows.start, loss_weights)
 

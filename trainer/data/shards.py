@@ -14,12 +14,16 @@ import google_crc32c
 import tensorflow as tf
 
 from trainer.data.index import INDEX, SHARDS, Index, Picture, Place, Shard, encode
+from trainer.data.order import epoch_order
 from trainer.data.picture import measure
 from trainer.data.prepare import is_in_a_split, is_stored
 from trainer.data.reading import Read
 from trainer.data.split import SPLITS, DataSet, Example, stored_path
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Storage
+
+MIX = 0x6D6978
+"""Seed of the order in which the pictures of train are packed."""
 
 _MASK = 0xA282EAD8
 HEAD_BYTES = 12
@@ -37,7 +41,8 @@ class Cut:
 
 
 def pack(data: DataSet, read: Read, target: Storage, shard_bytes: int, on_done: Callable[[], None]) -> Index:
-    """Writes every picture of `data`, unchanged, into shards of about `shard_bytes`, and the index last.
+    """Writes every picture of `data`, unchanged, into shards of about `shard_bytes`, and the index last. Those of train
+    are mixed, so that neighbours are of any class; the others are in order of id, in which they are evaluated.
 
     Names, ids and fingerprint stay the same. A repeated call stores only missing shards. About two shards are in memory
     at a time. `on_done` is called after each picture.
@@ -46,7 +51,8 @@ def pack(data: DataSet, read: Read, target: Storage, shard_bytes: int, on_done: 
         ExitError: 64 when the target holds other shards, or pictures; 74 and 77 from storage.
     """
     there_are = [split for split in SPLITS if data.splits[split]]
-    cuts = [cut for split in there_are for cut in cut_split(split, data.splits[split], shard_bytes)]
+    laid = {split: _laid(split, data.splits[split]) for split in there_are}
+    cuts = [cut for split in there_are for cut in cut_split(split, laid[split], shard_bytes)]
     there = {stat.name: stat for stat in target.list()}
     own = {cut.name for cut in cuts}
     other = sorted(name for name in there if name not in own and (name.startswith(SHARDS) or is_in_a_split(name)))
@@ -59,7 +65,7 @@ def pack(data: DataSet, read: Read, target: Storage, shard_bytes: int, on_done: 
     pictures: list[Picture] = []
     shards: list[Shard] = []
     for cut in cuts:
-        examples = data.splits[cut.split][cut.first : cut.last]
+        examples = laid[cut.split][cut.first : cut.last]
         content, placed = build(cut.name, examples, data.classes, _contents(examples, read, on_done))
         shard = Shard(cut.name, len(content), google_crc32c.value(content))
         if not is_stored(target, there.get(cut.name), shard.size, shard.crc32c):
@@ -72,6 +78,12 @@ def pack(data: DataSet, read: Read, target: Storage, shard_bytes: int, on_done: 
     index = Index(data.fingerprint, tuple(pictures), tuple(shards))
     target.write(INDEX, encode(index))
     return index
+
+
+def _laid(split: str, examples: Sequence[Example]) -> Sequence[Example]:
+    if split != "train":
+        return examples
+    return [examples[int(i)] for i in epoch_order(MIX, 0, len(examples))]
 
 
 def cut_split(split: str, examples: Sequence[Example], shard_bytes: int) -> list[Cut]:

@@ -1,9 +1,9 @@
 """Pictures of one split, read and decoded each time they are wanted: for sets that no memory holds decoded."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,9 @@ import numpy.typing as npt
 from trainer.data.cache import Rejected
 from trainer.data.decode import PixelPath, Pixels, pixels, too_large
 from trainer.data.order import PADDING, Ids
-from trainer.data.reading import Read
+from trainer.data.pipeline import GetRows
+from trainer.data.readahead import Readahead
+from trainer.data.reading import RANGES_AT_ONCE, Read
 from trainer.data.split import Example
 
 
@@ -25,11 +27,19 @@ class PictureStream:
     on_disk = False
 
     def __init__(
-        self, examples: Sequence[Example], read: Read, path: PixelPath, threads: int, room: int, ahead: int
+        self,
+        examples: Sequence[Example],
+        read: Read,
+        path: PixelPath,
+        threads: int,
+        room: int,
+        ahead: int,
+        room_ahead: int = 0,
     ) -> None:
         """Decode on `threads` threads; keep encoded pictures in up to `room` bytes of memory, in order of arrival.
 
-        `ahead` is how many batches are worth being made at once: each waits for storage.
+        `ahead` is how many batches are worth being made at once: each waits for storage. Pieces that are read ahead of
+        them wait in `room_ahead` bytes.
         """
         self.labels: npt.NDArray[np.int32] = np.array([example.label for example in examples], np.int32)
         self.usable: npt.NDArray[np.bool_] = np.ones(len(examples), np.bool_)
@@ -38,7 +48,7 @@ class PictureStream:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._guard = threading.Lock()
         self._kept: dict[int, bytes] = {}
-        self._room = room
+        self._room, self._room_ahead = room, room_ahead
         self._rejected: dict[int, Rejected] = {}
         for i, example in enumerate(examples):
             if fault := too_large(example.size):
@@ -58,24 +68,48 @@ class PictureStream:
         with self._guard:
             return tuple(self._rejected[i] for i in sorted(self._rejected))
 
+    @contextmanager
+    def expecting(self, ids: Ids, pieces: Ids | None) -> Iterator[GetRows]:
+        """The rows of this worker's part of an epoch; what is in pieces is read ahead of when it is asked for."""
+        if pieces is None:
+            yield self.rows
+            return
+        new = self.usable[ids] & ~np.isin(ids, list(self._kept))
+        with closing(
+            Readahead(self._examples, self._read, ids[new], pieces[new], self._room_ahead, RANGES_AT_ONCE)
+        ) as ahead:
+
+            def encoded(wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+                for i, content in ahead.take([i for i in wanted if ahead.expects(i)]):
+                    self._keep(i, content)
+                    yield i, content
+                yield from self._encoded([i for i in wanted if not ahead.expects(i)])
+
+            yield lambda ids: self._decoded(ids, encoded)
+
     def rows(self, ids: Ids) -> tuple[Pixels, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Pixels, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0.
 
         Raises:
             ExitError: 74 or 77 from storage.
         """
+        return self._decoded(ids, self._encoded)
+
+    def _decoded(
+        self, ids: Ids, encoded: Callable[[Sequence[int]], Iterator[tuple[int, bytes]]]
+    ) -> tuple[Pixels, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         found = np.zeros((len(ids), self._path.size, self._path.size, 3), np.uint8)
         here = ids != PADDING
         safe = np.where(here, ids, 0)
         places = {int(ids[at]): int(at) for at in np.flatnonzero(here & self.usable[safe])}
 
-        def decode(i: int, encoded: bytes) -> None:
+        def decode(i: int, content: bytes) -> None:
             try:
-                found[places[i]] = pixels(encoded, self._path)
+                found[places[i]] = pixels(content, self._path)
             except ValueError as error:
                 self._reject(i, str(error))
 
-        decoding = [self._pool.submit(decode, i, encoded) for i, encoded in self._encoded(list(places))]
+        decoding = [self._pool.submit(decode, i, content) for i, content in encoded(list(places))]
         for one in decoding:
             one.result()
         if len(decoding) != len(places):

@@ -73,6 +73,7 @@ class Record:
     revision: str
     threads: int
     class_weights: Mapping[str, float] | None = None  # by class; None without weights
+    blocks_fingerprint: str = ""  # of how the pictures are packed, with --shuffle blocks
 
 
 def write_json(storage: Writer, name: str, value: Any) -> None:
@@ -129,6 +130,7 @@ def write_record(storage: Writer, record: Record) -> None:
             "revision": record.revision,
             "threads": record.threads,
             **({} if record.class_weights is None else {"class_weights": dict(record.class_weights)}),
+            **({"blocks_fingerprint": record.blocks_fingerprint} if record.blocks_fingerprint else {}),
         },
     )
 
@@ -206,8 +208,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"
 
 
-def check_data(config: RunConfig, record: Record | None, data_fingerprint: str) -> None:
-    """Refuse to continue with different pictures.
+def check_data(config: RunConfig, record: Record | None, data_fingerprint: str, blocks_fingerprint: str = "") -> None:
+    """Refuse to continue with different pictures, or with the same ones packed otherwise where that is their order.
 
     Raises:
         ExitError: 73; --force-resume is for another configuration, since the old epochs are of the old pictures.
@@ -218,6 +220,13 @@ def check_data(config: RunConfig, record: Record | None, data_fingerprint: str) 
             f"{config.run}: this run folder belongs to another data set (fingerprint {record.data_fingerprint}, "
             f"{config.data or 'the demo set'} has {data_fingerprint}): other pictures, or cut otherwise by --split, "
             f"--seed or --layout; start a new run from its weights with --run ANOTHER --init-from {config.run}",
+        )
+    before = "" if record is None else record.blocks_fingerprint
+    if before and blocks_fingerprint and before != blocks_fingerprint:
+        raise ExitError(
+            Exit.RUN_REFUSED,
+            f"{config.run}: this run folder belongs to these pictures packed otherwise, and with --shuffle blocks "
+            "that is their order; train on the shards that it began with, or use another --run",
         )
 
 

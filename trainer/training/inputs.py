@@ -13,6 +13,7 @@ import numpy as np
 from trainer.config import PRETRAINED, RunConfig
 from trainer.contract import FEATURES, FEATURES_RECORD
 from trainer.data import cache, features
+from trainer.data.blocks import Blocks
 from trainer.data.cache import PixelCache
 from trainer.data.decode import Pixels, path_of
 from trainer.data.features import Block, BlockName, FeatureCache
@@ -82,7 +83,14 @@ class Worker:
 
 
 def load_inputs(
-    config: RunConfig, source: Source, length: Length, step: int, backbone: Arrays | None, run: Storage, worker: Worker
+    config: RunConfig,
+    source: Source,
+    length: Length,
+    step: int,
+    backbone: Arrays | None,
+    blocks: Blocks | None,
+    run: Storage,
+    worker: Worker,
 ) -> Inputs:
     """Decode pictures, or compute their features, or both, as the phases from `step` on need them.
 
@@ -93,8 +101,8 @@ def load_inputs(
     ours = run if worker.topology.rank == 0 else None
     rows = -(-config.batch_size * len(worker.distribution.local) // worker.distribution.replicas)
     if config.model not in PRETRAINED or backbone is None:
-        return Inputs(source, load_splits(config, source, ours, rows), {})
-    pixels = load_splits(config, source, ours, rows) if config.unfreeze else {}
+        return Inputs(source, load_splits(config, source, ours, rows, blocks), {})
+    pixels = load_splits(config, source, ours, rows, blocks) if config.unfreeze else {}
     if not any(phase.on_features and step <= phase.last_step for phase in length.phases):
         return Inputs(source, pixels, {})
     return _with_features(config, source, backbone, run, worker, pixels)

@@ -8,15 +8,15 @@ import dataclasses
 import math
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import tensorflow as tf
 
-from trainer.config import PRETRAINED, RunConfig
+from trainer.config import PRETRAINED
 from trainer.data.augment import Augmentation
-from trainer.data.order import Layout, Schedule
-from trainer.data.pipeline import Feed, Rows, evaluation_feeds, prefetched, training_feeds
+from trainer.data.order import Schedule
+from trainer.data.pipeline import Feed, evaluation_feeds, prefetched, training_feeds
 from trainer.exits import Exit, ExitError
 from trainer.process.activity import Doing
 from trainer.process.signals import StopRequest, stop_code
@@ -26,8 +26,8 @@ from trainer.training.checkpoint import Snapshot
 from trainer.training.drift import EVERY, comparison, guarded, watched
 from trainer.training.feeding import to_devices
 from trainer.training.hooks import Hooks, StepNumbers
-from trainer.training.learner import Learner, begin_phase, copy_to_host, evaluated, hold, restore
-from trainer.training.phases import Length, Phase
+from trainer.training.learner import begin_phase, copy_to_host, evaluated, hold, restore
+from trainer.training.phases import Phase
 from trainer.training.schedule import learning_rate
 from trainer.training.snapshots import put_back, take
 from trainer.training.state import LoopState, Sums, after_step, after_validation, finished, validation_due
@@ -44,7 +44,7 @@ from trainer.training.step import (
     build_evaluation_step,
     build_train_step,
 )
-from trainer.training.strategy import Distribution
+from trainer.training.task import Task
 
 LAG = 2
 
@@ -72,24 +72,6 @@ class _StopSeen(Exception):
 
 
 @dataclass(frozen=True)
-class Task:
-    """What to train, on what, on which pictures, and until when. `train` and `valid` are by name of phase."""
-
-    config: RunConfig
-    distribution: Distribution
-    learner: Learner
-    train: Mapping[str, Rows]
-    valid: Mapping[str, Rows]
-    length: Length
-    layout: Layout
-    class_weights: tuple[float, ...] | None = None  # in the training loss, by label; None: all the same
-
-    def layout_of(self, phase: Phase) -> Layout:
-        """The layout of a phase's batches."""
-        return self.layout.at_most(phase.rows)
-
-
-@dataclass(frozen=True)
 class _Compiled:
     """The steps of a phase."""
 
@@ -97,20 +79,6 @@ class _Compiled:
     train_step: TrainStep
     evaluation_step: EvaluationStep
     first_step: int  # compiles, so its time is not meaningful
-
-
-def lay_out(config: RunConfig, replicas: int, parts_per_replica: int = 1) -> Layout:
-    """How a global batch is divided into parts and over replicas; fast mode has `parts_per_replica`.
-
-    Raises:
-        ExitError: 64 when the slices cannot be divided equally among the replicas.
-    """
-    if config.deterministic and config.slices % replicas:
-        raise ExitError(
-            Exit.BAD_OPTION,
-            f"--slices is {config.slices}; --deterministic on {replicas} replicas needs a multiple of {replicas}",
-        )
-    return Layout(config.batch_size, config.slices if config.deterministic else replicas * parts_per_replica, replicas)
 
 
 def train(task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> LoopState:
@@ -207,6 +175,7 @@ def _feeds_from(task: Task, step: int) -> Generator[tuple[Feed, ...], None, None
             config.seed,
             step - phase.first_step,
             phase.last_step - phase.first_step,
+            task.order_of(phase),
             task.class_weights,
             phase.first_epoch,
         )

@@ -6,9 +6,9 @@ from trainer.storage.opening import open_storage
 from trainer.training import checkpoint
 from trainer.training.checkpoint import Snapshot, Unusable
 from trainer.training.learner import Learner, restore
-from trainer.training.loop import Task
 from trainer.training.snapshots import put_back
 from trainer.training.state import LoopState
+from trainer.training.task import Task
 
 
 def first_state(task: Task, snapshot: Snapshot | None, first_start: float) -> LoopState:

@@ -1,6 +1,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from trainer.data.augment import Augmentation, transforms
 from trainer.data.cache import PixelCache
-from trainer.data.order import PADDING, Layout, Schedule, batch_ids, epoch_order
+from trainer.data.order import PADDING, Layout, Schedule, batch_ids, epoch_order, global_order
 from trainer.data.pipeline import Feed, evaluation_feeds, in_order, prefetched, training_feeds
 
 SIZE = 4
@@ -38,7 +39,8 @@ def feeds(
     layout = Layout(batch, parts or replicas, replicas)
     schedule = Schedule(examples, batch)
     mine = range(replicas) if local is None else local
-    return list(training_feeds(cache(examples), schedule, layout, mine, augmentation, 5, first, last))
+    order_of = partial(global_order, 5, examples)
+    return list(training_feeds(cache(examples), schedule, layout, mine, augmentation, 5, first, last, order_of))
 
 
 def joined(step: tuple[Feed, ...], batch: int) -> list[bytes]:
@@ -111,7 +113,8 @@ def test_without_augmentation_there_are_no_transforms() -> None:
 def test_a_row_has_the_weight_of_its_class_beside_whether_it_counts() -> None:
     weights = (0.5, 1.0, 4.0)
     schedule, layout = Schedule(50, 16), Layout(16, 3, 3)
-    steps = training_feeds(cache(50), schedule, layout, range(3), NONE, 5, 0, schedule.steps_per_epoch, weights)
+    order_of, last = partial(global_order, 5, 50), schedule.steps_per_epoch
+    steps = training_feeds(cache(50), schedule, layout, range(3), NONE, 5, 0, last, order_of, weights)
     for feed in (feed for step in steps for feed in step):
         assert feed.loss_weights is not None
         assert feed.loss_weights.dtype == np.float32

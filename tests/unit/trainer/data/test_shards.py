@@ -1,11 +1,13 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pictures import jpeg, write_split
+from trainer.data.blocks import blocks_of, is_sorted_by_class
 from trainer.data.index import decode
 from trainer.data.reading import reader
 from trainer.data.rules import Rules
@@ -67,13 +69,27 @@ def test_any_tfrecord_tool_reads_the_shards(tmp_path: Path) -> None:
     }
     records = [tf.io.parse_single_example(record, schema) for record in tf.data.TFRecordDataset(files)]
     assert len(records) == 8
-    for record, example in zip(records, data.splits["train"], strict=True):
+    by_place = sorted(
+        data.splits["train"], key=lambda one: (one.place.shard, one.place.offset) if one.place else ("", 0)
+    )
+    for record, example in zip(records, by_place, strict=True):
         assert record["image/encoded"].numpy() == (tmp_path / "loose" / example.name).read_bytes()
         assert record["image/filename"].numpy().decode() == example.name
         assert record["image/class/label"].numpy() == example.label
         assert record["image/class/text"].numpy().decode() == data.classes[example.label]
         assert record["image/format"].numpy() == b"jpeg"
         assert (record["image/width"].numpy(), record["image/height"].numpy()) == (40, 30)
+
+
+def test_pictures_of_train_are_mixed_and_those_that_are_evaluated_are_in_order(tmp_path: Path) -> None:
+    write_split(tmp_path / "loose", 40)
+    data = packed(tmp_path / "loose", tmp_path / "packed", 1 << 20)
+    for split in SPLITS:
+        places = [one.place.offset for one in data.splits[split] if one.place]
+        assert (places == sorted(places)) == (split != "train")
+    blocks = blocks_of(data.splits["train"])
+    assert blocks is not None
+    assert not is_sorted_by_class(blocks, np.array([one.label for one in data.splits["train"]], np.int32))
 
 
 def test_a_picture_that_cannot_be_decoded_keeps_its_id(tmp_path: Path) -> None:

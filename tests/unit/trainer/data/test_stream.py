@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,22 @@ from hypothesis import strategies as st
 from tests.runs import drawn
 from trainer.data import cache
 from trainer.data.augment import Augmentation
+from trainer.data.blocks import Blocks, block_order, blocks_of
 from trainer.data.cache import PixelCache
 from trainer.data.decode import PixelPath
-from trainer.data.order import PADDING, Layout, Schedule
+from trainer.data.order import PADDING, Layout, Schedule, global_order
 from trainer.data.pipeline import training_feeds
 from trainer.data.reading import Contents
+from trainer.data.shards import pack
 from trainer.data.source import Source, open_source
 from trainer.data.split import Example
 from trainer.data.stream import PictureStream
 from trainer.storage.errors import StorageMissing
+from trainer.storage.measured import Call
+from trainer.storage.opening import Listener, open_storage
 
 PATH = PixelPath(2, 32)
+NONE = Augmentation(False, 0.0, 0.0)
 BROKEN = 3
 
 
@@ -132,9 +138,78 @@ def test_a_worker_reads_its_own_rows_of_an_epoch_and_no_others(source: Source, w
     for rank in range(workers):
         held, reads = stream(source)
         own = range(rank * 8 // workers, (rank + 1) * 8 // workers)
-        feeds = list(training_feeds(held, schedule, layout, own, Augmentation(False, 0.0, 0.0), 5, 0, 3))
+        feeds = list(training_feeds(held, schedule, layout, own, NONE, 5, 0, 3, partial(global_order, 5, 24)))
         assert len(feeds) == 3
         assert reads.counted.total() == 24 // workers
         counted += reads.counted
     assert set(counted.values()) == {1}
     assert len(counted) == 24
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """256 pictures of train in two classes, packed into shards of about 16."""
+    folder = tmp_path_factory.mktemp("packed")
+    loose = open_source(str(drawn(folder / "loose", 128, 2, 2)))
+    size = loose.data.splits["train"][0].size
+    pack(loose.data, loose.read, open_storage(str(folder / "packed")), 16 * size, lambda: None)
+    return folder / "packed"
+
+
+def blocks_in(source: Source) -> Blocks:
+    examples = source.data.splits["train"]
+    blocks = blocks_of(examples, 4 * examples[0].size)
+    assert blocks is not None
+    return blocks
+
+
+@pytest.mark.parametrize("workers", [1, 2, 4, 8])
+def test_in_blocks_a_worker_reads_its_part_of_an_epoch_in_large_pieces(packed: Path, workers: int) -> None:
+    """256 pictures in batches of 8: bytes and pictures of a worker are its part of the whole, whatever the number."""
+    layout, schedule, seen = Layout(8, 8, 8), Schedule(256, 8), Counter[int]()
+    for rank in range(workers):
+        calls = list[Call]()
+        source = open_source(str(packed), listener=Listener(on_call=calls.append))
+        examples, order_of = source.data.splits["train"], partial(block_order, 5, blocks_in(source), 8)
+        opened = len(calls)
+        held = PictureStream(examples, source.read, PATH, 2, 0, 2, 1 << 20)
+        own = range(rank * 8 // workers, (rank + 1) * 8 // workers)
+        feeds = training_feeds(held, schedule, layout, own, NONE, 5, 0, 32, order_of)
+        ids = [int(i) for step in feeds for feed in step for i in feed.ids]
+        assert len(ids) == 256 / workers
+        reads = calls[opened:]
+        assert sum(call.size for call in reads) <= 1.05 * sum(examples[i].size for i in ids)
+        assert len(reads) <= len(ids) / 2  # neighbours come together
+        seen.update(ids)
+    assert set(seen.values()) == {1}
+    assert len(seen) == 256
+
+
+@pytest.mark.parametrize("room", [0, 1 << 30])
+@pytest.mark.parametrize("first", [0, 21])
+def test_in_blocks_rows_are_those_of_decoded_pictures_from_any_step_over_epochs(
+    packed: Path, room: int, first: int
+) -> None:
+    source = open_source(str(packed))
+    examples, layout, schedule = source.data.splits["train"], Layout(24, 2, 2), Schedule(256, 24)
+    order_of = partial(block_order, 5, blocks_in(source), 24)
+    held = PictureStream(examples, source.read, PATH, 2, room, 2, 1 << 16)
+    decoded = cache.fill(examples, source.read, PATH, 1 << 30, None, 2)
+    ours, theirs = (
+        list(training_feeds(rows, schedule, layout, range(2), NONE, 5, first, 25, order_of)) for rows in (held, decoded)
+    )
+    assert len(ours) == len(theirs) == 25 - first
+    for mine, other in zip(ours, theirs, strict=True):
+        for a, b in zip(mine, other, strict=True):
+            for name in ("inputs", "labels", "weights", "ids"):
+                np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+def test_feeds_that_are_closed_early_leave_no_thread(packed: Path) -> None:
+    source = open_source(str(packed))
+    held = PictureStream(source.data.splits["train"], source.read, PATH, 2, 0, 2, 1 << 20)
+    order_of = partial(block_order, 5, blocks_in(source), 8)
+    feeds = training_feeds(held, Schedule(256, 8), Layout(8, 1, 1), range(1), NONE, 5, 0, 64, order_of)
+    next(feeds)
+    feeds.close()
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("readahead")]

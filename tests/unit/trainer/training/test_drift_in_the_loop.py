@@ -23,6 +23,7 @@ from trainer.training.learner import build_learner, copy_to_host
 from trainer.training.phases import length_of
 from trainer.training.state import LoopState
 from trainer.training.strategy import Devices, distribute
+from trainer.training.task import Task, lay_out
 from trainer.workers.topology import ALONE
 
 PICTURES, SIZE = 40, 32
@@ -42,19 +43,19 @@ class Noise:
         return pixels[ids], (ids % 2).astype(np.int32), (ids >= 0).astype(np.float32)
 
 
-def task_on(replicas: int, **changes: Any) -> loop.Task:
+def task_on(replicas: int, **changes: Any) -> Task:
     base = RunConfig(model="small", image_size=SIZE, batch_size=8, epochs=2, precision="float32", checkpoint_every=0)
     config = dataclasses.replace(base, **changes)
     distribution = distribute(ALONE, Devices("CPU", tuple(f"/cpu:{i}" for i in range(replicas))), {})
     rows = {"train": Noise()}
-    return loop.Task(
+    return Task(
         config,
         distribution,
         build_learner(config, 2, distribution.strategy),
         rows,
         rows,
         length_of(config, PICTURES),
-        loop.lay_out(config, replicas),
+        lay_out(config, replicas),
     )
 
 
@@ -79,18 +80,18 @@ class Watched:
         return Hooks(Activity(), step, lambda done, of: self.in_validation(), ignore, save, save, ignore, lambda: NONE)
 
 
-def spoil(task: loop.Task, replica: int) -> None:
+def spoil(task: Task, replica: int) -> None:
     copy = next(iter(task.learner.weights.values())).values[replica]
     value = np.array(copy.numpy())
     value.reshape(-1).view(np.uint32)[3] ^= 1
     copy.assign(value)
 
 
-def train(task: loop.Task, watched: Watched, stop: StopRequest | None = None) -> None:
+def train(task: Task, watched: Watched, stop: StopRequest | None = None) -> None:
     loop.train(task, LoopState(), stop or StopRequest(), watched.hooks())
 
 
-def drifted(task: loop.Task, watched: Watched, stop: StopRequest | None = None) -> str:
+def drifted(task: Task, watched: Watched, stop: StopRequest | None = None) -> str:
     with pytest.raises(ExitError) as no:
         train(task, watched, stop)
     assert no.value.code == Exit.BUG

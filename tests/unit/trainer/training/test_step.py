@@ -19,7 +19,6 @@ from trainer.models import registry
 from trainer.models.network import DropoutLayer, Network
 from trainer.training.feeding import to_devices
 from trainer.training.learner import Learner, build_learner, copy_to_host, restore
-from trainer.training.loop import lay_out
 from trainer.training.step import (
     CORRECT,
     LOSS,
@@ -30,6 +29,7 @@ from trainer.training.step import (
     part_gradient,
 )
 from trainer.training.strategy import Devices, Distribution, distribute, set_precision
+from trainer.training.task import lay_out
 from trainer.workers.topology import ALONE
 
 SIZE = 24
