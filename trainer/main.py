@@ -126,7 +126,8 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         ready = prepare(start, run, topology, environment, attempt, activity, process.metrics)
         task = ready.task
         with tracked(ready.record, attempt, lambda: process.stop.requested) as writers:
-            writers = (*writers, RejectedPictures(ready.inputs.splits, attempt, process.metrics))
+            rejected = RejectedPictures(ready.inputs.splits, attempt, process.metrics)
+            writers = (*writers, rejected)
             watching = Observers(
                 task, run, topology.rank, attempt, process.metrics, activity, timekeeper, ready.state, writers
             )
@@ -134,6 +135,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
                 attempt.progress = observers.progress
                 try:
                     state, code = loop.train(task, ready.state, process.stop, observers.hooks()), Exit.DONE
+                    rejected.share(task.distribution)
                 except loop.Stopped as stopped:
                     state, code = observers.save(stopped.snapshot), stopped.code
                 if topology.rank == 0:

@@ -159,6 +159,12 @@ def listed(splits: Mapping[str, Checked]) -> list[dict[str, str]]:
     return [dataclasses.asdict(one) for split in splits.values() for one in split.rejected]
 
 
+def write_rejected(writer: files.Writer, run: Storage, rejected: Sequence[Mapping[str, str]]) -> None:
+    """Add them to rejected.json: an attempt that began in mid-epoch has not seen all that are known."""
+    known = {one["path"]: one for one in [*(files.read_json(run, REJECTED) or []), *rejected]}
+    files.write_json(writer, REJECTED, [known[path] for path in sorted(known)])
+
+
 def report_rejected(config: RunConfig, uri: str, run: Storage | None, loaded: Mapping[str, Checked]) -> None:
     """List unusable pictures in a `run` folder, if there is one (rank 0), and in the log.
 
@@ -168,7 +174,7 @@ def report_rejected(config: RunConfig, uri: str, run: Storage | None, loaded: Ma
     if run is not None:
         rejected = listed(loaded)
         if rejected:
-            files.write_json(run, REJECTED, rejected)
+            write_rejected(run, run, rejected)
         for one in rejected[:SHOWN]:
             log.warning("rejected %s: %s", one["path"], one["reason"])
         if len(rejected) > SHOWN:

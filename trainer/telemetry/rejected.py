@@ -1,15 +1,17 @@
 """Pictures that cannot be used, told as they are found."""
 
+import json
 import logging
 from collections.abc import Mapping
 
 from trainer.contract import REJECTED
-from trainer.data.load import SHOWN, Checked, listed
+from trainer.data.load import SHOWN, Checked, listed, write_rejected
 from trainer.exits import ExitError
-from trainer.folder import files
 from trainer.folder.attempt import Attempt
 from trainer.telemetry.metrics import Metrics
+from trainer.training.agreement import told_by_all
 from trainer.training.state import LoopState
+from trainer.training.strategy import Distribution
 
 log = logging.getLogger(__name__)
 
@@ -17,14 +19,26 @@ log = logging.getLogger(__name__)
 class RejectedPictures:
     """Those that cannot be used: in the log and the metrics as this worker finds them, in rejected.json on rank 0.
 
-    Pictures that were decoded before training are known by then; of a stream, new ones are found at any time.
+    Pictures that were decoded before training are known by then; of a stream, new ones are found at any time, by the
+    rank that reads them.
     """
 
     def __init__(self, splits: Mapping[str, Checked], attempt: Attempt, metrics: Metrics) -> None:
         self._splits, self._attempt, self._metrics = splits, attempt, metrics
         self._known: dict[str, set[str]] = {}
+        self._others: list[dict[str, str]] = []
         self._new = 0
         self._show(told=True)
+
+    def share(self, distribution: Distribution) -> None:
+        """Tell every rank of those that this one found, and learn of theirs; waits for all ranks.
+
+        Raises:
+            ExitError: 75 when a peer is lost meanwhile.
+        """
+        mine = listed(self._splits)
+        told = [one for text in told_by_all(distribution, json.dumps(mine)) for one in json.loads(text)]
+        self._others = [one for one in told if one not in mine]
 
     def epoch(self, _state: LoopState) -> None:
         """Tell those that are new since the epoch before."""
@@ -32,10 +46,11 @@ class RejectedPictures:
 
     def close(self) -> None:
         """Tell the last ones, and list all."""
-        if not self._show() or self._attempt.rank:
+        new = self._show() or self._others
+        if not new or self._attempt.rank:
             return
         try:
-            files.write_json(self._attempt, REJECTED, listed(self._splits))
+            write_rejected(self._attempt, self._attempt.run, [*listed(self._splits), *self._others])
         except ExitError as error:  # what ended the loop is told, and matters more
             log.warning("%s could not be written: %s", REJECTED, error.message)
 

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
 from trainer.exits import Exit, ExitError
@@ -44,6 +46,19 @@ def agree_on_hardware(distribution: Distribution, precision: str, models: tuple[
     agree(distribution, "the model of GPU", models[0] if models else "none")
 
 
+def told_by_all(distribution: Distribution, text: str) -> set[str]:
+    """What each rank says here, without white space at its end; waits for all of them.
+
+    Raises:
+        ExitError: 75 when a peer is lost meanwhile.
+    """
+    data = text.encode()
+    numbers = max(1, *(-(-length // 8) for length in _gather(distribution, len(data))))
+    # Eight bytes to a number, since collectives are of numbers, and as many from each rank.
+    rows = _gather_rows(distribution, np.frombuffer(data.ljust(8 * numbers), np.int64))
+    return {row.tobytes().decode().rstrip() for row in rows}
+
+
 def wait_for_all(distribution: Distribution) -> None:
     """Wait until every rank gets here. At the end too: one that exits early looks like a lost peer (tensorflow#58434).
 
@@ -54,19 +69,24 @@ def wait_for_all(distribution: Distribution) -> None:
 
 
 def _gather(distribution: Distribution, number: int) -> list[int]:
+    return [int(row[0]) for row in _gather_rows(distribution, np.array([number], np.int64))]
+
+
+def _gather_rows(distribution: Distribution, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The `numbers` of each replica, int64 [n], as int64 [replicas, n]; n is the same everywhere."""
     if distribution.replicas == 1:
-        return [number]
+        return numbers[np.newaxis]
     strategy = distribution.strategy
 
     @tf.function(autograph=False)
     def gathered() -> Tensor:
         def one() -> Tensor:
-            return tf.distribute.get_replica_context().all_gather(tf.constant([number], tf.int64), axis=0)
+            return tf.distribute.get_replica_context().all_gather(tf.constant(numbers[np.newaxis]), axis=0)
 
         return strategy.experimental_local_results(strategy.run(one))[0]
 
     with blaming(distribution):
-        return [int(n) for n in gathered().numpy()]
+        return np.asarray(gathered().numpy())
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from trainer.training.feeding import to_devices
 from trainer.training.hooks import Hooks, StepNumbers
 from trainer.training.learner import begin_phase, copy_to_host, evaluated, hold, restore
 from trainer.training.phases import Phase
+from trainer.training.rejects import require_few_of
 from trainer.training.schedule import learning_rate
 from trainer.training.snapshots import put_back, take
 from trainer.training.state import LoopState, Sums, after_step, after_validation, finished, validation_due
@@ -283,6 +284,7 @@ def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
     finally:
         if learner.ema:
             restore(learner.weights, raw)
+    require_few_of("valid", len(task.valid[compiled.phase.name]), sums.weight, task.config.max_rejected)
     rate = learning_rate(compiled.phase, task.config.schedule, state.step - 1)
     after = after_validation(state, sums, rate, task.length, task.config.best)
     hooks.on_epoch(after)

@@ -22,6 +22,21 @@ def too_many(rejected: int, rows: int, pictures: int, share: float) -> bool:
     return rows >= FIRST_ROWS and rejected > allowed + CERTAIN * math.sqrt(allowed)
 
 
+def require_few_of(split: str, pictures: int, weight: float, share: float) -> None:
+    """Judge a split of so many pictures that was evaluated as a whole, by its summed weight.
+
+    Raises:
+        ExitError: 65 saying how many of how many.
+    """
+    rejected = pictures - round(weight)
+    if too_many(rejected, pictures, pictures, share):
+        raise ExitError(
+            Exit.BAD_DATA,
+            f"{rejected} of the {pictures} pictures of {split} cannot be used, more than {share:.1%}; each worker's "
+            "log names those that it read: fix or remove them (`catdog data check` lists all), or raise --max-rejected",
+        )
+
+
 def require_few(phase: Phase, batch_size: int, step: int, weight: float, share: float) -> None:
     """Judge after `step`, by the summed weight of its epoch so far.
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from trainer.exits import Exit, ExitError
 from trainer.training import agreement
-from trainer.training.agreement import agree, agree_on_hardware, blamed, blaming, wait_for_all
+from trainer.training.agreement import agree, agree_on_hardware, blamed, blaming, told_by_all, wait_for_all
 from trainer.training.strategy import Devices, Distribution, distribute
 from trainer.workers.topology import ALONE
 
@@ -23,7 +23,7 @@ from trainer.config import RunConfig
 from trainer.exits import ExitError
 from trainer.training.strategy import configure, distribute
 from trainer.workers.topology import from_environment
-from trainer.training.agreement import agree, wait_for_all
+from trainer.training.agreement import agree, told_by_all, wait_for_all
 devices = configure(RunConfig(accelerator="cpu"), os.environ)
 distribution = distribute(from_environment(os.environ), devices, os.environ)
 print("replicas", distribution.replicas, list(distribution.local))
@@ -33,6 +33,7 @@ try:
     agree(distribution, "precision", sys.argv[1])
 except ExitError as error:
     print(int(error.code), error.message)
+print("told", sorted(told_by_all(distribution, "[" + "x" * distribution.local.start * 20)))
 wait_for_all(distribution)
 sys.stdout.flush()
 os._exit(0)
@@ -47,6 +48,12 @@ def on(replicas: int) -> Distribution:
 def test_replicas_of_one_process_agree(replicas: int) -> None:
     agree(on(replicas), "precision", "float32")
     wait_for_all(on(replicas))
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("text", ["", "[]", "é" * 1001, '[{"path": "a b"}]'])
+def test_replicas_of_one_process_tell_the_same(replicas: int, text: str) -> None:
+    assert told_by_all(on(replicas), text) == {text}
 
 
 def test_workers_that_differ_are_refused_on_every_rank() -> None:
@@ -71,6 +78,7 @@ def test_workers_that_differ_are_refused_on_every_rank() -> None:
                 f"replicas 2 [{rank}]",
                 "agreed",
                 f"69 workers differ in precision; here it is {value}: give every worker the same image and hardware",
+                f"told ['[', '[{20 * 'x'}']",
             ], errors[-2000:]
     finally:
         for worker in workers:

@@ -11,7 +11,7 @@ from trainer.config import RunConfig
 from trainer.data.order import epoch_order
 from trainer.exits import Exit, ExitError
 from trainer.training.phases import length_of
-from trainer.training.rejects import FIRST_ROWS, require_few, too_many
+from trainer.training.rejects import FIRST_ROWS, require_few, require_few_of, too_many
 
 CONFIG = RunConfig(batch_size=32, epochs=3)
 
@@ -42,6 +42,13 @@ def test_the_epoch_so_far_is_judged_by_its_summed_weight() -> None:
         with pytest.raises(ExitError, match=f"2 of the {rows} pictures of train .* more than 1.0% of 100") as caught:
             require_few(phase, 32, step, float(rows - 2), 0.01)
         assert caught.value.code == Exit.BAD_DATA
+
+
+def test_a_split_that_was_evaluated_as_a_whole_is_judged_by_its_summed_weight() -> None:
+    require_few_of("valid", 200, 198.0, 0.01)
+    with pytest.raises(ExitError, match=r"3 of the 200 pictures of valid cannot be used, more than 1\.0%") as caught:
+        require_few_of("valid", 200, 197.0, 0.01)
+    assert caught.value.code == Exit.BAD_DATA
 
 
 def test_with_none_allowed_the_first_is_too_many() -> None:
