@@ -33,8 +33,8 @@ log = logging.getLogger(__name__)
 
 SHOWN = 5
 SHARE_OF_DISK = 0.75  # of what is free: checkpoints, downloads and others need some too
-ROWS_AHEAD, MOST_AHEAD = 256, 8
-"""Pictures, and batches, that a stream reads before they are trained on."""
+ROWS_AHEAD, MOST_AHEAD, BYTES_AHEAD = 256, 8, 128 * MIB
+"""Pictures, batches, and bytes of files that a stream reads before they are trained on."""
 TRIED, TRIED_AT_ONCE = 128, 4
 """Pictures by which the rate of a stream is told, and in how many parts they are read."""
 
@@ -111,15 +111,22 @@ def _decoded(
 def _streamed(
     config: RunConfig, source: Source, splits: Mapping[str, Sequence[Example]], budget: int, batch_rows: int
 ) -> dict[str, Pictures]:
-    ahead = min(max(ROWS_AHEAD // batch_rows, 2), MOST_AHEAD)
     loaded: dict[str, Pictures] = {}
     for name, examples in splits.items():
-        room = min(budget, sum(example.size for example in examples))
+        size = sum(example.size for example in examples)
+        room = min(budget, size)
         budget -= room
         threads = config.threads or processors()
+        ahead = batches_ahead(batch_rows, size // len(examples))
         ahead_bytes = 2 * MOST_LANES * BLOCK_BYTES * batch_rows // config.batch_size
         loaded[name] = PictureStream(examples, source.read, path_of(config), threads, room, ahead, ahead_bytes)
     return loaded
+
+
+def batches_ahead(batch_rows: int, picture_bytes: int) -> int:
+    """How many batches of so many pictures, which take so many bytes in the mean, are read at a time."""
+    by_rows = min(max(ROWS_AHEAD // batch_rows, 2), MOST_AHEAD)
+    return max(1, min(by_rows, BYTES_AHEAD // max(1, batch_rows * picture_bytes)))
 
 
 def _first(config: RunConfig, pictures: int, blocks: Blocks | None) -> Ids:

@@ -1,7 +1,8 @@
 """Reads many encoded pictures: from this machine if they are here, else with many requests at a time.
 
-Loose pictures are fetched one object per request, 64 at a time; packed ones in ranges of several MB, so that neighbours
-share a request. Every picture is compared with the CRC-32C of the listing: a ranged read has no checksum of its own.
+Loose pictures are fetched one object per request, 64 at a time, fewer if they are large; packed ones in ranges of
+several MB, so that neighbours share a request. Every picture is compared with the CRC-32C of the listing: a ranged read
+has no checksum of its own.
 """
 
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -27,6 +28,9 @@ RANGE_BYTES = 4 * MIB
 RANGES_AT_ONCE = 16
 LARGEST_GAP = MIB // 4
 """Largest gap in bytes between two wanted pictures that share a request; the gap is fetched too."""
+
+BYTES_AT_ONCE = 128 * MIB
+"""What is in memory at a time, unless one picture alone is larger: cameras make some of 20 MB."""
 
 LOCAL_READERS = 8
 DAMAGED = RetryPolicy(total=5.0, first_wait=0.1, longest_wait=1.0)
@@ -61,8 +65,8 @@ def reader(
     """A `Read` over `storage`, which should be open for 64 calls at a time.
 
     Pictures in `downloads` are read from there; others are added to it. At most 64 loose pictures, or 16 ranges of
-    4 MiB, are in memory at a time. With `on_damaged`, a damaged picture is reported (its position, and why) and left
-    out.
+    4 MiB, are in memory at a time, and no more than 128 MiB, unless one picture alone is more. With `on_damaged`, a
+    damaged picture is reported (its position, and why) and left out.
 
     The `Read` raises `Damaged` (74) if bytes keep differing from the listing, and what storage raises.
     """
@@ -80,11 +84,21 @@ def reader(
                 else:
                     yield place, data
         loose = [place for place in missing if examples[place].place is None]
-        for place, data in in_parallel(lambda i: (i, source.loose(examples, i)), loose, CONCURRENCY):
+        fetched = in_parallel(
+            lambda i: (i, source.loose(examples, i)), loose, CONCURRENCY, lambda i: examples[i].size, BYTES_AT_ONCE
+        )
+        for place, data in fetched:
             if data is not None:
                 yield place, data
         packed = [place for place in missing if examples[place].place is not None]
-        for found in in_parallel(lambda one: source.packed(examples, one), ranges(examples, packed), RANGES_AT_ONCE):
+        wanted = ranges(examples, packed)
+        for found in in_parallel(
+            lambda one: source.packed(examples, one),
+            wanted,
+            RANGES_AT_ONCE,
+            lambda one: one.end - one.start,
+            BYTES_AT_ONCE,
+        ):
             yield from found
 
     return read

@@ -1,8 +1,9 @@
 """Pictures of one split, read and decoded each time they are wanted: for sets that no memory holds decoded."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 
 import numpy as np
@@ -15,6 +16,9 @@ from trainer.data.pipeline import GetRows
 from trainer.data.readahead import Readahead
 from trainer.data.reading import RANGES_AT_ONCE, Read
 from trainer.data.split import Example
+
+WAITING = 4
+"""Pictures of a batch, for each thread, that are there and wait to be decoded; others stay in storage."""
 
 
 class PictureStream:
@@ -46,6 +50,7 @@ class PictureStream:
         self.ahead = ahead
         self._examples, self._read, self._path = examples, read, path
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._waiting = threads * WAITING
         self._guard = threading.Lock()
         self._kept: dict[int, bytes] = {}
         self._room, self._room_ahead = room, room_ahead
@@ -109,10 +114,15 @@ class PictureStream:
             except ValueError as error:
                 self._reject(i, str(error))
 
-        decoding = [self._pool.submit(decode, i, content) for i, content in encoded(list(places))]
+        arrived, decoding = 0, deque[Future[None]]()
+        for i, content in encoded(list(places)):
+            arrived += 1
+            decoding.append(self._pool.submit(decode, i, content))
+            if len(decoding) > self._waiting:
+                decoding.popleft().result()
         for one in decoding:
             one.result()
-        if len(decoding) != len(places):
+        if arrived != len(places):
             raise RuntimeError(f"{len(places)} pictures were requested, but not each arrived exactly once")
         weights = (here & self.usable[safe]).astype(np.float32)
         return found, np.where(here, self.labels[safe], 0).astype(np.int32), weights

@@ -31,31 +31,43 @@ def write_many(storage: Storage, items: Iterable[tuple[str, bytes | Path]], conc
 
 
 def in_parallel(
-    call: Callable[[Item], Result], items: Iterable[Item], concurrency: int
+    call: Callable[[Item], Result],
+    items: Iterable[Item],
+    concurrency: int,
+    size_of: Callable[[Item], int] = lambda _: 0,
+    most_bytes: int = 0,
 ) -> Generator[Result, None, None]:
     """Calls `call` on each item, at most `concurrency` at a time, and yields the results as they come.
 
+    Of items whose `size_of` together is more than `most_bytes`, only one is on its way, or waits to be taken.
     `items` is consumed only as results are taken. Errors and early closing as in `read_many`.
     """
     if concurrency < 1:
         raise ValueError(f"concurrency is {concurrency}; it must be at least 1")
-    return _results(call, iter(items), concurrency)
+    return _results(call, iter(items), concurrency, size_of, most_bytes)
 
 
-def _results(call: Callable[[Item], Result], items: Iterator[Item], concurrency: int) -> Generator[Result, None, None]:
+def _results(
+    call: Callable[[Item], Result],
+    items: Iterator[Item],
+    concurrency: int,
+    size_of: Callable[[Item], int],
+    most_bytes: int,
+) -> Generator[Result, None, None]:
     finished: SimpleQueue[Future[Result]] = SimpleQueue()
+    sizes: dict[Future[Result], int] = {}
+    following: list[Item] = []  # the one that has no room yet
     with ThreadPoolExecutor(concurrency, thread_name_prefix="storage") as pool:  # leaving it waits for running calls
-
-        def start(item: Item) -> None:
-            pool.submit(call, item).add_done_callback(finished.put)
-
-        running = 0
-        for item in islice(items, concurrency):
-            start(item)
-            running += 1
-        while running:
-            yield finished.get().result()
-            running -= 1
-            for item in islice(items, 1):
-                start(item)
-                running += 1
+        while True:
+            while len(sizes) < concurrency and (following := following or list(islice(items, 1))):
+                size = size_of(following[0])
+                if sizes and sum(sizes.values()) + size > most_bytes > 0:
+                    break
+                future = pool.submit(call, following.pop())
+                sizes[future] = size
+                future.add_done_callback(finished.put)
+            if not sizes:
+                return
+            done = finished.get()
+            yield done.result()
+            del sizes[done]

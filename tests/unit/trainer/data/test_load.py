@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainer.data.load import Room, chosen
+from trainer.data.load import BYTES_AHEAD, Room, batches_ahead, chosen
 
 
 @pytest.mark.parametrize(
@@ -23,3 +23,20 @@ def test_auto_takes_what_needs_the_least_work_and_has_room(
 @pytest.mark.parametrize("asked", ["decoded", "encoded", "stream"])
 def test_what_is_asked_for_is_taken_whatever_room_there_is(asked: str) -> None:
     assert chosen(asked, 100, 10, Room(0, 0)) == asked
+
+
+@pytest.mark.parametrize(
+    ("rows", "picture", "batches"),
+    [
+        (16, 22_000, 8),
+        (64, 22_000, 4),
+        (512, 22_000, 2),
+        (64, 600_000, 3),
+        (16, 4_000_000, 2),
+        (64, 4_000_000, 1),
+        (64, 0, 4),
+    ],
+)
+def test_fewer_batches_of_larger_pictures_are_read_ahead(rows: int, picture: int, batches: int) -> None:
+    assert batches_ahead(rows, picture) == batches
+    assert batches == 1 or rows * picture * batches <= BYTES_AHEAD

@@ -1,6 +1,7 @@
 """A stream gives the same rows as decoded pictures, and reads only what is asked for."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.runs import drawn
 from trainer.data import cache
+from trainer.data import stream as stream_module
 from trainer.data.augment import Augmentation
 from trainer.data.blocks import Blocks, block_order, blocks_of
 from trainer.data.cache import PixelCache
@@ -23,7 +25,7 @@ from trainer.data.reading import Contents
 from trainer.data.shards import pack
 from trainer.data.source import Source, open_source
 from trainer.data.split import Example
-from trainer.data.stream import PictureStream
+from trainer.data.stream import WAITING, PictureStream
 from trainer.storage.errors import StorageMissing
 from trainer.storage.measured import Call
 from trainer.storage.opening import Listener, open_storage
@@ -121,6 +123,31 @@ def test_it_may_be_asked_from_many_threads(source: Source, decoded: PixelCache) 
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_pictures_are_fetched_no_faster_than_they_are_decoded(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While none is decoded, only those that wait for it are in memory; then all come."""
+    examples, fetched, held_up = source.data.splits["train"], [0], threading.Event()
+
+    def read(wanted: Sequence[Example]) -> Contents:
+        for one in source.read(wanted):
+            fetched[0] += 1
+            yield one
+
+    decode = stream_module.pixels
+    monkeypatch.setattr(stream_module, "pixels", lambda *given: held_up.wait(10) and decode(*given))
+    held = PictureStream(examples, read, PATH, 2, 0, 2)
+    asking = threading.Thread(target=held.rows, args=(np.arange(24, dtype=np.int64),))
+    asking.start()
+    deadline = time.monotonic() + 10
+    while fetched[0] <= 2 * WAITING and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    before = fetched[0]
+    held_up.set()
+    asking.join(10)
+    assert before == 2 * WAITING + 1
+    assert fetched[0] == 24
 
 
 def test_a_folder_that_is_gone_is_an_error_of_storage(source: Source, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trainer.storage.errors import StorageMissing
-from trainer.storage.fetch import read_many, write_many
+from trainer.storage.fetch import in_parallel, read_many, write_many
 from trainer.storage.local import LocalStorage
 
 
@@ -66,3 +66,24 @@ def test_nothing_in_nothing_out(storage: LocalStorage) -> None:
 def test_no_concurrency_is_a_bug(storage: LocalStorage) -> None:
     with pytest.raises(ValueError, match="at least 1"):
         read_many(storage, [], concurrency=0)
+
+
+@pytest.mark.parametrize("sizes", [[3] * 12, [1, 1, 1, 9, 30, 2, 2, 2, 9, 1], [50, 50, 50]])
+def test_no_more_bytes_than_allowed_are_on_their_way_unless_one_alone_is_more(sizes: list[int]) -> None:
+    """Counted from the start of a call until its result is taken."""
+    guard, held, most = threading.Lock(), [], 0
+
+    def call(i: int) -> int:
+        nonlocal most
+        with guard:
+            held.append(sizes[i])
+            most = max(most, sum(held) if len(held) > 1 else 0)
+        return i
+
+    taken = []
+    for i in in_parallel(call, range(len(sizes)), 4, lambda i: sizes[i], 10):
+        taken.append(i)
+        with guard:
+            held.remove(sizes[i])
+    assert sorted(taken) == list(range(len(sizes)))
+    assert most <= 10
