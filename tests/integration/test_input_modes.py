@@ -81,6 +81,37 @@ def test_shards_killed_in_mid_epoch_and_resumed_in_another_way_on_another_number
     agrees(run, reference)
 
 
+def test_shards_shuffled_by_blocks_killed_in_mid_epoch_and_resumed_on_another_number_of_workers(
+    proxy: FaultProxy, bucket: str, tmp_path: Path
+) -> None:
+    """600 pictures are three blocks, and 38 steps an epoch."""
+    data = runs.drawn(tmp_path / "drawn", 300, 10, 10)
+    source, run = packed(data, f"{bucket}/blocks"), f"{bucket}/runs/blocks"
+    fixed = {"shuffle": "blocks", "checkpoint_every": 5, "log_every": 1, "grace_period": 5.0, "epochs": 2}
+    config = asked(source, run, tmp_path / "cache", **fixed)
+    undisturbed = dataclasses.replace(config, run=str(tmp_path / "undisturbed"))
+    assert "decoded 640 pictures" in runs.train(undisturbed)
+    for changes, step in (({"input": "stream", "workers": 2}, 8), ({"input": "encoded"}, 43)):
+        with runs.started(dataclasses.replace(config, **changes)) as process:
+            runs.await_step(process, step)
+            runs.await_checkpoint(run)
+            runs.kill_all(process)
+    proxy.faults = FAULTS
+    runs.train(dataclasses.replace(config, input="stream", devices=4), STORAGE_EMULATOR_HOST=proxy.url)
+    proxy.faults = Faults()
+    agrees(run, runs.last(tmp_path / "undisturbed"))
+    repacked = dataclasses.replace(config, data=str(tmp_path / "repacked"))
+    runs.verb("data-pack", {"data": str(data), "target": repacked.data, "shard_size": 1})
+    files = {path.name for path in (tmp_path / "repacked/shards").glob("train-*")}
+    assert len(files) > 1
+    assert "these pictures packed otherwise" in runs.train(repacked, 73)
+
+
+def test_loose_pictures_cannot_be_shuffled_by_blocks(data: Path, tmp_path: Path) -> None:
+    printed = runs.train(asked(data, tmp_path / "run", tmp_path / "cache", shuffle="blocks"), 64)
+    assert "catdog data pack" in printed
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_broken_pictures_are_found_on_the_way_and_too_many_end_the_run_with_65(workers: int, tmp_path: Path) -> None:
     pictures = runs.drawn(tmp_path / "data", 120, 10, 10)
