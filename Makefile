@@ -12,6 +12,8 @@ ONLY ?=
 SHARD ?=
 # Number of parallel test processes.
 PYTEST_WORKERS ?= 2
+# Where `make bench` writes its JSON; OUT=benchmarks replaces the figures that the documents tell.
+OUT ?= build/bench
 # `make lock UPGRADE=1` takes the newest versions that pyproject.toml allows; without it, pins stay where possible.
 UPGRADE ?=
 # An image for `make sbom`, as syft names it: docker-archive:FILE, registry:NAME@DIGEST, or a name that Docker knows.
@@ -93,10 +95,7 @@ faults: setup ## Run the cells of the fault matrix that have no result yet (ONLY
 
 bench: setup ## Compare with the alternatives a user would choose (needs Go and an otherwise idle machine)
 	@command -v go >/dev/null 2>&1 || { echo "make: 'go' not found; the storage benchmark builds its server with Go" >&2; exit 1; }
-	$(BIN)/python -m benchmarks.storage_reads
-	$(BIN)/python -m benchmarks.checkpoint_cost
-	$(BIN)/python -m benchmarks.second_epoch
-	$(BIN)/python -m benchmarks.observer_cost
+	$(BIN)/python -m benchmarks --out $(OUT)
 
 check: setup ## Check lint, format, types, import contracts and the Dockerfile
 	$(BIN)/ruff check .

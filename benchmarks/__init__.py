@@ -1,1 +1,1 @@
-"""Comparisons with what a user would pick instead; each module prints one JSON object. `make bench` runs them all."""
+"""Comparisons with what a user would pick instead; each module measures one. `make bench` runs them all."""

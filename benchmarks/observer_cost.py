@@ -6,16 +6,15 @@ What the loop calls after each step is called alone, with the results of steps a
 activity's own accounting, which the loop does twice a step, is measured with it.
 """
 
-import json
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
-from benchmarks.machine import describe
+from benchmarks import table
+from benchmarks.table import Figure, Result
 from trainer.config import RunConfig
 from trainer.contract import State
 from trainer.folder.attempt import Attempt
@@ -31,7 +30,7 @@ from trainer.training.phases import length_of
 from trainer.training.state import LoopState, after_step
 from trainer.training.task import Task
 
-CALLS, ROUNDS = 10_000, 5
+CALLS = 10_000
 
 
 def measure(folder: Path) -> float:
@@ -63,18 +62,16 @@ def _timed(on_step: Callable[[LoopState, StepNumbers], None], activity: Activity
 
 
 def main() -> None:
-    """Print the median of some rounds."""
-    results: list[float] = []
-    for _ in range(ROUNDS):
+    """The median of some rounds, against what a step of `augmented` takes."""
+    asked = table.options(__doc__).parse_args()
+
+    def once() -> float:
         with tempfile.TemporaryDirectory() as folder:
-            results.append(measure(Path(folder)))
-    told: dict[str, Any] = {
-        "microseconds_per_step": round(1e6 * statistics.median(results), 1),
-        "rounds": [round(1e6 * one, 1) for one in results],
-        "calls": CALLS,
-        "machine": describe(),
-    }
-    print(json.dumps(told, indent=1))
+            return 1e6 * measure(Path(folder))
+
+    samples = table.interleaved({"observers": once}, asked.rounds)
+    cost = Figure("watchers of a step", "microseconds", table.medians(samples)["observers"])
+    table.publish(Result("observer_cost", {"observers": cost}, {"calls": CALLS, "microseconds": samples}), asked.out)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,6 @@
 A real server (fake-gcs-server) on loopback, behind a relay that adds the delay.
 """
 
-import argparse
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +15,8 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe
+from benchmarks import table
+from benchmarks.table import Figure, Result
 from tests.servers import fake_gcs_server
 from trainer.data.demo import DemoSize, write_demo
 from trainer.data.reading import CONCURRENCY, reader
@@ -28,7 +27,6 @@ from trainer.storage.fetch import write_many
 from trainer.storage.opening import open_storage
 
 ROUND_TRIP = 0.03
-REPEATS = 3
 ONE_BY_ONE = 100  # objects; all of them would take a minute
 
 
@@ -45,17 +43,18 @@ def _delayed(port: int) -> Any:
         relay.communicate(timeout=10)
 
 
-def _best(work: Callable[[], int]) -> float:
-    """Pictures per second: the median of a few runs."""
-    rates = []
-    for _ in range(REPEATS):
+def _rate(work: Callable[[], int]) -> Callable[[], float]:
+    """Pictures per second of some work that returns how many it has read."""
+
+    def run() -> float:
         began = time.monotonic()
         count = work()
-        rates.append(count / (time.monotonic() - began))
-    return sorted(rates)[REPEATS // 2]
+        return count / (time.monotonic() - began)
+
+    return run
 
 
-def measure(objects: int) -> dict[str, Any]:
+def measure(objects: int, rounds: int) -> Result:
     """Pictures per second of each method."""
     os.environ["NO_PROXY"] = "127.0.0.1"
     with fake_gcs_server() as server, tempfile.TemporaryDirectory() as folder:
@@ -72,10 +71,10 @@ def measure(objects: int) -> dict[str, Any]:
             pack_data(DataPackRequest(loose.uri, f"{bucket}/packed"))
         with _delayed(int(server.url.rpartition(":")[2])) as url:
             os.environ["STORAGE_EMULATOR_HOST"] = url
-            return _rates(bucket)
+            return _rates(bucket, rounds)
 
 
-def _rates(bucket: str) -> dict[str, Any]:
+def _rates(bucket: str, rounds: int) -> Result:
     from google.auth.credentials import AnonymousCredentials
     from google.cloud import storage
     from google.cloud.storage import transfer_manager
@@ -103,26 +102,32 @@ def _rates(bucket: str) -> dict[str, Any]:
         examples = list_data_set(opened).splits["train"]
         return lambda: sum(1 for _ in reader(opened)(examples))
 
-    rates = {
-        "one by one": _best(one_by_one),
-        "transfer_manager.download_many, defaults": _best(library()),
-        "transfer_manager.download_many, 64 threads": _best(library(worker_type="thread", max_workers=64)),
-        "catdog, loose": _best(catdog(f"{bucket}/loose")),
-        "catdog, packed": _best(catdog(f"{bucket}/packed")),
+    methods = {
+        "one_by_one": one_by_one,
+        "default": library(),
+        "threads": library(worker_type="thread", max_workers=64),
+        "loose": catdog(f"{bucket}/loose"),
+        "packed": catdog(f"{bucket}/packed"),
     }
-    default = rates["transfer_manager.download_many, defaults"]
-    return {
-        "benchmark": "storage_reads",
-        "objects": len(blobs),
-        "mean_bytes": sum(b.size for b in blobs) // len(blobs),
-        "round_trip_seconds": ROUND_TRIP,
-        "pictures_per_second": {name: round(rate, 1) for name, rate in rates.items()},
-        "times_default": {name: round(rate / default, 2) for name, rate in rates.items()},
-        "machine": describe(),
+    samples = table.interleaved({name: _rate(work) for name, work in methods.items()}, rounds)
+    middle = table.medians(samples)
+    words = {
+        "loose": "objects as they are",
+        "packed": "packed",
+        "threads": "download_many with 64 threads",
+        "one_by_one": "one by one",
     }
+    default = "transfer_manager.download_many as it comes"
+    found = {
+        name: Figure(f"reading from a bucket at 30 ms, {what}", "pictures/s", middle[name], middle["default"], default)
+        for name, what in words.items()
+    }
+    details = {"objects": len(blobs), "mean_bytes": sum(b.size for b in blobs) // len(blobs)}
+    return Result("storage_reads", found, {**details, "round_trip_seconds": ROUND_TRIP, "pictures_per_second": samples})
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = table.options(__doc__)
     parser.add_argument("--objects", type=int, default=2000)
-    print(json.dumps(measure(parser.parse_args().objects), indent=1))
+    asked = parser.parse_args()
+    table.publish(measure(asked.objects, asked.rounds), asked.out)
