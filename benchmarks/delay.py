@@ -6,7 +6,23 @@ Prints its own port. It is a separate process, so that it does not share an inte
 """
 
 import asyncio
+import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def delayed(url: str, round_trip: float) -> Iterator[str]:
+    """The URL of a relay to the server at `url` on loopback; `round_trip` in seconds."""
+    command = [sys.executable, "-m", "benchmarks.delay", url.rpartition(":")[2], str(round_trip)]
+    relay = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert relay.stdout is not None
+    try:
+        yield f"http://127.0.0.1:{int(relay.stdout.readline())}"
+    finally:
+        relay.terminate()
+        relay.communicate(timeout=10)
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, delay: float) -> None:

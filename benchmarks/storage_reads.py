@@ -6,16 +6,16 @@ A real server (fake-gcs-server) on loopback, behind a relay that adds the delay.
 """
 
 import os
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 from benchmarks import table
+from benchmarks.delay import delayed
 from benchmarks.table import Figure, Result
 from tests.servers import fake_gcs_server
 from trainer.data.demo import DemoSize, write_demo
@@ -28,19 +28,6 @@ from trainer.storage.opening import open_storage
 
 ROUND_TRIP = 0.03
 ONE_BY_ONE = 100  # objects; all of them would take a minute
-
-
-@contextmanager
-def _delayed(port: int) -> Any:
-    relay = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.delay", str(port), str(ROUND_TRIP)], stdout=subprocess.PIPE, text=True
-    )
-    assert relay.stdout is not None
-    try:
-        yield f"http://127.0.0.1:{int(relay.stdout.readline())}"
-    finally:
-        relay.terminate()
-        relay.communicate(timeout=10)
 
 
 def _rate(work: Callable[[], int]) -> Callable[[], float]:
@@ -69,7 +56,7 @@ def measure(objects: int, rounds: int) -> Result:
                 loose.write(stat.name, local.read(stat.name))
         with redirect_stdout(sys.stderr):  # standard output is for the JSON
             pack_data(DataPackRequest(loose.uri, f"{bucket}/packed"))
-        with _delayed(int(server.url.rpartition(":")[2])) as url:
+        with delayed(server.url, ROUND_TRIP) as url:
             os.environ["STORAGE_EMULATOR_HOST"] = url
             return _rates(bucket, rounds)
 

@@ -147,7 +147,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
                 code = Exit.STALLED  # so that it counts: a pod that its probe stops would be restarted for ever
             activity.enter(Doing.FINISHING)
             if code == Exit.DONE and topology.rank == 0:
-                results.finish(attempt, ready.record, ready.inputs, task, state, process.metrics, timekeeper)
+                results.finish(attempt, ready.record, ready.inputs, task, state, process.metrics, timekeeper, rejected)
             if topology.rank == 0:
                 process.metrics.show_state(ENDINGS.get(code, State.FAILED))
             attempt.end(code, "" if code == Exit.DONE else f"stopped by a signal at step {state.step}, state saved")

@@ -24,6 +24,7 @@ from trainer.storage.base import Storage
 from trainer.telemetry.figures.confusion import confusion_png
 from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
 from trainer.telemetry.metrics import Metrics
+from trainer.telemetry.rejected import RejectedPictures
 from trainer.telemetry.run_report import write_figure, write_report
 from trainer.tensors import Model
 from trainer.timekeeping import Timekeeper
@@ -87,6 +88,7 @@ def finish(
     state: LoopState,
     metrics: Metrics,
     timekeeper: Timekeeper,
+    rejected: RejectedPictures,
 ) -> None:
     """Export the best weights, evaluate them on a test split, write summary, figures and report; set the metrics.
 
@@ -110,6 +112,7 @@ def finish(
     test = None
     if "test" in inputs.splits:
         test = evaluate(predictions.probabilities_of(model, inputs, "test", config, labels), inputs.splits["test"])
+        rejected.evaluated("test", config.max_rejected)
     card = model_card(record, labels, test, state.best.accuracy, source.demo, temperature)
     export.export(run, model, config, labels, card)
     if inputs.features:

@@ -129,3 +129,17 @@ def test_broken_pictures_are_found_on_the_way_and_too_many_end_the_run_with_65(w
     printed = runs.train(many, 65)
     assert "pictures of train that this epoch has seen cannot be used, more than 5.0% of 240" in printed
     assert {one["path"] for one in json.loads((tmp_path / "many" / REJECTED).read_text())} <= broken
+
+
+def test_too_many_broken_pictures_of_valid_end_a_stream_and_those_of_test_are_told(tmp_path: Path) -> None:
+    pictures = runs.drawn(tmp_path / "data", 40, 10, 10)
+    broken = [str(path.relative_to(pictures)) for path in sorted(pictures.glob("test/*/*"))[:2]]
+    for name in broken:
+        (pictures / name).write_bytes((pictures / name).read_bytes()[:100])
+    config = asked(pictures, tmp_path / "told", tmp_path / "cache", input="stream", epochs=1, max_rejected=0.05)
+    assert "2 of 20 pictures of test cannot be used, more than 5.0 %" in runs.train(config)
+    assert {one["path"] for one in json.loads((tmp_path / "told" / REJECTED).read_text())} == set(broken)
+    for path in sorted(pictures.glob("valid/*/*"))[:2]:
+        path.write_bytes(path.read_bytes()[:100])
+    printed = runs.train(dataclasses.replace(config, run=str(tmp_path / "ended")), 65)
+    assert "2 of the 20 pictures of valid cannot be used, more than 5.0%" in printed

@@ -54,6 +54,14 @@ class RejectedPictures:
         except ExitError as error:  # what ended the loop is told, and matters more
             log.warning("%s could not be written: %s", REJECTED, error.message)
 
+    def evaluated(self, name: str, share: float) -> None:
+        """Tell of a split that was read after training; then too many end nothing any more."""
+        self.close()
+        split = self._splits[name]
+        if len(split.rejected) > share * split.pictures:
+            told = f"{len(split.rejected)} of {split.pictures} pictures of {name} cannot be used"
+            log.warning("%s, more than %.1f %%: what is told of %s is of the others", told, 100 * share, name)
+
     def _show(self, told: bool = False) -> bool:
         """Whether there are new ones since the beginning."""
         for name, split in self._splits.items():
