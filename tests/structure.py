@@ -31,6 +31,7 @@ RUN_FOLDER = (
     "summary.json",
     "report.html",
     "rejected.json",
+    "profile.json",
     "lease.json",
     "attempt.json",
     "MANIFEST.json",

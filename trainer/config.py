@@ -266,6 +266,14 @@ class RunConfig:
     track: str = declare(
         "", "Show the run in MLflow too: mlflow:URI, or mlflow:URI#EXPERIMENT.", group="Telemetry", fault=tracker_fault
     )
+    profile: int = declare(
+        0,
+        "Profile so many steps on rank 0, soon after the first: for TensorBoard and the report; 0: none.",
+        unit="steps",
+        low=0,
+        high=1000,
+        group="Telemetry",
+    )
     log_every: int = declare(
         50, "Steps between progress lines when output is not a terminal.", low=1, group="Telemetry"
     )

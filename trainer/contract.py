@@ -33,6 +33,8 @@ LABELS, MODEL_CARD = f"{MODEL}/labels.json", f"{MODEL}/MODEL_CARD.md"
 FIGURES = {name: f"figures/{name}.png" for name in ("curves", "augmentation", "confusion", "mistakes")}
 """Figure name → file."""
 TENSORBOARD = "tensorboard"
+PROFILE = "profile.json"
+"""With --profile: the parts of a step; the trace that it comes from is below TENSORBOARD."""
 TRACKING = "mlflow.json"
 """With --track: the MLflow server, and the id of the run there."""
 

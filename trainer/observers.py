@@ -18,6 +18,7 @@ from trainer.storage.errors import StorageFailed
 from trainer.telemetry import progress
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.outlook import Outlook
+from trainer.telemetry.profiler import Profiler
 from trainer.telemetry.tensorboard import TensorBoard
 from trainer.telemetry.writers import JsonLines, Writer
 from trainer.timekeeping import Timekeeper
@@ -31,7 +32,7 @@ from trainer.training.task import Task
 
 log = logging.getLogger(__name__)
 
-KINDS = ("best", "checkpoint", "metrics", "tensorboard")
+KINDS = ("best", "checkpoint", "metrics", "tensorboard", "profile")
 
 
 class Observers:
@@ -59,6 +60,9 @@ class Observers:
         if self._uploads is not None:
             submit = self._uploads.submit
             self._writers = (JsonLines(attempt, submit), TensorBoard(run, submit), *writers)
+        self._profiler = None
+        if self._uploads is not None and task.config.profile:
+            self._profiler = Profiler(run, self._uploads.submit, activity, task.config.profile)
         length, every = task.length, task.config.log_every
         self._view = progress.view(length, state.step, every) if rank == 0 else None
         self._outlook = Outlook(length, state, time_of.now())
@@ -81,7 +85,7 @@ class Observers:
         """The callbacks that the loop calls."""
         return Hooks(
             self._activity,
-            self._step,
+            self._step if self._profiler is None else self._profiler.around(self._step),
             self._evaluation_step,
             self._epoch,
             self._best,
@@ -212,5 +216,7 @@ class Observers:
             self._metrics.not_finite.inc()
         if self._view is not None:
             self._view.close()
+        if self._profiler is not None:
+            self._profiler.close()
         for writer in self._writers:
             writer.close()

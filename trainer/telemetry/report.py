@@ -16,7 +16,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from trainer.contract import State
-from trainer.telemetry import confidence, confusion, facts, time_spent
+from trainer.telemetry import confidence, confusion, facts, profiled, time_spent
 from trainer.telemetry.configuration import options
 from trainer.telemetry.curves import best_epoch, curves_in_words, rows
 from trainer.telemetry.documents import first_number, mapping
@@ -48,6 +48,7 @@ class ReportInput:
         figures: PNG bytes by name: curves, augmentation, confusion, mistakes.
         rejected: pictures left out of the data set, each {"path", "reason"}.
         defaults: what the recipe sets, by option; options that differ are flagged.
+        profile: profile.json.
     """
 
     config: Mapping[str, Any]
@@ -57,6 +58,7 @@ class ReportInput:
     figures: Mapping[str, bytes] | None = None
     rejected: Sequence[Mapping[str, Any]] = ()
     defaults: Mapping[str, Any] | None = None
+    profile: Any = None
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ def render(report: ReportInput) -> str:
         throughput=facts.throughput(report.config, summary, epochs),
         time_spent=time_spent.of_run(summary, state),
         time_sorts=time_spent.IN_WORDS,
+        profiled=profiled.of_run(report.profile),
         data_facts=facts.data_set(data, labels),
         options=options(report.config, report.defaults),
         knows_defaults=report.defaults is not None,

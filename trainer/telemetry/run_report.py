@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from trainer.contract import CONFIG, FIGURES, REJECTED, REPORT, STATE, SUMMARY
+from trainer.contract import CONFIG, FIGURES, PROFILE, REJECTED, REPORT, STATE, SUMMARY
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.recipes import RECIPES
@@ -45,6 +45,7 @@ def write_report(run: Storage, ended: str | None = None) -> str:
             figures=_read_figures(run),
             rejected=files.read_json(run, REJECTED) or [],
             defaults=_defaults(config["config"].get("recipe", "")),
+            profile=files.read_json(run, PROFILE),
         )
     )
     run.write(REPORT, page.encode())

@@ -8,6 +8,9 @@ from trainer.process.activity import Activity
 from trainer.training.checkpoint import Snapshot
 from trainer.training.state import LoopState
 
+TRACED_STEP = "train"
+"""The name in a trace of the call of a compiled step, which has `step_num`; TensorBoard goes by `_r`."""
+
 
 @dataclass(frozen=True)
 class StepNumbers:

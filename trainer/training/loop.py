@@ -25,7 +25,7 @@ from trainer.training.agreement import blamed
 from trainer.training.checkpoint import Snapshot
 from trainer.training.drift import EVERY, comparison, guarded, watched
 from trainer.training.feeding import to_devices
-from trainer.training.hooks import Hooks, StepNumbers
+from trainer.training.hooks import TRACED_STEP, Hooks, StepNumbers
 from trainer.training.learner import begin_phase, copy_to_host, evaluated, hold, restore
 from trainer.training.phases import Phase
 from trainer.training.rejects import require_few_of
@@ -219,7 +219,8 @@ def _steps(
         else:
             activity.enter(Doing.TRAINING)
         ready = time.time()
-        done = compiled.train_step(rows, tf.constant(step, tf.int64), tf.constant(rate, tf.float32))
+        with tf.profiler.experimental.Trace(TRACED_STEP, step_num=step, _r=1):  # costs nothing unless profiled
+            done = compiled.train_step(rows, tf.constant(step, tf.int64), tf.constant(rate, tf.float32))
         pending.append((done, rate))
         activity.dispatched = step + 1
         if done.ready is not None:
@@ -298,8 +299,7 @@ def _evaluate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
     valid, layout = task.valid[compiled.phase.name], task.layout_of(compiled.phase)
     batches = -(-len(valid) // layout.batch_size)
     pending: deque[Vector] = deque()
-    total = Sums()
-    start = time.monotonic()
+    total, start = Sums(), time.monotonic()
     feeds = prefetched(evaluation_feeds(valid, layout, task.distribution.local))
     activity, clock = hooks.activity, time.monotonic()
     activity.begin(Doing.VALIDATING)
