@@ -21,6 +21,7 @@ COMPARISONS: dict[str, tuple[str, ...]] = {
     "checkpoint_cost": (),
     "second_epoch": (),
     "observer_cost": (),
+    "feeds": (),
     "collective": (),
 }
 """Module of this package → its arguments here. A new comparison goes here: its `main` hands a table.Result of the same

@@ -127,8 +127,10 @@ def test_a_pre_trained_network_gives_the_same_bits_from_a_folder_a_bucket_and_sh
 
 def test_everything_a_run_leaves_is_in_the_bucket(data: Path, bucket: str, tmp_path: Path) -> None:
     run = f"{bucket}/run"
-    runs.train(asked(copied(data, bucket), run, tmp_path / "cache"))
+    runs.train(asked(copied(data, bucket), run, tmp_path / "cache", profile=2))
     names = {stat.name for stat in open_storage(run).list()}
+    assert any(name.startswith("tensorboard/plugins/profile/") and name.endswith(".xplane.pb") for name in names)
+    assert "profile.json" in names
     assert {"config.json", "state.json", "metrics.jsonl", "summary.json", "report.html"} <= names
     assert {"best/MANIFEST.json", "model/model.keras", "model/saved_model/saved_model.pb"} <= names
     assert "lease.json" not in names

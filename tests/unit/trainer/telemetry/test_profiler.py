@@ -1,0 +1,93 @@
+"""A profile of a loop that really trains, with op determinism, as the tests' process is configured."""
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from trainer.config import RunConfig
+from trainer.data.order import Ids
+from trainer.ledger import NONE
+from trainer.process.activity import Activity
+from trainer.process.signals import StopRequest
+from trainer.storage.opening import open_storage
+from trainer.telemetry.profiler import WARM_UP, Profiler
+from trainer.tensors import Arrays
+from trainer.training import loop
+from trainer.training.hooks import Hooks, StepNumbers
+from trainer.training.learner import build_learner, copy_to_host
+from trainer.training.phases import length_of
+from trainer.training.state import LoopState
+from trainer.training.strategy import Devices, distribute
+from trainer.workers.topology import ALONE
+
+SIZE, STEPS = 16, 12
+
+
+class Noise:
+    ahead = 1
+
+    def __len__(self) -> int:
+        return 4 * STEPS
+
+    def rows(self, ids: Ids) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
+        pixels = np.random.default_rng(0).integers(0, 256, (len(self), SIZE, SIZE, 3), dtype=np.uint8)
+        return pixels[ids], (ids % 2).astype(np.int32), (ids >= 0).astype(np.float32)
+
+
+def trained(run: Path, profile: int) -> Arrays:
+    """The weights after STEPS steps, and a profile of so many of them."""
+    config = RunConfig(model="small", image_size=SIZE, batch_size=4, epochs=1, precision="float32", dropout=0.5)
+    distribution = distribute(ALONE, Devices("CPU", ("/cpu:0",)), {})
+    learner, rows = build_learner(config, 2, distribution.strategy), {"train": Noise()}
+    length, activity, seen = length_of(config, 4 * STEPS), Activity(), []
+    task = loop.Task(config, distribution, learner, rows, rows, length, loop.lay_out(config, 1))
+    profiler = Profiler(open_storage(str(run)), lambda kind, job: job(), activity, profile) if profile else None
+
+    def on_step(state: LoopState, numbers: StepNumbers) -> None:
+        seen.append(state.step)
+
+    def nothing(*_: Any) -> None:
+        return None
+
+    hook = profiler.around(on_step) if profiler is not None else on_step
+    hooks = Hooks(activity, hook, nothing, nothing, nothing, nothing, nothing, lambda: NONE)
+    loop.train(task, LoopState(), StopRequest(), hooks)
+    if profiler is not None:
+        profiler.close()
+        assert not profiler._folder.exists()
+    assert seen == list(range(1, STEPS + 1))
+    return copy_to_host(learner.weights)
+
+
+def test_a_profile_is_kept_and_changes_no_bit(tmp_path: Path) -> None:
+    plain, profiled = trained(tmp_path / "plain", 0), trained(tmp_path / "profiled", 4)
+    assert {name: array.tobytes() for name, array in plain.items()} == {n: a.tobytes() for n, a in profiled.items()}
+    assert len(list((tmp_path / "profiled/tensorboard/plugins/profile").rglob("*.xplane.pb"))) == 1
+    told = json.loads((tmp_path / "profiled/profile.json").read_text())
+    assert (told["steps"], told["last_step"]) == (4, 1 + WARM_UP + 4)
+    assert set(told["parts"]) == {"input", "call", "results", "hooks"}
+    assert sum(told["parts"].values()) == pytest.approx(told["seconds"], rel=0.05)
+    assert 0 < told["busy"] <= 1
+    assert any("Conv2D" in op["op"] for op in told["ops"])
+    assert not list((tmp_path / "plain").rglob("*profile*"))
+
+
+@pytest.mark.parametrize(
+    ("warm_up", "words"), [(WARM_UP, "the run ended after 6 of 10 steps of it"), (50, "the run ended before")]
+)
+def test_a_run_that_is_too_short_for_it_says_so_and_trains(
+    warm_up: int, words: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.telemetry.profiler.WARM_UP", warm_up)
+    with caplog.at_level(logging.WARNING):
+        trained(tmp_path / "run", 10)
+    assert words in caplog.text
+    assert not list((tmp_path / "run").rglob("*profile*"))
+    monkeypatch.undo()
+    trained(tmp_path / "again", 2)  # the profiler is free again
+    assert (tmp_path / "again/profile.json").exists()
