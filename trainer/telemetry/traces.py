@@ -47,7 +47,7 @@ class _Sums:
     by_kind: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
 
 
-def read(encoded: bytes, step_name: str) -> Trace:
+def read(encoded: bytes, step_name: str, most_ops: int = MOST_OPS) -> Trace:
     """Sum up an encoded XSpace; `step_name` is the name of the event around the call of a step.
 
     Raises:
@@ -65,7 +65,7 @@ def read(encoded: bytes, step_name: str) -> Trace:
             for line in plane.lines:
                 _add_host(sums, plane, line, step_name)
     ops = [Op(kind, len(each), sum(each)) for kind, each in sums.by_kind.items()]
-    longest = sorted(ops, key=lambda op: -op.seconds)[:MOST_OPS]
+    longest = sorted(ops, key=lambda op: -op.seconds)[:most_ops]
     return Trace(sums.steps, sums.calls, covered(sums.spans), tuple(longest))
 
 
