@@ -29,7 +29,8 @@ from trainer.contract import ENV_LOCAL_WORKERS
 from trainer.workers.gang import _ports
 
 WORKERS, ROWS, SIDE = 2, 16, 180
-MODES = ("fast", "deterministic")
+FEWEST = {"fast": 1.0, "deterministic": 2.0}
+"""Collectives a step: an all_reduce is one; before an all_gather, TensorFlow has the workers exchange the shapes."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,9 @@ def measure(modes: list[str], steps: int, rounds: int) -> Result:
         found[f"{mode}_step"] = Figure(f"step of two workers, {mode}", "ms", ours, theirs, told)
         found[f"{mode}_cost"] = Figure(f"collective and waiting for each other, {mode}", "ms a step", 1e3 * cost)
         count = sum(calls.values()) if calls else None
-        found[f"{mode}_calls"] = Figure(f"collectives, {mode}", "calls a step", count, target=1.0, at_least=False)
+        found[f"{mode}_calls"] = Figure(
+            f"collectives, {mode}", "calls a step", count, target=FEWEST[mode], at_least=False
+        )
         details[mode] = {"seconds_a_step": samples, "collectives_a_step": calls}
     return Result("collective", found, details)
 
@@ -191,7 +194,7 @@ def main() -> None:
     """Measure, print the table, write the JSON."""
     parser = table.options(__doc__)
     parser.add_argument("--steps", type=int, default=6, help="of each pair in each round (default: %(default)s)")
-    parser.add_argument("--mode", choices=MODES, nargs="+", default=list(MODES))
+    parser.add_argument("--mode", choices=list(FEWEST), nargs="+", default=list(FEWEST))
     parser.add_argument("--child", default="", help="what a child of this program is told")
     asked = parser.parse_args()
     if asked.child:

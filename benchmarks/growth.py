@@ -184,7 +184,7 @@ def exponent(points: Sequence[Mapping[str, Any]], metric: str) -> float | None:
 
 def draw_picture(measured: Mapping[str, tuple[Axis, list[dict[str, Any]]]], path: Path) -> None:
     """Each axis as a plot with both scales logarithmic: what is measured, relative to the first point."""
-    columns = 3
+    columns = min(3, len(measured))
     picture = Picture(figsize=(5 * columns, 4 * -(-len(measured) // columns)), layout="constrained")
     for number, (axis, points) in enumerate(measured.values(), start=1):
         plot = picture.add_subplot(-(-len(measured) // columns), columns, number)
