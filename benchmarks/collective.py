@@ -52,11 +52,12 @@ def work(asked: Asked) -> None:
     from trainer.data.augment import transforms
     from trainer.data.pipeline import Feed
     from trainer.recipes import augmented
-    from trainer.training import loop, strategy
+    from trainer.training import strategy
     from trainer.training.feeding import to_devices
     from trainer.training.hooks import TRACED_STEP
     from trainer.training.learner import build_learner
     from trainer.training.step import augmentation_of, build_train_step
+    from trainer.training.task import lay_out
     from trainer.workers.topology import Topology
 
     topology = Topology(asked.rank, tuple(asked.hosts))
@@ -67,7 +68,7 @@ def work(asked: Asked) -> None:
     )  # fmt: skip
     devices = strategy.configure(config, {ENV_LOCAL_WORKERS: str(WORKERS)})
     distribution = strategy.distribute(topology, devices, os.environ)
-    layout = loop.lay_out(config, distribution.replicas)
+    layout = lay_out(config, distribution.replicas)
     learner = build_learner(config, 2, distribution.strategy)
     step = build_train_step(distribution.strategy, learner, "train", config, layout)
     pictures, ids = noise(ROWS, SIDE), np.arange(ROWS, dtype=np.int64)

@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -24,7 +25,7 @@ from trainer.config import NEWEST_PIXEL_PATH
 from trainer.data.cache import PixelCache
 from trainer.data.decode import PixelPath, pixels
 from trainer.data.demo import DemoSize, write_demo
-from trainer.data.order import Layout, Schedule
+from trainer.data.order import Layout, Schedule, global_order
 from trainer.data.pipeline import prefetched, training_feeds
 from trainer.data.source import open_source
 from trainer.recipes import augmented
@@ -38,12 +39,13 @@ def decoded() -> Callable[[], float]:
     chance = np.random.default_rng(0)
     kept = chance.integers(0, 256, (PICTURES, SIDE, SIDE, 3), np.uint8)
     cache = PixelCache(kept, np.zeros(PICTURES, np.int32), np.ones(PICTURES, np.bool_), (), False)
-    number = itertools.count()
+    number, order_of = itertools.count(), partial(global_order, 0, PICTURES)
+    augmentation = augmentation_of(augmented())
 
     def run() -> float:
         first = next(number) * STEPS
         schedule, layout = Schedule(PICTURES, BATCH), Layout(BATCH, 1, 1)
-        feeds = training_feeds(cache, schedule, layout, range(1), augmentation_of(augmented()), 0, first, first + STEPS)
+        feeds = training_feeds(cache, schedule, layout, range(1), augmentation, 0, first, first + STEPS, order_of)
         began = time.process_time()
         count = sum(len(feed.labels) for (feed,) in prefetched(feeds))
         return count / (time.process_time() - began)

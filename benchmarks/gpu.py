@@ -76,10 +76,11 @@ def work(case: Case, started: float) -> dict[str, Any]:
     from trainer.data.augment import transforms
     from trainer.data.pipeline import Feed
     from trainer.recipes import augmented
-    from trainer.training import loop, strategy
+    from trainer.training import strategy
     from trainer.training.feeding import to_devices
     from trainer.training.learner import build_learner, copy_to_host
     from trainer.training.step import augmentation_of, build_train_step
+    from trainer.training.task import lay_out
     from trainer.workers.topology import ALONE
 
     batch = case.rows * case.devices
@@ -90,7 +91,7 @@ def work(case: Case, started: float) -> dict[str, Any]:
     devices = strategy.configure(config, {})
     distribution = strategy.distribute(ALONE, devices, {})
     strategy.set_precision(case.precision)
-    layout = loop.lay_out(config, distribution.replicas)
+    layout = lay_out(config, distribution.replicas)
     learner = build_learner(config, 2, distribution.strategy)
     step = build_train_step(distribution.strategy, learner, "train", config, layout)
     pictures, ids = noise(batch, case.side), np.arange(batch, dtype=np.int64)

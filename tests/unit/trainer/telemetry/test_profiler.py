@@ -23,6 +23,7 @@ from trainer.training.learner import build_learner, copy_to_host
 from trainer.training.phases import length_of
 from trainer.training.state import LoopState
 from trainer.training.strategy import Devices, distribute
+from trainer.training.task import Task, lay_out
 from trainer.workers.topology import ALONE
 
 SIZE, STEPS = 16, 12
@@ -45,7 +46,7 @@ def trained(run: Path, profile: int) -> Arrays:
     distribution = distribute(ALONE, Devices("CPU", ("/cpu:0",)), {})
     learner, rows = build_learner(config, 2, distribution.strategy), {"train": Noise()}
     length, activity, seen = length_of(config, 4 * STEPS), Activity(), []
-    task = loop.Task(config, distribution, learner, rows, rows, length, loop.lay_out(config, 1))
+    task = Task(config, distribution, learner, rows, rows, length, lay_out(config, 1))
     profiler = Profiler(open_storage(str(run)), lambda kind, job: job(), activity, profile) if profile else None
 
     def on_step(state: LoopState, numbers: StepNumbers) -> None:
