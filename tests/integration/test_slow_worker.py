@@ -15,7 +15,7 @@ import pytest
 
 from tests import runs
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.timeout(300), pytest.mark.alone]
 
 BURN = "import time\nend = time.monotonic() + 200\nwhile time.monotonic() < end: pass"
 OTHERS = 8  # it is left with a ninth of its processor

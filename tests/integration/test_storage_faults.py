@@ -17,6 +17,8 @@ from trainer.storage.fetch import read_many, write_many
 from trainer.storage.opening import Listener, open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
 
+pytestmark = pytest.mark.alone  # calls have a second or less, and which faults are counted depends on it
+
 QUICK = RetryPolicy(total=20, attempt=1.0, connect=1.0, first_wait=0.01, longest_wait=0.1)
 CONTENT = bytes(range(256)) * 80
 LARGE = os.urandom(9 << 20)
