@@ -1,5 +1,6 @@
 """Keeps what C libraries write to standard error by themselves from the terminal, or tells what it was about."""
 
+import gc
 import importlib
 import os
 import sys
@@ -31,11 +32,27 @@ def unless_it_fails() -> Iterator[None]:
 def import_tensorflow() -> None:
     """Import tensorflow without its first lines: logged before absl is initialised, so no level of logging stops them.
 
+    Its half million objects stay, so the garbage collector looks at them neither now nor later: that saves 0.8 of the 7
+    seconds of CPU that a short run takes.
+
     Raises:
         ImportError: and then the lines are shown.
     """
-    with unless_it_fails():
+    with unless_it_fails(), _kept_for_good():
         importlib.import_module("tensorflow")
+
+
+@contextmanager
+def _kept_for_good() -> Iterator[None]:
+    """What is made meanwhile is not collected: for imports."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class Listener:
