@@ -39,7 +39,7 @@ UV_COMPILE = $(BIN)/uv pip compile --quiet pyproject.toml --universal --python-v
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup train test integration e2e faults bench check golden reference monitoring format lock sbom clean distclean
+.PHONY: help setup train test integration integration-side-by-side integration-alone e2e faults bench check golden reference monitoring format lock sbom clean distclean
 
 include cluster.mk
 
@@ -74,16 +74,23 @@ $(SETUP_STAMP): $(LOCK_STAMP)
 train: setup ## Train on this machine; write a model and a report to runs/ (RECIPE=..., ARGS="...")
 	$(BIN)/catdog train --recipe $(RECIPE) $(ARGS)
 
-# Tests run in two parts, and PYTEST_ARGS may choose none of one: pytest exits with 5 then.
-OR_NONE_CHOSEN = $(if $(PYTEST_ARGS),|| [ $$? -eq 5 ])
-
 test: setup ## Run the tests that need only Python
 	$(BIN)/pytest tests/unit -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS)
 
-integration: setup ## Run the tests against real servers (needs Go)
+integration: integration-side-by-side integration-alone ## Run the tests against real servers (needs Go)
+
+# The servers are built before, so that no test's time limit includes it. worksteal: a process that has no tests left
+# takes some of the other's, so that both end at about the same time though single tests take a minute.
+integration-side-by-side: setup
 	@command -v go >/dev/null 2>&1 || { echo "make: 'go' not found; the integration tests build their servers with Go: see CONTRIBUTING.md" >&2; exit 1; }
+	$(BIN)/python -m tests.integration
+	$(BIN)/pytest tests/integration -m "not alone" -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS) $(OR_NONE_CHOSEN)
+
+integration-alone: setup
 	$(BIN)/pytest tests/integration -m alone $(PYTEST_ARGS) $(OR_NONE_CHOSEN)
-	$(BIN)/pytest tests/integration -m "not alone" -n $(PYTEST_WORKERS) --dist loadfile $(PYTEST_ARGS) $(OR_NONE_CHOSEN)
+
+# PYTEST_ARGS may choose tests of one part only; of the other pytest says that it ran none, with exit code 5.
+OR_NONE_CHOSEN = $(if $(PYTEST_ARGS),|| [ $$? -eq 5 ])
 
 e2e: setup ## Run the tests against a real Kubernetes cluster on this machine (needs Linux, root and Go)
 	@$(CLUSTER) packages
