@@ -243,13 +243,18 @@ def test_init_from_starts_anew_from_the_best_weights_of_another_run(good: Path, 
     )
 
 
-@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize(
-    ("number", "code", "word"),
-    [(signal.SIGTERM, 143, "preempted"), (signal.SIGINT, 130, "cancelled"), (signal.SIGHUP, 143, "preempted")],
+    ("number", "code", "word", "workers"),
+    [
+        (signal.SIGTERM, 143, "preempted", 1),
+        (signal.SIGTERM, 143, "preempted", 2),
+        (signal.SIGINT, 130, "cancelled", 1),
+        (signal.SIGINT, 130, "cancelled", 2),
+        (signal.SIGHUP, 143, "preempted", 1),  # of two workers, workers/test_gang.py
+    ],
 )
 def test_a_signal_saves_the_state_and_the_same_command_goes_on(
-    workers: int, number: signal.Signals, code: int, word: str, good: Path, tmp_path: Path
+    number: signal.Signals, code: int, word: str, workers: int, good: Path, tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     command = ["train", *QUICK, "--data", good, "--run", run, "--workers", workers, "--checkpoint-every", 0]
@@ -350,25 +355,34 @@ def bomb(picture: Path) -> None:
     picture.write_bytes(png_bomb(20_000))
 
 
-@pytest.mark.parametrize(
-    ("spoil", "words"),
-    [(text_as_jpg, "neither a JPEG nor a PNG"), (cut_short, "damaged"), (bomb, "refused before decoding")],
-)
-def test_unreadable_pictures_stop_the_run_or_are_counted_and_listed(
+UNREADABLE = [(text_as_jpg, "neither a JPEG nor a PNG"), (cut_short, "damaged"), (bomb, "refused before decoding")]
+
+
+@pytest.mark.parametrize(("spoil", "words"), UNREADABLE)
+def test_an_unreadable_picture_stops_the_run(
     spoil: Callable[[Path], None], words: str, data: Path, tmp_path: Path
 ) -> None:
     spoil(pictures(data, "train/cats")[3])
-    command = ["train", *QUICK, "--data", data, "--run", tmp_path / "run", "--epochs", 1]
-    refused = complaint(catdog(*command, code=65))
+    refused = complaint(catdog("train", *QUICK, "--data", data, "--run", tmp_path / "run", "--epochs", 1, code=65))
     assert "1 of 24 pictures of train cannot be used, more than 1.0%" in refused
     assert words in refused
     state = json.loads((tmp_path / "run/state.json").read_text())
     assert (state["state"], state["exit_code"]) == ("failed", 65)
-    catdog(*command, "--max-rejected", "0.1")
-    (listed,) = json.loads((tmp_path / "run/rejected.json").read_text())
-    assert listed["path"].startswith("train/cats/")
-    assert words in listed["reason"]
-    assert json.loads((tmp_path / "run/summary.json").read_text())["data"]["rejected"] == 1
+
+
+def test_unreadable_pictures_that_are_few_enough_are_counted_and_listed(data: Path, tmp_path: Path) -> None:
+    """By the command that was refused before, which now allows for them."""
+    command = ["train", *QUICK, "--data", data, "--run", tmp_path / "run", "--epochs", 1]
+    spoiled = {picture.name: one for picture, one in zip(pictures(data, "train/cats")[3:], UNREADABLE, strict=False)}
+    for name, (spoil, _) in spoiled.items():
+        spoil(data / "train/cats" / name)
+    assert "3 of 24 pictures of train cannot be used" in complaint(catdog(*command, code=65))
+    catdog(*command, "--max-rejected", "0.2")
+    listed = {one["path"]: one["reason"] for one in json.loads((tmp_path / "run/rejected.json").read_text())}
+    assert set(listed) == {f"train/cats/{name}" for name in spoiled}
+    for name, (_, words) in spoiled.items():
+        assert words in listed[f"train/cats/{name}"]
+    assert json.loads((tmp_path / "run/summary.json").read_text())["data"]["rejected"] == 3
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@ across kills and resumes. Real processes, real strategies."""
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,9 +23,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def exact(data: Path, run: Path, **changes: object) -> RunConfig:
-    return runs.config(
-        "augmented", data, run, **{"epochs": EPOCHS, "deterministic": True, "precision": "float32", **changes}
-    )
+    settings: dict[str, Any] = {"image_size": 96, "epochs": EPOCHS, "deterministic": True, "precision": "float32"}
+    return runs.config("augmented", data, run, **{**settings, **changes})
 
 
 @pytest.fixture(scope="module")
