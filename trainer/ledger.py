@@ -53,6 +53,9 @@ CATEGORY_OF: Mapping[Doing, Category] = {
     Doing.MEETING: Category.WAITING,
     Doing.JOINING: Category.WAITING,
     Doing.STARTING: Category.STARTING,
+    Doing.LISTING: Category.STARTING,
+    Doing.IMPORTING: Category.STARTING,
+    Doing.BUILDING: Category.STARTING,
     Doing.READING: Category.DECODE,
     Doing.COMPILING: Category.COMPILE,
     Doing.TRAINING: Category.STEP,
@@ -61,6 +64,10 @@ CATEGORY_OF: Mapping[Doing, Category] = {
     Doing.COPYING: Category.CHECKPOINT,
     Doing.SAVING: Category.CHECKPOINT,
     Doing.RESTORING: Category.RESTORE,
+    Doing.TESTING: Category.EXPORT,
+    Doing.EXPORTING: Category.EXPORT,
+    Doing.DRAWING: Category.EXPORT,
+    Doing.REPORTING: Category.EXPORT,
     Doing.FINISHING: Category.EXPORT,
 }
 

@@ -15,6 +15,7 @@ from trainer.folder.attempt import ENDINGS, Attempt
 from trainer.ledger import to_json
 from trainer.process import quiet
 from trainer.process.activity import Activity, Doing
+from trainer.process.footprint import watched
 from trainer.process.signals import StopRequest
 from trainer.process.watchdog import Watchdog
 from trainer.start import Start, begin
@@ -56,7 +57,7 @@ def train(asked: RunConfig, stop: StopRequest, environment: MutableMapping[str, 
     topology = from_environment(environment)
     activity = Activity()
     metrics = Metrics(activity)
-    with serve(metrics, asked, topology.rank) as scrapes:
+    with serve(metrics, asked, topology.rank) as scrapes, watched(activity):
         activity.is_asked_to_stop = lambda: stop.requested and not _is_frozen(scrapes, environment)
         with _last_scrape(topology.rank, metrics, scrapes, stop):
             return _train(asked, Process(topology, environment, stop, activity, metrics, scrapes))
@@ -115,6 +116,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         attempt.told = lambda: told_of(line)
         attempt.progress = lambda: {"activity": str(activity.doing), "ledger": to_json(timekeeper.now())}
         line.on_lost = lambda words: attempt.lose(words, peer_lost_wait(environment))
+        activity.enter(Doing.IMPORTING)
         quiet.import_tensorflow()
         from trainer import results
         from trainer.observers import Observers

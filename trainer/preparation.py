@@ -78,7 +78,7 @@ def prepare(
     source = counted_by(start.source, activity.counted)
     inputs = load_inputs(config, source, start.length, start.step, backbone, start.blocks, run, worker)
 
-    activity.enter(Doing.STARTING)
+    activity.enter(Doing.BUILDING)
     with blaming(distribution):
         learner = build_learner(config, len(source.data.classes), distribution.strategy, backbone)
     by_class = None if weights is None else tuple(weights.values())

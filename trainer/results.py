@@ -18,8 +18,9 @@ from trainer.fingerprint import fingerprint
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
 from trainer.folder.files import Record
-from trainer.ledger import Ledger, attempts_to_json, to_json
-from trainer.process.container import processors
+from trainer.ledger import attempts_to_json, to_json
+from trainer.process.activity import Doing
+from trainer.process.container import peak_memory, processors
 from trainer.storage.base import Storage
 from trainer.telemetry.figures.confusion import confusion_png
 from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
@@ -98,6 +99,8 @@ def finish(
     """
     attempt.confirm()
     run, source, config = attempt.run, inputs.source, record.config
+    activity = timekeeper.activity
+    activity.enter(Doing.TESTING)
     labels = source.data.classes
     best, calibrated = export.read_best(run), None
     # A run killed between saving best/ and its checkpoint repeats that epoch, in fast mode with other bits, and what it
@@ -114,14 +117,17 @@ def finish(
         test = evaluate(predictions.probabilities_of(model, inputs, "test", config, labels), inputs.splits["test"])
         rejected.evaluated("test", config.max_rejected)
     card = model_card(record, labels, test, state.best.accuracy, source.demo, temperature)
+    activity.enter(Doing.EXPORTING)
     export.export(run, model, config, labels, card)
     if inputs.features:
         predictions.compare_served(run, model, inputs, config, labels)
         forget_features(run)
+    activity.enter(Doing.DRAWING)
     write_figures(run, inputs, labels, config, test)
+    activity.enter(Doing.REPORTING)
     files.write_metrics(attempt, state.history)
-    ledger = timekeeper.now()
-    files.write_json(attempt, contract.SUMMARY, summary(record, inputs, task, state, test, calibrated, ledger))
+    told = summary(record, inputs, task, state, test, calibrated, timekeeper)
+    files.write_json(attempt, contract.SUMMARY, told)
     report = write_report(run, ended=contract.State.SUCCEEDED)
     if test is None:
         log.info("finished: validation accuracy %.1f %%; there is no test split", 100 * state.best.accuracy)
@@ -163,10 +169,10 @@ def summary(
     state: LoopState,
     test: Evaluation | None,
     calibrated: Calibration | None,
-    ledger: Ledger,
+    timekeeper: Timekeeper,
 ) -> dict[str, Any]:
     """summary.json of a finished run."""
-    config, best = record.config, state.best
+    config, best, ledger = record.config, state.best, timekeeper.now()
     source, splits = inputs.source, inputs.splits
     assert best is not None  # a finished run has validated at least once
     return {
@@ -199,6 +205,8 @@ def summary(
         "ledger": to_json(ledger)["seconds"],
         "lost_steps": ledger.lost_steps,
         "attempts": attempts_to_json(ledger),
+        "stages": [dataclasses.asdict(stage) for stage in timekeeper.activity.stages()],
+        "memory": {"peak_bytes": peak_memory() or None, "pixel_bytes": inputs.pixel_bytes},
         "gpus": task.distribution.gpus,
         "cpus": processors() * (task.distribution.replicas // len(task.distribution.local)),
         "epochs_run": state.history[-1]["epoch"],

@@ -185,7 +185,8 @@ def claim(
     backbone = backbone_for(config)
     config = dataclasses.replace(config, weights_sha256=backbone.card.sha256 if backbone else "")
     config = files.settle(config, record)
-    source = _open(config, listener)
+    with activity.during(Doing.LISTING):
+        source = _open(config, listener)
     _tell(source)
     weights = _weights(config, source, log.warning)
     blocks = _blocks(config, source, log.warning)
@@ -264,7 +265,8 @@ def follow(config: RunConfig, run: Storage, message: Message, activity: Activity
             f"the weights of {config.model} here (SHA-256 {backbone.card.sha256}) differ from those that rank 0 has "
             f"({config.weights_sha256})",
         )
-    source = _open(config, listener)
+    with activity.during(Doing.LISTING):
+        source = _open(config, listener)
     if message["data_fingerprint"] != source.data.fingerprint:
         raise ExitError(
             Exit.BAD_DATA,

@@ -65,7 +65,7 @@ def clock(seconds: float) -> str:
     return f"{hours}:{rest // 60:02d}:{rest % 60:02d}" if hours else f"{rest // 60}:{rest % 60:02d}"
 
 
-def mebibytes(size: int) -> str:
+def mebibytes(size: float) -> str:
     """Return a size in bytes as whole mebibytes: "1,024 MiB"."""
     return f"{size / 2**20:,.0f} MiB"
 

@@ -11,10 +11,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
 
 from trainer.fields import AUTO
+from trainer.process.container import age
 
 T = TypeVar("T")
 
@@ -27,34 +29,62 @@ class Doing(StrEnum):
     """What a training process does, in words for people."""
 
     STARTING = "starting"
+    LISTING = "listing the data"
     MEETING = "waiting for the other workers"
     RESTORING = "restoring a checkpoint"
+    IMPORTING = "importing TensorFlow"
     JOINING = "joining the other workers"
     READING = "reading pictures"
+    BUILDING = "building the network"
     COMPILING = "compiling"
     WAITING = "waiting for input"
     TRAINING = "training"
     VALIDATING = "validating"
     COPYING = "copying weights for a checkpoint"
     SAVING = "saving"
-    FINISHING = "exporting and testing the model"
+    TESTING = "testing the model"
+    EXPORTING = "exporting the model"
+    DRAWING = "drawing figures"
+    REPORTING = "writing the report"
+    FINISHING = "finishing"
 
 
-BEFORE_JOINING = (Doing.STARTING, Doing.MEETING, Doing.RESTORING)
+BEFORE_JOINING = (Doing.STARTING, Doing.LISTING, Doing.MEETING, Doing.RESTORING, Doing.IMPORTING)
 
 LIMITS: Mapping[Doing, float] = {
-    Doing.STARTING: 1200.0,  # importing TensorFlow from a cold disk; meeting the other workers has its own limit
+    Doing.STARTING: 1200.0,
+    Doing.LISTING: 1200.0,
     Doing.MEETING: math.inf,  # limited by --rendezvous-timeout
     Doing.RESTORING: 1800.0,
+    Doing.IMPORTING: 1200.0,  # from a cold disk
     Doing.JOINING: 3000.0,  # all that the slowest worker does while it starts
     Doing.READING: 1800.0,  # from one picture, or one block of features, to the next
+    Doing.BUILDING: 1200.0,
     Doing.COMPILING: 1800.0,
     Doing.WAITING: 1800.0,
     Doing.COPYING: 1800.0,
     Doing.SAVING: math.inf,  # limited by --storage-timeout, which says better what is wrong
+    Doing.TESTING: 3600.0,
+    Doing.EXPORTING: 3600.0,
+    Doing.DRAWING: 3600.0,
+    Doing.REPORTING: 3600.0,
     Doing.FINISHING: 3600.0,
 }
 """Seconds without progress; a step and a batch of validation pictures are limited by those before them."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Something that this process did: for how many seconds in all, and the most bytes of memory that it was seen to
+    hold meanwhile; None where that was not watched."""
+
+    doing: str
+    seconds: float
+    peak_bytes: int | None
+
+
+BEFORE = "starting Python"
+"""The stage before an Activity begins."""
 
 
 class Activity:
@@ -66,7 +96,9 @@ class Activity:
         self.doing = Doing.STARTING
         self.began = time.time()
         self._since = time.monotonic()
+        self._before = age()
         self._spent: dict[Doing, float] = {}
+        self._held: dict[Doing, int] = {}
         self._compiled: set[Doing] = set()
         self.dispatched = 0
         self.seen = 0
@@ -100,6 +132,16 @@ class Activity:
             spent = dict(self._spent)
             spent[self.doing] = spent.get(self.doing, 0.0) + time.monotonic() - self._since
         return spent
+
+    def hold(self, doing: Doing, memory: int) -> None:
+        """Note that this process was seen to hold so many bytes while it did that."""
+        self._held[doing] = max(memory, self._held.get(doing, 0))
+
+    def stages(self) -> tuple[Stage, ...]:
+        """All that this process did since it was started, by what it first was done with."""
+        before = () if self._before is None else (Stage(BEFORE, self._before, None),)
+        done = (Stage(str(doing), spent, self._held.get(doing)) for doing, spent in self.seconds().items())
+        return (*before, *done)
 
     def progressed(self) -> None:
         """Show a sign of progress in what is being done."""

@@ -1,6 +1,7 @@
 """What this process can use: processors, memory and disk, by the container's limits rather than the node's size."""
 
 import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -56,6 +57,25 @@ def resident_memory() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+def peak_memory() -> int:
+    """The most bytes of memory that this process has held so far; 0 if unknown."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def age() -> float | None:
+    """Seconds since this process was started; None if unknown."""
+    try:
+        after_name = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    # Field 22 of proc_pid_stat(5), in ticks since boot; the name, which may hold blanks, is field 2.
+    return max(0.0, time.clock_gettime(time.CLOCK_BOOTTIME) - int(after_name[19]) / os.sysconf("SC_CLK_TCK"))
 
 
 def processors() -> int:

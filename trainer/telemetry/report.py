@@ -16,12 +16,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from trainer.contract import State
-from trainer.telemetry import confidence, confusion, facts, profiled, time_spent
+from trainer.telemetry import confidence, confusion, facts, profiled, stages, time_spent
 from trainer.telemetry.configuration import options
 from trainer.telemetry.curves import best_epoch, curves_in_words, rows
 from trainer.telemetry.documents import first_number, mapping
 from trainer.training import scores
-from trainer.words import decimal, duration, in_a_line, percent
+from trainer.words import decimal, duration, in_a_line, mebibytes, percent
 
 MOST_REJECTED_SHOWN = 200
 MOST_ROWS_OPEN = 15
@@ -111,6 +111,7 @@ def render(report: ReportInput) -> str:
         time_spent=time_spent.of_run(summary, state),
         time_sorts=time_spent.IN_WORDS,
         profiled=profiled.of_run(report.profile),
+        stages=stages.of_summary(summary),
         data_facts=facts.data_set(data, labels),
         options=options(report.config, report.defaults),
         knows_defaults=report.defaults is not None,
@@ -120,6 +121,7 @@ def render(report: ReportInput) -> str:
         percent=percent,
         number=decimal,
         duration=duration,
+        mebibytes=mebibytes,
     )
 
 

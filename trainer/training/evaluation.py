@@ -15,7 +15,7 @@ from trainer.tensors import Tensors
 from trainer.training import calibration, scores
 from trainer.training.calibration import Answered
 
-BATCH = 64
+BATCH = 16
 _SMALLEST = 1e-7  # probabilities are clipped here before the logarithm, as Keras does
 
 MOST_ANSWERS = 5

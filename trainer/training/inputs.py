@@ -64,6 +64,12 @@ class Inputs:
         """Each split once, as pixels where there are any."""
         return {**self.features, **self.pixels}
 
+    @property
+    def pixel_bytes(self) -> int:
+        """What decoded pictures take of this process's memory."""
+        decoded = (split for split in self.pixels.values() if isinstance(split, PixelCache))
+        return sum(split.pixels.nbytes for split in decoded if not split.on_disk)
+
     def pictures(self, config: RunConfig, split: str, ids: list[int]) -> Pixels:
         """Pixels of some pictures of a split, uint8 [n, size, size, 3]; zeros for those that cannot be used."""
         if split in self.pixels:
