@@ -168,13 +168,13 @@ def difference(one: Snapshot, other: Snapshot) -> str:
     return f"{len(tensors)} tensors{since} differ from the undisturbed run" if tensors or epochs else ""
 
 
-def command(*words: object, code: int = 0) -> str:
-    """Runs `catdog WORDS` to completion; returns its standard output."""
+def command(*words: object, code: int = 0, limit: float = LIMIT) -> str:
+    """Runs `catdog WORDS` to completion, `limit` seconds at most; returns its standard output."""
     done = subprocess.run(
         [sys.executable, "-c", "from k8s.cli import main; main()", *map(str, words)],
         capture_output=True,
         text=True,
-        timeout=LIMIT,
+        timeout=limit,
     )
     assert done.returncode == code, f"exit {done.returncode}, expected {code}:\n{done.stdout}\n{done.stderr}"
     return done.stdout

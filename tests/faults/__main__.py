@@ -1,7 +1,7 @@
 """Runs the fault matrix.
 
     python -m tests.faults run [--only TEXT] [--shard I/N] [--again]   the cells that results.jsonl lacks
-    python -m tests.faults soak [--faults N] [--seed S]                random faults over one long run
+    python -m tests.faults soak [--cluster] [--faults N] [--seed S]    random faults over one long run
     python -m tests.faults page                                        write docs/faults.md
 
 Each outcome is appended to tests/faults/results.jsonl, and the page is written. Exit code 1 if a cell did not come to
@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 
 from tests.faults import injectors, local, page, results, soak, table
 from tests.servers import FakeGcs, fake_gcs_server
@@ -45,10 +46,15 @@ def run(cells: list[table.Cell]) -> bool:
     if here:
         fine = _run_here(here) and fine
     if there := [cell for cell in cells if cell.shape in table.CLUSTER]:
-        from tests.faults import cluster  # needs the cluster's programs, which local cells do not
-
-        fine = cluster.run(there) and fine
+        fine = _cluster().run(there) and fine
     return fine
+
+
+def _cluster() -> ModuleType:
+    """It needs the cluster's programs, which local cells do not."""
+    from tests.faults import cluster
+
+    return cluster
 
 
 def _needs_own_network(cell: table.Cell) -> bool:
@@ -105,12 +111,14 @@ def main() -> int:
     soaking = verbs.add_parser("soak")
     soaking.add_argument("--faults", type=int, default=100)
     soaking.add_argument("--seed", type=int, default=1)
+    soaking.add_argument("--cluster", action="store_true", help="two workers as a JobSet instead of local ones")
     verbs.add_parser("page")
     asked = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what a fault has broken is mended
     fine = True
     if asked.verb == "soak":
-        fine = soak_once(asked.faults, asked.seed)
+        once = _cluster().run_soak if asked.cluster else soak_once
+        fine = once(asked.faults, asked.seed)
     elif asked.verb == "run":
         fine = run(chosen(asked.only, asked.shard, asked.again))
     page.write()

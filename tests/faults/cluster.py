@@ -21,7 +21,7 @@ from trainer.storage.opening import open_storage
 from trainer.storage.retry import RetryPolicy
 from trainer.training.checkpoint import Snapshot
 
-ENV_CELLS = "CATDOG_FAULT_CELLS"
+ENV_CELLS, ENV_SOAK = "CATDOG_FAULT_CELLS", "CATDOG_FAULT_SOAK"
 FIRST_STEP = 20
 LIMIT = 1500.0
 """Seconds for one run with its restarts; a worker that stands still fails its liveness probe after three minutes."""
@@ -29,12 +29,20 @@ DETECTED_WITHIN = 300.0
 
 
 def run(cells: Sequence[Cell]) -> bool:
-    """Run cells through pytest, with the cluster, the image and the site of the end-to-end tests."""
-    names = ",".join(cell.name for cell in cells)
-    file = str(Path(__file__).with_name("cluster_cells.py"))
-    words = ["-p", "tests.e2e.conftest", "-p", "no:cacheprovider", "-v", file]
-    environment = {**os.environ, ENV_CELLS: names}
-    return subprocess.run([sys.executable, "-m", "pytest", *words], env=environment).returncode == 0
+    """Run cells; whether all came to what was expected."""
+    return _run_file({ENV_CELLS: ",".join(cell.name for cell in cells)})
+
+
+def run_soak(faults: int, seed: int) -> bool:
+    """Run a soak; whether it came to what was expected."""
+    return _run_file({ENV_SOAK: f"{faults}/{seed}"})
+
+
+def _run_file(asked: dict[str, str]) -> bool:
+    """Run cluster_cells.py through pytest, with the cluster, the image and the site of the end-to-end tests."""
+    words = ["-p", "tests.e2e.conftest", "-p", "no:cacheprovider", "-v", "-s"]
+    argv = [sys.executable, "-m", "pytest", *words, str(Path(__file__).with_name("cluster_cells.py"))]
+    return subprocess.run(argv, env={**os.environ, **asked}).returncode == 0
 
 
 @dataclass
@@ -53,7 +61,7 @@ class Seen:
     def look(self, site: Site, name: str) -> None:
         """Add what can be seen now; an API server or a storage that is away shows nothing."""
         try:
-            state, pods = _state(site, name), site.pods(name)
+            state, pods = state_of(site, name), site.pods(name)
         except Exception:  # noqa: BLE001 - the fault is that one of them does not answer
             return
         after = round(time.monotonic() - self.at, 1)
@@ -146,7 +154,7 @@ def _watch(site: Site, name: str, cell: Cell, seen: Seen, pod: Any) -> str:
     return why or _why(site, name)
 
 
-def _state(site: Site, name: str) -> dict[str, Any]:
+def state_of(site: Site, name: str) -> dict[str, Any]:
     """state.json, without the patience that a run has with storage."""
     folder = open_storage(f"{site.runs}/{name}", retry=RetryPolicy(total=1.0, attempt=2.0, connect=1.0))
     return dict(json.loads(folder.read("state.json"))) if folder.stat("state.json") else {}

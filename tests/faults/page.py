@@ -71,12 +71,13 @@ def _soaks(outcomes: Mapping[str, Outcome]) -> Iterator[str]:
     yield (HERE / "soak.md").read_text("utf-8").rstrip("\n")
     for name, one in outcomes.items():
         if one.soak is not None:
-            told, seed = one.soak, name.rpartition("seed-")[2]
+            told, (_, shape, _, seed) = one.soak, name.split("/")
             faults = ", ".join(f"{count} {kind}" for kind, count in sorted(told["faults"].items()))
             codes = ", ".join(f"{count} × {code}" for code, count in told["codes"].items())
             goodput = "" if told["goodput"] is None else f"{told['goodput']:.0%}"
             times = f"{told['minutes']:.0f} | {goodput} | {told['longest_wait_seconds']:.0f} s"
-            yield f"| {seed} | {faults} | {codes} | {told['steps']} | {times} | {one.verdict} |"
+            head = f"{SHAPES[shape]} | {seed.removeprefix('seed-')}"
+            yield f"| {head} | {faults} | {codes} | {told['steps']} | {times} | {one.verdict} |"
 
 
 def _cells(outcomes: Mapping[str, Outcome]) -> Iterator[str]:

@@ -99,10 +99,11 @@ def soak(folder: Path, server: FakeGcs, faults: int, seed: int) -> Outcome:
         while not progress.problem and _attempt(asked, proxy, left, progress):
             pass
     minutes = (time.monotonic() - began) / 60
-    return _outcome(f"soak/two/{faults}-faults/seed-{seed}", run, undisturbed, progress, len(left), minutes)
+    return outcome_of(f"soak/two/{faults}-faults/seed-{seed}", run, undisturbed, progress, len(left), minutes)
 
 
-def _outcome(name: str, run: str, undisturbed: Snapshot, progress: Progress, left: int, minutes: float) -> Outcome:
+def outcome_of(name: str, run: str, undisturbed: Snapshot, progress: Progress, left: int, minutes: float) -> Outcome:
+    """What a soak has come to, of which `left` faults were not done; `run` is its folder."""
     problem, longest = progress.problem, max(progress.waits, default=0.0)
     if not problem and left:
         problem = f"the run ended before the last {left} faults came"
