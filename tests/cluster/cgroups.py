@@ -16,8 +16,10 @@ from pathlib import Path
 from tests.cluster.errors import ClusterError
 from tests.cluster.mounts import mount_points
 
+# A cpuset that was made this moment takes nobody until its lists are filled.
 _ENTER = """
-for folder in $CATDOG_CGROUPS; do echo 0 > "$folder/cgroup.procs" || exit 125; done
+enter() { echo 0 > "$1/cgroup.procs"; }
+for folder in $CATDOG_CGROUPS; do enter "$folder" 2>/dev/null || { sleep 0.2; enter "$folder"; } || exit 125; done
 unset CATDOG_CGROUPS
 exec "$@"
 """

@@ -8,6 +8,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,19 @@ from tests.pictures import real_split
 from trainer.storage.opening import open_storage
 from trainer.training.checkpoint import Snapshot
 
+GIVEN = os.environ.get("CATDOG_E2E_IMAGE", "")
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "catdog" / "e2e"
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[api.Cluster]:
+def archive() -> Iterator["Future[Path]"]:
+    """The image of this checkout, which is built while the cluster starts."""
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(_archive)
+
+
+@pytest.fixture(scope="session")
+def cluster(archive: "Future[Path]") -> Iterator[api.Cluster]:
     try:
         running, mine = api.existing(), False
     except api.ClusterError:
@@ -35,19 +44,26 @@ def cluster() -> Iterator[api.Cluster]:
 
 
 @pytest.fixture(scope="session")
-def image(cluster: api.Cluster) -> str:
+def image(cluster: api.Cluster, archive: "Future[Path]") -> str:
     """The image of this checkout, on every node."""
-    if given := os.environ.get("CATDOG_E2E_IMAGE"):
-        return given
-    tag = f"localhost/catdog:{_content()}"
+    if GIVEN:
+        return GIVEN
+    api.load_image(cluster, archive.result())
+    return _tag()
+
+
+def _tag() -> str:
+    return f"localhost/catdog:{_content()}"
+
+
+def _archive() -> Path:
     CACHE.mkdir(parents=True, exist_ok=True)
-    archive = CACHE / f"{tag.rpartition(':')[2]}.tar"
-    if not archive.exists():
+    made = CACHE / f"{_content()}.tar"
+    if not GIVEN and not made.exists():
         for old in CACHE.glob("*.tar"):
             old.unlink()
-        api.build_image(REPOSITORY, tag).replace(archive)
-    api.load_image(cluster, archive)
-    return tag
+        api.build_image(REPOSITORY, _tag()).replace(made)
+    return made
 
 
 def _content() -> str:

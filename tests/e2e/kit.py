@@ -107,6 +107,13 @@ class Site:
         folder = self.folder(name)
         return dict(json.loads(folder.read("state.json"))) if folder.stat("state.json") else {}
 
+    def ended(self, name: str) -> dict[str, Any] | None:
+        """state.json once the run has ended in the cluster too, which is only asked when the file says so."""
+        over = ("succeeded", "failed")
+        if self.state(name).get("state") in over and self.status(name)["phase"] in over:
+            return self.state(name)
+        return None
+
     def saved_step(self, name: str) -> int:
         """The step of a run's newest checkpoint; 0 if there is none."""
         found = checkpoint.step_names(self.folder(name).child("checkpoints"))

@@ -38,8 +38,7 @@ def test_a_crash_loop_ends_with_79_and_the_first_cause_and_can_be_resumed(site: 
         seen.add(writer)
         pod = until(f"the victim of {name}", lambda: worker(site, name, 1))
         api.kill_container(site.cluster, pod["metadata"]["name"], namespace=site.namespace)
-    until(f"{name} has failed", lambda: site.status(name)["phase"] == "failed", limit=LIMIT)
-    state = site.state(name)
+    state = until(f"{name} has failed", lambda: site.ended(name), limit=LIMIT)
     assert (state["state"], state["exit_code"]) == ("failed", 79), state
     told = site.answer("why", name)["causes"][0]
     assert told["kind"] == "no-progress", told

@@ -3,6 +3,7 @@ the restart costs what it should, as a JobSet and as a plain Job.
 """
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -96,25 +97,24 @@ def test_the_gang_restarts_and_continues(
     site: Site, data: tuple[Path, str], undisturbed: Snapshot, fault: str, victim: int
 ) -> None:
     names = {shape: f"{fault.split()[0]}-{victim}-{shape}" for shape in SHAPES}
-    for shape, name in names.items():
+
+    def befall(shape: str) -> None:
+        name = names[shape]
         submitted(site, name, shape, data[1])
-        until(f"{name} has saved step 20", lambda name=name: site.saved_step(name) >= 20)
+        until(f"{name} has saved step 20", lambda: site.saved_step(name) >= 20)
         pod = site.pods(name)[victim]
         FAULTS[fault].do(site, pod)
         FAULTS[fault].mend(site, pod)
+
+    with ThreadPoolExecutor(len(SHAPES)) as pool:
+        list(pool.map(befall, SHAPES))
     for shape, name in names.items():
         site.catdog("logs", name, "--follow", code=None, timeout=LIMIT)
-        state = until(f"{name} has finished", lambda name=name: ended(site, name), limit=LIMIT)
+        state = until(f"{name} has finished", lambda name=name: site.ended(name), limit=LIMIT)
         assert state["state"] == "succeeded", state
         assert state["restarts"] >= 1, "it was not restarted"
         assert runs.differing(runs.last(site.folder(name).uri), undisturbed) == [], name
         assert charge(site, name, shape) == getattr(FAULTS[fault], shape), name
-
-
-def ended(site: Site, name: str) -> dict[str, Any] | None:
-    """state.json once the run has finished in the cluster too."""
-    status = site.status(name)
-    return site.state(name) if status["phase"] in ("succeeded", "failed") else None
 
 
 def test_a_node_that_is_cut_off_costs_one_restart_and_why_says_what_is_waited_for(
@@ -138,7 +138,7 @@ def test_a_node_that_is_cut_off_costs_one_restart_and_why_says_what_is_waited_fo
     finally:
         plug_in(site, some)
     for shape, name in names.items():
-        state = until(f"{name} has finished", lambda name=name: ended(site, name), limit=LIMIT)
+        state = until(f"{name} has finished", lambda name=name: site.ended(name), limit=LIMIT)
         assert state["state"] == "succeeded", state
         assert state["restarts"] >= 1, "it was not restarted"
         assert runs.differing(runs.last(site.folder(name).uri), undisturbed) == [], name

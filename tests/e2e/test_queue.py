@@ -89,7 +89,8 @@ def test_a_run_over_quota_waits_its_turn_and_then_starts_whole(
     made = [datetime.fromisoformat(pod["metadata"]["creationTimestamp"]) for pod in queued.pods(second)]
     assert max(made) - min(made) <= timedelta(seconds=1), "one pod was started without the other"
     for name in (second, third):
-        until(f"{name} ends", lambda name=name: queued.status(name)["phase"] == "succeeded", limit=300)
+        ended = until(f"{name} ends", lambda name=name: queued.ended(name), limit=300)
+        assert ended["state"] == "succeeded", ended
 
 
 @pytest.fixture(scope="module")
