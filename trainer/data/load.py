@@ -32,7 +32,7 @@ from trainer.words import mebibytes
 log = logging.getLogger(__name__)
 
 SHOWN = 5
-SHARE_OF_DISK = 0.75  # of what is free: checkpoints, downloads and others need some too
+SHARE_OF_DISK = 0.6  # of what is free: downloads may take a quarter of it, and checkpoints and models need some too
 ROWS_AHEAD, MOST_AHEAD, BYTES_AHEAD = 256, 8, 128 * MIB
 """Pictures, batches, and bytes of files that a stream reads before they are trained on."""
 TRIED, TRIED_AT_ONCE = 128, 4
@@ -62,7 +62,7 @@ def load_splits(
     """
     splits = {name: source.data.splits[name] for name in (SPLITS if run is not None else ("train", "valid"))}
     splits = {name: examples for name, examples in splits.items() if examples}  # a test split may be absent
-    room = _room(config)
+    room = room_of(config)
     decoded = sum(map(len, splits.values())) * path_of(config).size ** 2 * 3
     encoded = sum(example.size for examples in splits.values() for example in examples)
     mode = chosen(config.input, decoded, encoded, room)
@@ -84,7 +84,8 @@ def chosen(asked: str, decoded: int, encoded: int, room: Room) -> str:
     return ENCODED if encoded <= room.memory else STREAM
 
 
-def _room(config: RunConfig) -> Room:
+def room_of(config: RunConfig) -> Room:
+    """What one worker's decoded pictures may take here: by --cache-memory, or by the limits of the container."""
     workers = local_workers(os.environ)
     memory = (config.cache_memory * MIB or free_memory() // 3) // workers
     folder = Path(config.cache_dir) if config.cache_dir else temporary.place()

@@ -1,8 +1,11 @@
 """How pictures are held follows from what they take and what room there is."""
 
+from pathlib import Path
+
 import pytest
 
-from trainer.data.load import BYTES_AHEAD, Room, batches_ahead, chosen
+from tests import runs
+from trainer.data.load import BYTES_AHEAD, Room, batches_ahead, chosen, room_of
 
 
 @pytest.mark.parametrize(
@@ -40,3 +43,13 @@ def test_what_is_asked_for_is_taken_whatever_room_there_is(asked: str) -> None:
 def test_fewer_batches_of_larger_pictures_are_read_ahead(rows: int, picture: int, batches: int) -> None:
     assert batches_ahead(rows, picture) == batches
     assert batches == 1 or rows * picture * batches <= BYTES_AHEAD
+
+
+def test_decoded_pictures_and_downloads_leave_some_of_a_pods_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limit = 64 << 20
+    monkeypatch.setenv("CATDOG_DISK_LIMIT", str(limit))
+    room = room_of(runs.config("augmented", tmp_path, tmp_path, cache_memory=10))
+    assert room.memory == 10 << 20
+    assert 0 < room.disk + limit // 4 <= 0.9 * limit
