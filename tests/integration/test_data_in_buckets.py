@@ -15,7 +15,7 @@ from tests.pictures import archive, jpeg, kaggle_archive, write_split
 from tests.servers import FakeGcs, FaultProxy, Faults
 from trainer.data import cache
 from trainer.data.decode import PixelPath
-from trainer.data.index import Place
+from trainer.data.examples import Place
 from trainer.data.reading import Damaged
 from trainer.data.source import Source, open_source
 from trainer.data.split import SPLITS, list_data_set

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from trainer.data.examples import Example
 from trainer.data.order import EpochOrder, Ids
-from trainer.data.split import Example
 from trainer.storage.retry import MIB
 
 BLOCK_BYTES = 2 * MIB

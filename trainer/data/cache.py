@@ -14,10 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.data.decode import PixelPath, Pixels, pixels, too_large
+from trainer.data.examples import Example
 from trainer.data.order import PADDING, Ids
 from trainer.data.pipeline import GetRows
 from trainer.data.reading import Read
-from trainer.data.split import Example
 from trainer.process import temporary
 from trainer.words import mebibytes
 

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import google_crc32c
 
-from trainer.data.split import Example
+from trainer.data.examples import Example
 from trainer.process import temporary
 from trainer.process.container import disk_limit
 

@@ -3,17 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+from trainer.data.examples import Example
 from trainer.data.index import Index
 from trainer.data.rules import Rules
-from trainer.data.split import (
-    Example,
-    examples_of,
-    index_of,
-    layout_of,
-    list_data_set,
-    nothing_there,
-    packed_data_set,
-)
+from trainer.data.split import examples_of, index_of, layout_of, list_data_set, nothing_there, packed_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
 

@@ -10,18 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer import documents
+from trainer.data.examples import Place
 
 INDEX = "index.json"
 SHARDS = "shards/"
 SCHEMA = 1
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a packed picture's bytes are: in the object `shard`, from byte `offset`; the size is the picture's."""
-
-    shard: str
-    offset: int
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,11 @@ from trainer.data import cache
 from trainer.data.blocks import BLOCK_BYTES, MOST_LANES, Blocks, block_order, first_pieces
 from trainer.data.cache import PixelCache, Rejected
 from trainer.data.decode import path_of
+from trainer.data.examples import Example
 from trainer.data.order import Ids, epoch_order
 from trainer.data.pipeline import in_order
 from trainer.data.source import Source
-from trainer.data.split import SPLITS, Example
+from trainer.data.split import SPLITS
 from trainer.data.stream import PictureStream
 from trainer.exits import Exit, ExitError
 from trainer.folder import files

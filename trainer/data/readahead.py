@@ -8,9 +8,9 @@ from contextlib import closing
 
 import numpy as np
 
+from trainer.data.examples import Example
 from trainer.data.order import Ids
 from trainer.data.reading import Read
-from trainer.data.split import Example
 
 
 class Readahead:

@@ -12,7 +12,7 @@ from functools import partial
 import google_crc32c
 
 from trainer.data.downloads import Downloads, is_intact
-from trainer.data.split import Example
+from trainer.data.examples import Example
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageFailed
 from trainer.storage.fetch import in_parallel

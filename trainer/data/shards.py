@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 import google_crc32c
 import tensorflow as tf
 
-from trainer.data.index import INDEX, SHARDS, Index, Picture, Place, Shard, encode
+from trainer.data.examples import Example, Place
+from trainer.data.index import INDEX, SHARDS, Index, Picture, Shard, encode
 from trainer.data.order import epoch_order
 from trainer.data.picture import measure
 from trainer.data.prepare import is_in_a_split, is_stored
 from trainer.data.reading import Read
-from trainer.data.split import SPLITS, DataSet, Example, stored_path
+from trainer.data.split import SPLITS, DataSet, stored_path
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Storage
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import google_crc32c
 
-from trainer.data.index import INDEX, SHARDS, BadIndex, Index, Place
+from trainer.data.examples import Example
+from trainer.data.index import INDEX, SHARDS, BadIndex, Index
 from trainer.data.index import decode as decode_index
 from trainer.data.labels import place, read_table
 from trainer.data.layout import EXPECTED, Layout, recognise, sentences, unconverted
@@ -25,27 +26,6 @@ SPLITS = ("train", "valid", "test")
 
 MOST_LISTED = 20
 """Classes of which each is counted in a line for people."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One picture: its name below the data set's URI, the index of its class, its size in bytes and its CRC-32C.
-
-    `place` says where a packed picture is; a loose one is the object `name`. `inner` is CLASS/NAME where the name is
-    not SPLIT/CLASS/NAME.
-    """
-
-    name: str
-    label: int
-    size: int
-    crc32c: int
-    place: Place | None = None
-    inner: str = ""
-
-    @property
-    def within(self) -> str:
-        """CLASS/NAME: what the picture is called in its split, wherever it lies."""
-        return self.inner or self.name.split("/", 1)[1]
 
 
 @dataclass(frozen=True)

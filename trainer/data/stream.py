@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from trainer.data.cache import Rejected
 from trainer.data.decode import PixelPath, Pixels, pixels, too_large
+from trainer.data.examples import Example
 from trainer.data.order import PADDING, Ids
 from trainer.data.pipeline import GetRows
 from trainer.data.readahead import Readahead
 from trainer.data.reading import RANGES_AT_ONCE, Read
-from trainer.data.split import Example
 
 WAITING = 4
 """Pictures of a batch, for each thread, that are there and wait to be decoded; others stay in storage."""

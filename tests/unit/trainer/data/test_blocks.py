@@ -6,9 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.data.blocks import Blocks, block_order, blocks_of, first_pieces, is_sorted_by_class, lanes
-from trainer.data.index import Place
+from trainer.data.examples import Example, Place
 from trainer.data.order import EpochOrder
-from trainer.data.split import Example
 
 sizes = st.lists(st.integers(1, 30), max_size=40)
 batches = st.integers(1, 70)

@@ -14,9 +14,9 @@ from PIL import Image
 from trainer.data import cache
 from trainer.data.cache import PixelCache, fill
 from trainer.data.decode import PixelPath, Pixels, pixels
+from trainer.data.examples import Example
 from trainer.data.order import PADDING
 from trainer.data.reading import Read
-from trainer.data.split import Example
 from trainer.exits import Exit, ExitError
 from trainer.storage.errors import StorageFailed
 

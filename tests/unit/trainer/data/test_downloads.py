@@ -14,7 +14,7 @@ import google_crc32c
 import pytest
 
 from trainer.data.downloads import Downloads, open_downloads
-from trainer.data.split import Example
+from trainer.data.examples import Example
 
 FIRST, SECOND = "0" * 16, "1" * 16
 DATA = [bytes([i]) * 1000 for i in range(20)]
@@ -94,7 +94,6 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import google_crc32c
 from trainer.data.downloads import open_downloads
-from trainer.data.split import Example
 """
 REPOSITORY = str(Path(__file__).parents[4])
 

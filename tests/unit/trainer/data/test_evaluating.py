@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from trainer.data.evaluating import pictures_to_evaluate
+from trainer.data.examples import Example
 from trainer.data.rules import AS_IT_IS, Rules
-from trainer.data.split import Example, list_data_set
+from trainer.data.split import list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 

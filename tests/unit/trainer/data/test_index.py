@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.pictures import write_split
-from trainer.data.index import BadIndex, Index, Picture, Place, Shard, decode, encode
+from trainer.data.examples import Place
+from trainer.data.index import BadIndex, Index, Picture, Shard, decode, encode
 from trainer.data.split import SPLITS, DataSet, describe, list_data_set
 from trainer.storage.opening import open_storage
 

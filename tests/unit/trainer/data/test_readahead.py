@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainer.data.examples import Example
 from trainer.data.order import Ids
 from trainer.data.readahead import Readahead
 from trainer.data.reading import Contents
-from trainer.data.split import Example
 from trainer.storage.errors import StorageMissing
 
 SIZE = 10

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from tests.pictures import write_split
 from trainer.data import cache
 from trainer.data.decode import PixelPath
-from trainer.data.index import Place
+from trainer.data.examples import Example, Place
 from trainer.data.reading import RANGE_BYTES, Damaged, ranges, reader
 from trainer.data.shards import pack
-from trainer.data.split import DataSet, Example, list_data_set
+from trainer.data.split import DataSet, list_data_set
 from trainer.exits import Exit
 from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage

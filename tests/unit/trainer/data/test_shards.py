@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 
 from tests.pictures import jpeg, write_split
 from trainer.data.blocks import blocks_of, is_sorted_by_class
+from trainer.data.examples import Example
 from trainer.data.index import decode
 from trainer.data.reading import reader
 from trainer.data.rules import Rules
 from trainer.data.shards import cut_split, framed, pack
-from trainer.data.split import SPLITS, DataSet, Example, list_data_set
+from trainer.data.split import SPLITS, DataSet, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 

@@ -19,12 +19,12 @@ from trainer.data.augment import Augmentation
 from trainer.data.blocks import Blocks, block_order, blocks_of
 from trainer.data.cache import PixelCache
 from trainer.data.decode import PixelPath
+from trainer.data.examples import Example
 from trainer.data.order import PADDING, Layout, Schedule, global_order
 from trainer.data.pipeline import training_feeds
 from trainer.data.reading import Contents
 from trainer.data.shards import pack
 from trainer.data.source import Source, open_source
-from trainer.data.split import Example
 from trainer.data.stream import WAITING, PictureStream
 from trainer.storage.errors import StorageMissing
 from trainer.storage.measured import Call
