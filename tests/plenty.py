@@ -9,10 +9,11 @@ import google_crc32c
 import numpy as np
 from PIL import Image
 
+from trainer.data.data_set import DataSet
 from trainer.data.examples import Example
 from trainer.data.reading import Contents
 from trainer.data.shards import pack
-from trainer.data.split import DataSet, data_set_of
+from trainer.data.split import data_set_of
 from trainer.storage.base import Stat, Storage
 from trainer.storage.fetch import write_many
 from trainer.storage.retry import MIB

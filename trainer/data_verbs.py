@@ -16,10 +16,11 @@ from trainer.data import check as checking
 from trainer.data import import_report, importing, prepare
 from trainer.data.contents.base import Contents
 from trainer.data.contents.opening import open_contents
+from trainer.data.data_set import SPLITS
 from trainer.data.labels import Table, read_table
 from trainer.data.reading import CONCURRENCY, Damaged, Read, reader
 from trainer.data.rules import rules_of
-from trainer.data.split import SPLITS, list_data_set
+from trainer.data.split import list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.process import quiet
 from trainer.process.output import say
@@ -126,12 +127,12 @@ def pack_data(request: DataPackRequest) -> int:
 
     with _progress("packing", sum(len(examples) for examples in data.splits.values())) as on_done:
         index = shards.pack(data, reader(storage), target, request.shard_size * MIB, on_done)
-    size = sum(shard.size for shard in index.shards)
+    size, pictures = sum(shard.size for shard in index.shards), sum(map(len, data.splits.values()))
     if request.output == "json":
         answer = {"uri": target.uri, "fingerprint": index.fingerprint, "shards": len(index.shards), "bytes": size}
-        print(json.dumps(answer | {"pictures": len(index.pictures)}))
+        print(json.dumps(answer | {"pictures": pictures}))
     else:
-        packed = f"{len(index.pictures):,} pictures in {len(index.shards)} shards, {mebibytes(size)} in total"
+        packed = f"{pictures:,} pictures in {len(index.shards)} shards, {mebibytes(size)} in total"
         say([f"{target.uri}: {packed}", f"fingerprint {index.fingerprint}"])
     return Exit.DONE
 

@@ -5,21 +5,18 @@ import functools
 import logging
 import math
 import uuid
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
-
-import numpy as np
 
 from trainer.backbones.stored import Weights
 from trainer.class_weights import advice, inlined, resolve
 from trainer.config import BLOCKS, RunConfig
 from trainer.contract import CHECKPOINTS, State
 from trainer.data.blocks import Blocks, blocks_of, is_sorted_by_class
+from trainer.data.data_set import counts_of, describe
 from trainer.data.rules import rules_of
 from trainer.data.source import Source, open_source
-from trainer.data.split import describe
 from trainer.exits import Exit, ExitError
 from trainer.fingerprint import fingerprint
 from trainer.folder import files
@@ -303,9 +300,8 @@ def _tell(source: Source) -> None:
 
 def _weights(config: RunConfig, source: Source, say: Callable[[str], None] = lambda _: None) -> dict[str, float] | None:
     """The weight of each class, None without weights; where they are missed, that is said."""
-    counted = Counter(example.label for example in source.data.splits["train"])
     classes = source.data.classes
-    counts = [counted[label] for label in range(len(classes))]
+    counts = counts_of(source.data.splits["train"], classes)
     if line := advice(config.class_weights, classes, counts):
         say(line)
     return resolve(config.class_weights, classes, counts)
@@ -327,7 +323,7 @@ def _blocks(config: RunConfig, source: Source, say: Callable[[str], None] = lamb
             f"--shuffle {BLOCKS} is for packed data sets; pack {source.data.uri} with "
             f"`catdog data pack {source.data.uri} TARGET` and train on TARGET, or shuffle as a whole",
         )
-    if is_sorted_by_class(blocks, np.array([example.label for example in train], np.int32)):
+    if is_sorted_by_class(blocks, train.labels):
         say(
             "the shards have one class after another, so batches of neighbours are of few classes: "
             f"`catdog data pack` mixes them now; pack the pictures again for --shuffle {BLOCKS}"

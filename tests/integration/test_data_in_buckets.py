@@ -14,11 +14,12 @@ from PIL import Image
 from tests.pictures import archive, jpeg, kaggle_archive, write_split
 from tests.servers import FakeGcs, FaultProxy, Faults
 from trainer.data import cache
+from trainer.data.data_set import SPLITS
 from trainer.data.decode import PixelPath
 from trainer.data.examples import Place
 from trainer.data.reading import Damaged
 from trainer.data.source import Source, open_source
-from trainer.data.split import SPLITS, list_data_set
+from trainer.data.split import list_data_set
 from trainer.data.unfinished import UNFINISHED
 from trainer.data_verbs import check_data, import_data, pack_data
 from trainer.exits import Exit, ExitError

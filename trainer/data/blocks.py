@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from trainer.data.examples import Example
+from trainer.data.examples import LOOSE, Example, Examples
 from trainer.data.order import EpochOrder, Ids
 from trainer.storage.retry import MIB
 
@@ -42,12 +42,12 @@ class Blocks:
 
 def blocks_of(examples: Sequence[Example], block_bytes: int = BLOCK_BYTES) -> Blocks | None:
     """The blocks of a split: what begins in the same `block_bytes` of a shard. None where a picture is not packed."""
-    places = [example.place for example in examples]
-    if not all(places):
+    columns = Examples.of(examples)
+    if (columns.shard == LOOSE).any():
         return None
-    numbers = {name: number for number, name in enumerate(sorted({place.shard for place in places if place}))}
-    shard = np.array([numbers[place.shard] for place in places if place], np.int64)
-    offset = np.array([place.offset for place in places if place], np.int64)
+    numbers = {name: number for number, name in enumerate(sorted(columns.shards))}
+    shard = np.array([numbers[name] for name in columns.shards], np.int64)[columns.shard]
+    offset = columns.offset
     laid = np.lexsort((offset, shard)).astype(np.int64)
     shard, stretch = shard[laid], offset[laid] // block_bytes
     begins = np.flatnonzero((np.diff(shard, prepend=-1) != 0) | (np.diff(stretch, prepend=-1) != 0))

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.data.decode import PixelPath, Pixels, pixels, too_large
-from trainer.data.examples import Example
+from trainer.data.examples import Example, Examples
+from trainer.data.limits import LARGEST_PICTURE
 from trainer.data.order import PADDING, Ids
 from trainer.data.pipeline import GetRows
 from trainer.data.reading import Read
@@ -93,9 +94,11 @@ def fill(
     on_disk = int(np.prod(shape)) > budget
     store = reserve(shape, np.uint8, budget, folder)
     usable = np.zeros(len(examples), np.bool_)
-    faults = {i: too_large(example.size) for i, example in enumerate(examples)}
-    rejected = {i: Rejected(examples[i].name, fault) for i, fault in faults.items() if fault}
-    wanted = [i for i in range(len(examples)) if i not in rejected]
+    columns = Examples.of(examples)
+    large = columns.sizes > LARGEST_PICTURE
+    faults = {i: too_large(int(columns.sizes[i])) for i in np.flatnonzero(large).tolist()}
+    rejected = {i: Rejected(columns[i].name, fault) for i, fault in faults.items()}
+    wanted = np.flatnonzero(~large)
     guard = threading.Lock()
 
     def one(i: int, encoded: bytes) -> None:
@@ -104,21 +107,22 @@ def fill(
             usable[i] = True
         except ValueError as error:
             with guard:
-                rejected[i] = Rejected(examples[i].name, str(error))
+                rejected[i] = Rejected(columns[i].name, str(error))
 
-    asked = [examples[i] for i in wanted]
-    with closing(read(asked)) as contents, ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool:
+    with (
+        closing(read(columns.take(wanted) if faults else columns)) as contents,
+        ThreadPoolExecutor(threads, thread_name_prefix="decode") as pool,
+    ):
         waiting: set[Future[None]] = set()
         for i, encoded in contents:
-            waiting.add(pool.submit(one, wanted[i], encoded))
+            waiting.add(pool.submit(one, int(wanted[i]), encoded))
             if len(waiting) >= threads * 4:
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 _raise_first(done)
         _raise_first(waiting)
     if int(usable.sum()) + len(rejected) != len(examples):
         raise RuntimeError(f"{len(examples)} pictures were requested, but not each arrived exactly once")
-    labels = np.array([example.label for example in examples], np.int32)
-    return PixelCache(store, labels, usable, tuple(rejected[i] for i in sorted(rejected)), on_disk)
+    return PixelCache(store, columns.labels, usable, tuple(rejected[i] for i in sorted(rejected)), on_disk)
 
 
 def _raise_first(futures: set["Future[None]"]) -> None:

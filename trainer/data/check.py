@@ -1,15 +1,14 @@
 """`catdog data check`: what is in a data set, and what is wrong with it."""
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainer.data.index import INDEX
+from trainer.data.data_set import SPLITS, DataSet, counts_of
+from trainer.data.index import is_index
 from trainer.data.prepare import CONCURRENCY, MOST_UNREADABLE, Check
 from trainer.data.reading import Damaged, Read
-from trainer.data.split import SPLITS, DataSet
 from trainer.storage.base import Stat
 from trainer.storage.fetch import in_parallel
 
@@ -46,7 +45,7 @@ class Checked:
     @property
     def balance(self) -> float:
         """Ratio of the largest to the smallest class of train."""
-        counts = Counter(example.label for example in self.data.splits["train"]).values()
+        counts = [count for count in counts_of(self.data.splits["train"], self.data.classes) if count]
         return max(counts) / min(counts)
 
     @property
@@ -107,12 +106,11 @@ class Checked:
 
 def is_packed(data: DataSet) -> bool:
     """Whether the pictures are stored in shards."""
-    return any(example.place is not None for example in data.splits["train"])
+    return data.splits["train"].packed
 
 
 def _counts(data: DataSet, split: str) -> dict[str, int]:
-    counts = Counter(example.label for example in data.splits[split])
-    return {name: counts[label] for label, name in enumerate(data.classes)}
+    return dict(zip(data.classes, counts_of(data.splits[split], data.classes), strict=True))
 
 
 def check_data_set(
@@ -167,7 +165,8 @@ def check_data_set(
         on_done()
     shards = {example.place.shard for example in examples if example.place is not None}
     within, across = _duplicates(names.values(), split_of)
-    odd = sorted(one.name for one in listing if one.name not in split_of | dict.fromkeys(shards) and one.name != INDEX)
+    own = {*split_of, *shards}
+    odd = sorted(one.name for one in listing if one.name not in own and not is_index(one.name))
     label_of = {example.name: example.label for example in examples}
     contradicting = tuple(group for group in sorted(within + across) if len({label_of[name] for name in group}) > 1)
     return Checked(

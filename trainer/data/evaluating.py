@@ -1,9 +1,9 @@
 """Which pictures a model is evaluated on, of what is at an address."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from trainer.data.examples import Example
+from trainer.data.examples import Examples
 from trainer.data.index import Index
 from trainer.data.rules import Rules
 from trainer.data.split import examples_of, index_of, layout_of, list_data_set, nothing_there, packed_data_set
@@ -16,7 +16,7 @@ ORDER = ("test", "valid", "train")
 
 def pictures_to_evaluate(
     storage: Storage, classes: tuple[str, ...], trained_on: str, rules: Rules, say: Callable[[str], None]
-) -> tuple[Example, ...]:
+) -> Examples:
     """Of a split data set its test split, else the next of `ORDER`; of any other set all.
 
     Of the pictures that the model was trained on, whose splits were cut, it is the same test split.
@@ -31,14 +31,14 @@ def pictures_to_evaluate(
     Raises:
         ExitError: 66 when nothing is there; 65 for a class the model does not know; else as `list_data_set`.
     """
-    listing = tuple(storage.list())
-    if not listing:
+    there = {stat.name: stat for stat in storage.list()}
+    if not there:
         raise nothing_there(storage.uri)
-    index, _ = index_of(storage, listing)
+    index, _ = index_of(storage, there)
     if index is not None and index.shards:
-        return _packed(storage, index, listing, classes, say)
+        return _packed(storage, index, there, classes, say)
     rules = replace(rules, layout="classes") if rules.layout == "auto" and "test" in classes else rules
-    layout = layout_of(storage, listing, rules, classes)
+    layout = layout_of(storage, there, rules, classes)
     if not layout.splits and (own := _cut_as_trained(storage, trained_on, rules)):
         taken = _first(own)
         say(f"the run was trained on these pictures: its {taken} split is taken, as it was cut")
@@ -48,26 +48,25 @@ def pictures_to_evaluate(
         say(f"no test split here: {taken} is taken")
     placed = [replace(one, split="train") for one in layout.placed if one.split == taken]
     _require_known(storage.uri, {one.label for one in placed}, classes)
-    return examples_of(storage, classes, placed, {stat.name: stat for stat in listing})["train"]
+    return examples_of(storage, classes, placed, there, {})["train"]
 
 
 def _packed(
-    storage: Storage, index: Index, listing: Sequence[Stat], classes: tuple[str, ...], say: Callable[[str], None]
-) -> tuple[Example, ...]:
-    data = packed_data_set(storage.uri, index, listing)
+    storage: Storage, index: Index, there: Mapping[str, Stat], classes: tuple[str, ...], say: Callable[[str], None]
+) -> Examples:
+    data = packed_data_set(storage.uri, index, there)
     _require_known(storage.uri, set(data.classes), classes)
     taken = _first(data.splits)
     if taken != "test":
         say(f"no test split here: {taken} is taken")
-    numbers = [classes.index(name) for name in data.classes]
-    return tuple(replace(example, label=numbers[example.label]) for example in data.splits[taken])
+    return data.splits[taken].relabelled([classes.index(name) for name in data.classes])
 
 
-def _first(splits: Mapping[str, Sequence[Example]]) -> str:
+def _first(splits: Mapping[str, Examples]) -> str:
     return next(split for split in ORDER if splits[split])
 
 
-def _cut_as_trained(storage: Storage, trained_on: str, rules: Rules) -> Mapping[str, tuple[Example, ...]] | None:
+def _cut_as_trained(storage: Storage, trained_on: str, rules: Rules) -> Mapping[str, Examples] | None:
     """The splits of the run, where these are its pictures."""
     try:
         data = list_data_set(storage, rules)

@@ -141,7 +141,7 @@ class Examples(Sequence[Example]):
         if not self.prefixes:
             yield from self.texts
             return
-        for label, text in zip(_values(self.labels), self.texts, strict=True):
+        for label, text in zip(numbers_of(self.labels), self.texts, strict=True):
             yield self.prefixes[label] + text
 
     @property
@@ -199,7 +199,7 @@ class Examples(Sequence[Example]):
 
     def __iter__(self) -> Iterator[Example]:
         inner: Iterable[str] = ("" for _ in range(len(self))) if self.inner is None else self.inner
-        numbers = (_values(column) for column in (self.labels, self.sizes, self.crc32c, self.shard, self.offset))
+        numbers = (numbers_of(column) for column in (self.labels, self.sizes, self.crc32c, self.shard, self.offset))
         for name, within, label, size, checksum, shard, offset in zip(self.names, inner, *numbers, strict=True):
             place = None if shard == LOOSE else Place(self.shards[shard], offset)
             yield Example(name, label, size, checksum, place, within)
@@ -213,7 +213,7 @@ class Examples(Sequence[Example]):
     __hash__ = None  # type: ignore[assignment]  # as of a list: it compares by content
 
 
-def _values(column: npt.NDArray[Any]) -> Iterator[int]:
+def numbers_of(column: npt.NDArray[Any]) -> Iterator[int]:
     """A column's values as Python's own numbers, some at a time."""
     for at in range(0, len(column), _BLOCK):
         yield from column[at : at + _BLOCK].tolist()

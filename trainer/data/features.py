@@ -167,7 +167,9 @@ def find_all(
         return {name: block for name, block in zip(names, found, strict=True) if block is not None}
 
 
-def joined(blocks: Sequence[Block], labels: Sequence[int], budget: int, folder: Path | None) -> FeatureCache:
+def joined(
+    blocks: Sequence[Block], labels: Sequence[int] | npt.NDArray[np.int32], budget: int, folder: Path | None
+) -> FeatureCache:
     """The blocks of a split as one cache; above `budget` bytes in a file in `folder`.
 
     Raises:

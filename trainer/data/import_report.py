@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from trainer.data.data_set import SPLITS, describe
 from trainer.data.importing import Imported, LeftOut, NotImported
-from trainer.data.split import SPLITS, describe
 from trainer.fields import flag, options
 from trainer.requests import DataImportRequest
 

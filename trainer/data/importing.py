@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import google_crc32c
+import numpy as np
 
 from trainer.data.contents.base import Contents
+from trainer.data.data_set import SPLITS, DataSet
 from trainer.data.formats import CONVERTED, Names, counted, kind_of, names, other_kind
-from trainer.data.index import INDEX, SHARDS, Index, Picture, encode
+from trainer.data.index import SHARDS, Index, Part
+from trainer.data.index_writing import write_index
 from trainer.data.limits import LARGEST_PICTURE, TOO_LARGE
 from trainer.data.prepare import (
     CONCURRENCY,
@@ -27,7 +30,7 @@ from trainer.data.prepare import (
     is_named_as_picture,
     is_stored,
 )
-from trainer.data.split import SPLITS, DataSet, data_set_of
+from trainer.data.split import data_set_of
 from trainer.data.unfinished import Unfinished
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
@@ -49,6 +52,17 @@ class Rejected:
     name: str
     path: str
     reason: str
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A stored picture: `path` is SPLIT/CLASS/NAME, `size` in bytes, `width` and `height` in pixels."""
+
+    path: str
+    size: int
+    crc32c: int
+    width: int
+    height: int
 
 
 @dataclass(frozen=True)
@@ -162,9 +176,7 @@ def import_pictures(
     pictures = tuple(one.picture for one in stored)
     _require_none_left(target, there, pictures, left_out)
     data = _data_set(target.uri, pictures, wanted, left_out)
-    document = encode(Index(data.fingerprint, pictures))
-    if INDEX not in there or target.read(INDEX) != document:
-        target.write(INDEX, document)
+    write_index(target, there, _index(data, pictures))
     unfinished.end()
     new = sum(one.new for one in stored)
     converted = counted([one.kind for one in stored if one.kind in CONVERTED])
@@ -292,6 +304,15 @@ def _data_set(uri: str, pictures: Sequence[Picture], wanted: ImportPlan, left_ou
     if emptied:
         raise NotImported(Exit.BAD_DATA, f"{uri}: {_emptied(emptied[0], left_out)}", left_out)
     return data_set_of(uri, (Stat(one.path, one.size, one.crc32c, "") for one in pictures))
+
+
+def _index(data: DataSet, pictures: Iterable[Picture]) -> Index:
+    sizes = {one.path: (one.width, one.height) for one in pictures}
+    parts = {}
+    for split, examples in data.splits.items():
+        dimensions = np.array([sizes[name] for name in examples.names], np.uint32).reshape(-1, 2)
+        parts[split] = Part(split, examples, dimensions[:, 0], dimensions[:, 1])
+    return Index(data.fingerprint, data.classes, parts)
 
 
 def _emptied(place: str, left_out: LeftOut) -> str:

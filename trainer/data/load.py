@@ -15,12 +15,12 @@ from trainer.contract import REJECTED
 from trainer.data import cache
 from trainer.data.blocks import BLOCK_BYTES, MOST_LANES, Blocks, block_order, first_pieces
 from trainer.data.cache import PixelCache, Rejected
+from trainer.data.data_set import SPLITS
 from trainer.data.decode import path_of
-from trainer.data.examples import Example
+from trainer.data.examples import Examples
 from trainer.data.order import Ids, epoch_order
 from trainer.data.pipeline import in_order
 from trainer.data.source import Source
-from trainer.data.split import SPLITS
 from trainer.data.stream import PictureStream
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
@@ -65,7 +65,7 @@ def load_splits(
     splits = {name: examples for name, examples in splits.items() if examples}  # a test split may be absent
     room = room_of(config)
     decoded = sum(map(len, splits.values())) * path_of(config).size ** 2 * 3
-    encoded = sum(example.size for examples in splits.values() for example in examples)
+    encoded = sum(int(examples.sizes.sum()) for examples in splits.values())
     mode = chosen(config.input, decoded, encoded, room)
     if mode == DECODED:
         loaded = _decoded(config, source, splits, room.memory)
@@ -96,9 +96,7 @@ def room_of(config: RunConfig) -> Room:
     return Room(memory, int(SHARE_OF_DISK * (free if limit is None else min(free, limit))) // workers)
 
 
-def _decoded(
-    config: RunConfig, source: Source, splits: Mapping[str, Sequence[Example]], budget: int
-) -> dict[str, Pictures]:
+def _decoded(config: RunConfig, source: Source, splits: Mapping[str, Examples], budget: int) -> dict[str, Pictures]:
     folder = Path(config.cache_dir) if config.cache_dir else None
     began = time.monotonic()
     loaded: dict[str, Pictures] = {}
@@ -111,11 +109,11 @@ def _decoded(
 
 
 def _streamed(
-    config: RunConfig, source: Source, splits: Mapping[str, Sequence[Example]], budget: int, batch_rows: int
+    config: RunConfig, source: Source, splits: Mapping[str, Examples], budget: int, batch_rows: int
 ) -> dict[str, Pictures]:
     loaded: dict[str, Pictures] = {}
     for name, examples in splits.items():
-        size = sum(example.size for example in examples)
+        size = int(examples.sizes.sum())
         room = min(budget, size)
         budget -= room
         threads = config.threads or processors()

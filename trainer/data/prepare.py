@@ -10,13 +10,13 @@ from itertools import accumulate, pairwise
 import google_crc32c
 
 from trainer.data import labels, layout
+from trainer.data.data_set import SPLITS
 from trainer.data.formats import CONVERTED_SUFFIXES
-from trainer.data.index import INDEX
+from trainer.data.index import is_index
 from trainer.data.kinds import PICTURE, kind_of
 from trainer.data.labels import Table
 from trainer.data.readings import split_word
 from trainer.data.series import in_series
-from trainer.data.split import SPLITS
 from trainer.exits import Exit, ExitError
 from trainer.fields import flag
 from trainer.requests import MAX_REJECTED
@@ -75,7 +75,7 @@ def recognise(uri: str, names: Iterable[str], asked: str = "auto", table: Table 
         ExitError: 66 when there is none, 65 for fewer than two classes, an ambiguous layout, or a table that does not
             fit.
     """
-    every = [name for name in names if name != INDEX]
+    every = [name for name in names if not is_index(name)]
     if table is None:
         recognised = layout.recognise(uri, every, layout=asked, accepts=CONVERTED_SUFFIXES)
     else:

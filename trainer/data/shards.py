@@ -11,15 +11,18 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 
 import google_crc32c
+import numpy as np
+import numpy.typing as npt
 import tensorflow as tf
 
-from trainer.data.examples import Example, Place
-from trainer.data.index import INDEX, SHARDS, Index, Picture, Shard, encode
-from trainer.data.order import epoch_order
+from trainer.data.data_set import SPLITS, DataSet, stored_path
+from trainer.data.examples import Example, Examples
+from trainer.data.index import SHARDS, Index, Part, Shard
+from trainer.data.index_writing import write_index
+from trainer.data.order import Ids, epoch_order
 from trainer.data.picture import measure
 from trainer.data.prepare import is_in_a_split, is_stored
 from trainer.data.reading import Read
-from trainer.data.split import SPLITS, DataSet, stored_path
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Storage
 
@@ -32,8 +35,17 @@ HEAD_BYTES = 12
 
 
 @dataclass(frozen=True)
+class Placed:
+    """Where in its shard a picture's own bytes begin, and its width and height in pixels."""
+
+    offset: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Cut:
-    """A planned shard: its name, and which examples of the split go into it."""
+    """A planned shard: its name, and which of the examples, as they are laid, go into it."""
 
     name: str
     split: str
@@ -52,7 +64,8 @@ def pack(data: DataSet, read: Read, target: Storage, shard_bytes: int, on_done: 
         ExitError: 64 when the target holds other shards, or pictures; 74 and 77 from storage.
     """
     there_are = [split for split in SPLITS if data.splits[split]]
-    laid = {split: _laid(split, data.splits[split]) for split in there_are}
+    ids = {split: _laid(split, len(data.splits[split])) for split in there_are}
+    laid = {split: data.splits[split].take(ids[split]) for split in there_are}
     cuts = [cut for split in there_are for cut in cut_split(split, laid[split], shard_bytes)]
     there = {stat.name: stat for stat in target.list()}
     own = {cut.name for cut in cuts}
@@ -63,28 +76,54 @@ def pack(data: DataSet, read: Read, target: Storage, shard_bytes: int, on_done: 
             f"{target.uri}: contains objects that are not shards of this data set, such as {other[0]!r}; "
             "choose an empty location",
         )
-    pictures: list[Picture] = []
+    rows = {split: _Rows.empty(len(data.splits[split])) for split in SPLITS}
     shards: list[Shard] = []
     for cut in cuts:
         examples = laid[cut.split][cut.first : cut.last]
-        content, placed = build(cut.name, examples, data.classes, _contents(examples, read, on_done))
+        content, placed = build(examples, data.classes, _contents(examples, read, on_done))
         shard = Shard(cut.name, len(content), google_crc32c.value(content))
         if not is_stored(target, there.get(cut.name), shard.size, shard.crc32c):
             target.write(cut.name, content)
-        pictures += [
-            replace(picture, path=stored_path(cut.split, example))
-            for picture, example in zip(placed, examples, strict=True)
-        ]
+        rows[cut.split].set(ids[cut.split][cut.first : cut.last], len(shards), placed)
         shards.append(shard)
-    index = Index(data.fingerprint, tuple(pictures), tuple(shards))
-    target.write(INDEX, encode(index))
+    parts = {split: rows[split].part(split, data.splits[split], shards) for split in SPLITS}
+    index = Index(data.fingerprint, data.classes, parts, tuple(shards))
+    write_index(target, there, index)
     return index
 
 
-def _laid(split: str, examples: Sequence[Example]) -> Sequence[Example]:
-    if split != "train":
-        return examples
-    return [examples[int(i)] for i in epoch_order(MIX, 0, len(examples))]
+def _laid(split: str, count: int) -> Ids:
+    """The ids of a split as the shards have them."""
+    return epoch_order(MIX, 0, count) if split == "train" else np.arange(count)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Columns of a split by id, filled as its shards are made: uint32 width and height, int32 shard, int64 offset."""
+
+    width: npt.NDArray[np.uint32]
+    height: npt.NDArray[np.uint32]
+    shard: npt.NDArray[np.int32]
+    offset: npt.NDArray[np.int64]
+
+    @classmethod
+    def empty(cls, count: int) -> "_Rows":
+        return cls(
+            np.zeros(count, np.uint32), np.zeros(count, np.uint32), np.zeros(count, np.int32), np.zeros(count, np.int64)
+        )
+
+    def set(self, ids: Ids, shard: int, placed: Sequence[Placed]) -> None:
+        """These pictures are in the shard of that number."""
+        self.shard[ids] = shard
+        self.offset[ids] = [one.offset for one in placed]
+        self.width[ids] = [one.width for one in placed]
+        self.height[ids] = [one.height for one in placed]
+
+    def part(self, split: str, examples: Examples, shards: Iterable[Shard]) -> Part:
+        names = tuple(shard.name for shard in shards)
+        folder = stored_path(split, examples[0]).partition("/")[0] if examples else split
+        placed = replace(examples, shard=self.shard, offset=self.offset, shards=names)
+        return Part(folder, placed, self.width, self.height)
 
 
 def cut_split(split: str, examples: Sequence[Example], shard_bytes: int) -> list[Cut]:
@@ -113,22 +152,19 @@ def _contents(examples: Sequence[Example], read: Read, on_done: Callable[[], Non
     return [found[i] for i in range(len(examples))]
 
 
-def build(
-    name: str, examples: Sequence[Example], classes: Sequence[str], contents: Iterable[bytes]
-) -> tuple[bytes, list[Picture]]:
+def build(examples: Sequence[Example], classes: Sequence[str], contents: Iterable[bytes]) -> tuple[bytes, list[Placed]]:
     """One shard's bytes, and where each picture is in it."""
     parts: list[bytes] = []
-    pictures = []
+    placed = []
     at = 0
     for example, encoded in zip(examples, contents, strict=True):
         width, height = measure(encoded)
         message = _message(example, classes[example.label], encoded, width, height)
-        place = Place(name, at + HEAD_BYTES + message.index(encoded))
-        pictures.append(Picture(example.name, example.size, example.crc32c, width, height, place))
+        placed.append(Placed(at + HEAD_BYTES + message.index(encoded), width, height))
         for part in framed(message):
             parts.append(part)
             at += len(part)
-    return b"".join(parts), pictures
+    return b"".join(parts), placed
 
 
 def framed(data: bytes) -> Iterator[bytes]:

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.data.data_set import DataSet
 from trainer.data.demo import write_demo
 from trainer.data.downloads import open_downloads
 from trainer.data.drawing.draw import DEMO_VERSION
 from trainer.data.reading import CONCURRENCY, Contents, Read, reader
 from trainer.data.rules import AS_IT_IS, Rules
-from trainer.data.split import DataSet, list_data_set
+from trainer.data.split import list_data_set
 from trainer.process import temporary
 from trainer.storage.opening import SILENT, Listener, open_storage
 from trainer.storage.retry import MIB

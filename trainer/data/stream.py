@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from trainer.data.cache import Rejected
 from trainer.data.decode import PixelPath, Pixels, pixels, too_large
-from trainer.data.examples import Example
+from trainer.data.examples import Example, Examples
+from trainer.data.limits import LARGEST_PICTURE
 from trainer.data.order import PADDING, Ids
 from trainer.data.pipeline import GetRows
 from trainer.data.readahead import Readahead
@@ -45,19 +46,19 @@ class PictureStream:
         `ahead` is how many batches are worth being made at once: each waits for storage. Pieces that are read ahead of
         them wait in `room_ahead` bytes.
         """
-        self.labels: npt.NDArray[np.int32] = np.array([example.label for example in examples], np.int32)
+        columns = Examples.of(examples)
+        self.labels = columns.labels
         self.usable: npt.NDArray[np.bool_] = np.ones(len(examples), np.bool_)
         self.ahead = ahead
-        self._examples, self._read, self._path = examples, read, path
+        self._examples, self._read, self._path = columns, read, path
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._waiting = threads * WAITING
         self._guard = threading.Lock()
         self._kept: dict[int, bytes] = {}
         self._room, self._room_ahead = room, room_ahead
         self._rejected: dict[int, Rejected] = {}
-        for i, example in enumerate(examples):
-            if fault := too_large(example.size):
-                self._reject(i, fault)
+        for i in np.flatnonzero(columns.sizes > LARGEST_PICTURE).tolist():
+            self._reject(i, too_large(int(columns.sizes[i])))
 
     def __len__(self) -> int:
         return len(self.labels)

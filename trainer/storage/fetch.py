@@ -1,5 +1,6 @@
 """Many objects at once: a limited number of concurrent calls, memory bounded by that number, in no fixed order."""
 
+import mmap
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -8,6 +9,12 @@ from queue import SimpleQueue
 from typing import TypeVar
 
 from trainer.storage.base import Stat, Storage
+from trainer.storage.errors import StorageFailed, StorageMissing
+from trainer.storage.local_errors import explained
+
+PART = 16 << 20
+PARTS_AT_ONCE = 8
+"""How a large object is read: bytes of a request, and requests at a time."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -71,3 +78,41 @@ def _results(
             done = finished.get()
             yield done.result()
             del sizes[done]
+
+
+def read_large(storage: Storage, name: str, size: int) -> memoryview:
+    """The `size` bytes of an object, read-only and held once.
+
+    A local file is mapped: its pages are shared by all processes that read it, and memory that runs short takes them
+    back. It must not be cut while it is in use; nothing here does that. From a bucket the object is read in parts,
+    several at a time, which have no checksum of their own.
+
+    Raises:
+        StorageMissing: there is no such object.
+        StorageFailed: it is shorter.
+    """
+    if not size:
+        return memoryview(b"")
+    if "://" not in storage.uri:
+        return _mapped(Path(storage.uri, name), size)
+    found = memoryview(bytearray(size))
+
+    def part(at: int) -> None:
+        length = min(PART, size - at)
+        found[at : at + length] = storage.read_range(name, at, length)
+
+    for _ in in_parallel(part, range(0, size, PART), PARTS_AT_ONCE):
+        pass
+    return found.toreadonly()
+
+
+def _mapped(path: Path, size: int) -> memoryview:
+    try:
+        with path.open("rb") as file:
+            return memoryview(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ))
+    except FileNotFoundError:
+        raise StorageMissing(f"{path}: no such file") from None
+    except OSError as error:
+        raise explained(error, "read", path) from error
+    except ValueError as error:
+        raise StorageFailed(f"{path}: shorter than {size:,} bytes") from error

@@ -15,12 +15,12 @@ from trainer.contract import FEATURES, FEATURES_RECORD
 from trainer.data import cache, features
 from trainer.data.blocks import Blocks
 from trainer.data.cache import PixelCache
+from trainer.data.data_set import SPLITS
 from trainer.data.decode import Pixels, path_of
 from trainer.data.features import Block, BlockName, FeatureCache
 from trainer.data.load import Pictures, load_splits, report_rejected
 from trainer.data.pipeline import Rows
 from trainer.data.source import Source
-from trainer.data.split import SPLITS
 from trainer.folder import files
 from trainer.models.pretrained import FEATURES as WIDTH
 from trainer.process.container import disk_limit, free_memory, local_workers, processors
@@ -191,8 +191,7 @@ def _joined(config: RunConfig, source: Source, blocks: Mapping[BlockName, Block]
     joined = {}
     for split in dict.fromkeys(name.split for name in blocks):
         parts = [blocks[name] for name in sorted(blocks, key=lambda one: one.number) if name.split == split]
-        labels = [example.label for example in source.data.splits[split]]
-        joined[split] = features.joined(parts, labels, budget, folder)
+        joined[split] = features.joined(parts, source.data.splits[split].labels, budget, folder)
     return joined
 
 

@@ -12,8 +12,8 @@ from tests import runs
 from trainer.config import RunConfig
 from trainer.contract import BEST, STATE, SUMMARY
 from trainer.data.cache import PixelCache
+from trainer.data.data_set import DataSet
 from trainer.data.source import Source
-from trainer.data.split import DataSet
 from trainer.folder.files import Record
 from trainer.results import calibrate, model_card, rates
 from trainer.storage.opening import open_storage
@@ -23,7 +23,7 @@ from trainer.training.inputs import Inputs
 from trainer.training.phases import length_of
 from trainer.training.state import Best, LoopState
 
-NO_SOURCE = Source(DataSet("", (), {}), lambda _: pytest.fail("nothing is read"), False)
+NO_SOURCE = Source(DataSet("", (), {}, ""), lambda _: pytest.fail("nothing is read"), False)
 RECORD = Record(RunConfig(), "0" * 16, {"catdog": "1"}, "", 1)
 
 

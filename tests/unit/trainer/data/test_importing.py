@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from tests.indexes import index_in
 from tests.pictures import archive, jpeg, write_split
-from trainer.data.index import decode
+from trainer.data.index import is_index
 from trainer.data.split import list_data_set
 from trainer.data_verbs import import_data
 from trainer.exits import Exit, ExitError
@@ -121,7 +122,7 @@ def test_other_formats_become_png_counted_and_jpeg_and_png_keep_their_bytes(
     told = answer(folder(tmp_path / "source", files), target)
     assert told["converted"] == {"bmp": 1, "gif": 1, "webp": 3}
     assert (told["stored"], told["rejected"], told["odd"]) == (28, [], 0)
-    stored = {name.split("/", 1)[1]: data for name, data in files_of(target).items() if name != "index.json"}
+    stored = {name.split("/", 1)[1]: data for name, data in files_of(target).items() if not is_index(name)}
     changed = {"cats/100.png", "cats/101.png", "cats/102.png", "dogs/103.png", "dogs/107.png"}
     renamed = {"dogs/104.jpg": "dogs/104.webp", "dogs/105.png": "dogs/105.tif"}
     assert {name: data for name, data in stored.items() if name not in changed} == {
@@ -131,7 +132,7 @@ def test_other_formats_become_png_counted_and_jpeg_and_png_keep_their_bytes(
     }
     assert all(stored[name].startswith(b"\x89PNG") for name in changed)
     listed = list_data_set(open_storage(str(target)))
-    assert listed.fingerprint == told["fingerprint"] == decode((target / "index.json").read_bytes()).fingerprint
+    assert listed.fingerprint == told["fingerprint"] == index_in(target).fingerprint
     assert listed.ignored == 0
 
 
@@ -252,7 +253,7 @@ def test_a_data_set_gets_its_index_in_place_and_nothing_is_converted_there(tmp_p
     data = write_split(tmp_path / "data", 40)
     before = files_of(data)
     assert import_data(DataImportRequest(str(data), str(data))) == Exit.DONE
-    assert {name: content for name, content in files_of(data).items() if name != "index.json"} == before
+    assert {name: content for name, content in files_of(data).items() if not is_index(name)} == before
     (data / "train/cats/0.jpg").write_bytes(as_kind(0, "WEBP"))
     with pytest.raises(ExitError, match="WEBP, which only an import into another location converts"):
         import_data(DataImportRequest(str(data), str(data)))

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainer.data.data_set import DataSet, describe
 from trainer.data.labels import Row, columns_of, parse, place
 from trainer.data.layout import Layout, sentences
 from trainer.data.rules import Rules
-from trainer.data.split import DataSet, describe, list_data_set
+from trainer.data.split import list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 

@@ -7,14 +7,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from tests.indexes import dimensions, index_in
 from tests.pictures import archive, jpeg, kaggle_archive, kaggle_pictures, write_split
 from trainer.data.contents.opening import open_contents
 from trainer.data.convert import to_png
+from trainer.data.data_set import SPLITS
 from trainer.data.importing import Imported, import_pictures
-from trainer.data.index import decode
 from trainer.data.picture import check
 from trainer.data.prepare import Found, ImportPlan, plan_import, recognise, share, warnings_of
-from trainer.data.split import SPLITS, list_data_set
+from trainer.data.split import list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 
@@ -311,7 +312,7 @@ def test_kaggles_archive_becomes_the_split(tmp_path: Path, nested: bool) -> None
     assert result.data.classes == ("cats", "dogs")
     assert names(result)["train"] == [f"train/{kind}s/{kind}.{i}.jpg" for kind in ("cat", "dog") for i in range(3)]
     assert (tmp_path / "data/test/dogs/dog.4.jpg").read_bytes() == pictures["train/dog.4.jpg"]
-    index = decode((tmp_path / "data/index.json").read_bytes())
+    index = index_in(tmp_path / "data")
     listed = list_data_set(open_storage(str(tmp_path / "data")))
     assert index.fingerprint == listed.fingerprint == result.data.fingerprint
     assert listed.splits == result.data.splits
@@ -321,12 +322,12 @@ def test_kaggles_archive_becomes_the_split(tmp_path: Path, nested: bool) -> None
 def test_width_and_height_are_in_the_index(tmp_path: Path) -> None:
     files = {f"{name}/{i}.jpg": jpeg(i + 10 * (name == "b"), 50 + i, 20 + i) for name in "ab" for i in range(3)}
     imported(write(tmp_path / "x.zip", archive(files)), tmp_path / "data", dict.fromkeys(SPLITS, "1"))
-    index = decode((tmp_path / "data/index.json").read_bytes())
-    assert [(one.path, one.width, one.height) for one in index.pictures if "/a/" in one.path] == [
-        ("test/a/2.jpg", 52, 22),
-        ("train/a/0.jpg", 50, 20),
-        ("valid/a/1.jpg", 51, 21),
-    ]
+    index = index_in(tmp_path / "data")
+    assert {name: size for name, size in dimensions(index).items() if "/a/" in name} == {
+        "test/a/2.jpg": (52, 22),
+        "train/a/0.jpg": (50, 20),
+        "valid/a/1.jpg": (51, 21),
+    }
 
 
 def test_a_folder_per_class_and_an_existing_split_give_the_same_data_set(tmp_path: Path) -> None:

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from tests.pictures import write_split
 from trainer.data import cache
+from trainer.data.data_set import DataSet
 from trainer.data.decode import PixelPath
 from trainer.data.examples import Example, Place
 from trainer.data.reading import RANGE_BYTES, Damaged, ranges, reader
 from trainer.data.shards import pack
-from trainer.data.split import DataSet, list_data_set
+from trainer.data.split import list_data_set
 from trainer.exits import Exit
 from trainer.storage.base import Storage
 from trainer.storage.opening import open_storage
@@ -199,7 +200,7 @@ def test_a_reader_that_loses_or_repeats_a_picture_is_a_bug_not_a_black_picture(l
 
 def test_few_pictures_wait_to_be_decoded(loose: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage, data = listed(loose)
-    examples = data.splits["train"] * 5
+    examples = list(data.splits["train"]) * 5
     waiting: list[int] = []
     decoded: list[int] = []
     original = cache.pixels

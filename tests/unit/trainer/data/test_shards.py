@@ -6,14 +6,15 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.indexes import as_rows, dimensions, index_in
 from tests.pictures import jpeg, write_split
 from trainer.data.blocks import blocks_of, is_sorted_by_class
+from trainer.data.data_set import SPLITS, DataSet
 from trainer.data.examples import Example
-from trainer.data.index import decode
 from trainer.data.reading import reader
 from trainer.data.rules import Rules
 from trainer.data.shards import cut_split, framed, pack
-from trainer.data.split import SPLITS, DataSet, list_data_set
+from trainer.data.split import list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 
@@ -100,8 +101,8 @@ def test_a_picture_that_cannot_be_decoded_keeps_its_id(tmp_path: Path) -> None:
     loose = list_data_set(open_storage(str(tmp_path / "loose")))
     data = packed(tmp_path / "loose", tmp_path / "packed")
     assert data.fingerprint == loose.fingerprint
-    index = decode((tmp_path / "packed/index.json").read_bytes())
-    assert [one.width for one in index.pictures if one.path.startswith("train/cats/")] == [40, 0, 0]
+    found = dimensions(index_in(tmp_path / "packed"))
+    assert [found[f"train/cats/{i}.jpg"] for i in range(3)] == [(40, 30), (0, 0), (0, 0)]
 
 
 def test_packing_packed_data_again_gives_the_same_shards(tmp_path: Path) -> None:
@@ -140,13 +141,20 @@ def test_shards_that_are_not_those_of_the_index_are_told(tmp_path: Path) -> None
     with pytest.raises(ExitError, match="this shard is missing"):
         list_data_set(storage)
     shard.write_bytes(content)
-    (tmp_path / "packed/index.json").write_bytes(index.replace(b"train/cats/0.jpg", b"train/cats/7.jpg"))
-    with pytest.raises(ExitError, match="do not match its fingerprint"):
-        list_data_set(storage)
     (tmp_path / "packed/index.json").write_bytes(index[:100])
     with pytest.raises(ExitError, match="pack the data set again") as raised:
         list_data_set(storage)
     assert raised.value.code == Exit.BAD_DATA
+
+
+def test_rows_of_json_that_do_not_match_their_fingerprint_are_told(tmp_path: Path) -> None:
+    write_split(tmp_path / "loose")
+    packed(tmp_path / "loose", tmp_path / "packed", 1 << 20)
+    as_rows(tmp_path / "packed")
+    index = tmp_path / "packed/index.json"
+    index.write_bytes(index.read_bytes().replace(b"train/cats/0.jpg", b"train/cats/7.jpg"))
+    with pytest.raises(ExitError, match="do not match its fingerprint"):
+        list_data_set(open_storage(str(tmp_path / "packed")))
 
 
 def test_a_set_without_splits_is_packed_as_it_was_cut(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
+from trainer.data.data_set import MOST_LISTED, DataSet, describe
 from trainer.data.rules import Rules
-from trainer.data.split import MOST_LISTED, DataSet, describe, list_data_set
+from trainer.data.split import list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 from tests.unit.trainer.data.odd_pictures import exif, jpeg, odd_pictures, with_segments
 from trainer.config import RESIZES, RunConfig
 from trainer.data.cache import PixelCache
+from trainer.data.data_set import DataSet
 from trainer.data.decode import PixelPath, path_of, pixels
 from trainer.data.source import Source
-from trainer.data.split import DataSet
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.models.registry import build_for_export
@@ -155,7 +155,9 @@ def test_every_form_of_the_model_divides_the_logits_by_the_temperature(
     model, storage = export.rebuild(CONFIG, labels, groups, temperature), open_storage(str(tmp_path))
     seen = random.integers(0, 256, (5, 32, 32, 3), np.uint8)
     cache = PixelCache(seen, np.zeros(5, np.int32), np.ones(5, bool), (), False)
-    inputs = Inputs(Source(DataSet("", (), {}), lambda _: pytest.fail("nothing is read"), False), {"valid": cache}, {})
+    inputs = Inputs(
+        Source(DataSet("", (), {}, ""), lambda _: pytest.fail("nothing is read"), False), {"valid": cache}, {}
+    )
     plain = logits_of(export.logits_of(model), inputs, "valid")
     alone = export.logits_of(export.rebuild(CONFIG, labels, groups))
     np.testing.assert_array_equal(plain, logits_of(alone, inputs, "valid"))
