@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from trainer.exits import Exit
+from trainer.storage import fetch
 from trainer.storage.base import Stat, Storage
 from trainer.storage.errors import BadName, PreconditionFailed, StorageFailed, StorageMissing
-from trainer.storage.fetch import read_many, write_many
+from trainer.storage.fetch import read_large, read_many, write_many
 from trainer.storage.opening import open_storage
 
 GOOD_NAMES = [
@@ -49,6 +50,21 @@ class StorageSuite:
         assert storage.read("a/b") == b"content"
         with pytest.raises(StorageMissing, match="no such file to store"):
             storage.write("a/b", tmp_path / "absent")
+
+    def test_a_large_object_is_read_whole_and_only_whole(
+        self, storage: Storage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(fetch, "PART", 1000)
+        data = os.urandom(100_001)
+        storage.write("large", data)
+        found = read_large(storage, "large", len(data))
+        assert found.tobytes() == data
+        assert found.readonly
+        assert len(read_large(storage, "large", 0)) == 0
+        with pytest.raises(StorageFailed):
+            read_large(storage, "large", len(data) + 1)
+        with pytest.raises(StorageMissing):
+            read_large(storage, "absent", 1)
 
     def test_data_above_8_mib_goes_in_and_comes_out(self, storage: Storage, tmp_path: Path) -> None:
         data = os.urandom(9 << 20)

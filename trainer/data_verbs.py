@@ -20,7 +20,7 @@ from trainer.data.data_set import SPLITS
 from trainer.data.labels import Table, read_table
 from trainer.data.reading import CONCURRENCY, Damaged, Read, reader
 from trainer.data.rules import rules_of
-from trainer.data.split import list_data_set
+from trainer.data.split import data_set_among, list_data_set
 from trainer.exits import Exit, ExitError
 from trainer.process import quiet
 from trainer.process.output import say
@@ -91,14 +91,15 @@ def check_data(request: DataCheckRequest) -> int:
         ExitError: 65 when the data set cannot be used as it is, 66 when there is none; 74 and 77 from storage.
     """
     storage = open_storage(request.data, concurrency=CONCURRENCY)
-    data = list_data_set(storage, rules_of(request))
+    there = {stat.name: stat for stat in storage.list()}
+    data = data_set_among(storage, there, rules_of(request))
     quiet.import_tensorflow()
     from trainer.data.picture import check, is_turned
 
     total = sum(len(examples) for examples in data.splits.values())
     with quiet.overheard() as listener, _progress("checking", total) as on_done:
         read = partial(_reader, storage)
-        checked = checking.check_data_set(data, storage.list(), read, check, is_turned, on_done, listener.during)
+        checked = checking.check_data_set(data, there, read, check, is_turned, on_done, listener.during)
     if request.output == "json":
         print(json.dumps(checked.as_json()))
     else:

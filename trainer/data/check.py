@@ -9,7 +9,6 @@ from trainer.data.data_set import SPLITS, DataSet, counts_of
 from trainer.data.index import is_index
 from trainer.data.prepare import CONCURRENCY, MOST_UNREADABLE, Check
 from trainer.data.reading import Damaged, Read
-from trainer.storage.base import Stat
 from trainer.storage.fetch import in_parallel
 
 Hear = Callable[[Callable[[], object]], tuple[object, str]]
@@ -115,7 +114,7 @@ def _counts(data: DataSet, split: str) -> dict[str, int]:
 
 def check_data_set(
     data: DataSet,
-    listing: Iterable[Stat],
+    listed: Iterable[str],
     reading: Callable[[Callable[[int, Damaged], None]], Read],
     check: Check,
     is_turned: Callable[[bytes], bool],
@@ -126,7 +125,7 @@ def check_data_set(
 
     Args:
         data: as listed.
-        listing: all objects of the data set's storage.
+        listed: names of all objects of the data set's storage.
         reading: makes the `Read`, given the callback for damaged pictures.
         check: as for `import_pictures`.
         is_turned: whether training turns a picture, that can be used, by its Exif.
@@ -166,7 +165,7 @@ def check_data_set(
     shards = {example.place.shard for example in examples if example.place is not None}
     within, across = _duplicates(names.values(), split_of)
     own = {*split_of, *shards}
-    odd = sorted(one.name for one in listing if one.name not in own and not is_index(one.name))
+    odd = sorted(name for name in listed if name not in own and not is_index(name))
     label_of = {example.name: example.label for example in examples}
     contradicting = tuple(group for group in sorted(within + across) if len({label_of[name] for name in group}) > 1)
     return Checked(

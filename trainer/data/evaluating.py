@@ -6,7 +6,7 @@ from dataclasses import replace
 from trainer.data.examples import Examples
 from trainer.data.index import Index
 from trainer.data.rules import Rules
-from trainer.data.split import examples_of, index_of, layout_of, list_data_set, nothing_there, packed_data_set
+from trainer.data.split import data_set_among, examples_of, index_of, layout_of, nothing_there, packed_data_set
 from trainer.exits import Exit, ExitError
 from trainer.storage.base import Stat, Storage
 
@@ -29,7 +29,7 @@ def pictures_to_evaluate(
         say: told in a line what was taken, where it is no test split.
 
     Raises:
-        ExitError: 66 when nothing is there; 65 for a class the model does not know; else as `list_data_set`.
+        ExitError: 66 when nothing is there; 65 for a class the model does not know; else as `data_set_among`.
     """
     there = {stat.name: stat for stat in storage.list()}
     if not there:
@@ -39,7 +39,7 @@ def pictures_to_evaluate(
         return _packed(storage, index, there, classes, say)
     rules = replace(rules, layout="classes") if rules.layout == "auto" and "test" in classes else rules
     layout = layout_of(storage, there, rules, classes)
-    if not layout.splits and (own := _cut_as_trained(storage, trained_on, rules)):
+    if not layout.splits and (own := _cut_as_trained(storage, there, trained_on, rules)):
         taken = _first(own)
         say(f"the run was trained on these pictures: its {taken} split is taken, as it was cut")
         return own[taken]
@@ -66,10 +66,12 @@ def _first(splits: Mapping[str, Examples]) -> str:
     return next(split for split in ORDER if splits[split])
 
 
-def _cut_as_trained(storage: Storage, trained_on: str, rules: Rules) -> Mapping[str, Examples] | None:
+def _cut_as_trained(
+    storage: Storage, there: Mapping[str, Stat], trained_on: str, rules: Rules
+) -> Mapping[str, Examples] | None:
     """The splits of the run, where these are its pictures."""
     try:
-        data = list_data_set(storage, rules)
+        data = data_set_among(storage, there, rules)
     except ExitError:
         return None  # a set to evaluate on may be less than one to train on
     return data.splits if data.fingerprint == trained_on else None

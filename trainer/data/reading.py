@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 
 import google_crc32c
+import numpy as np
 
 from trainer.data.downloads import Downloads, is_intact
-from trainer.data.examples import Example
+from trainer.data.examples import LOOSE, Example, Examples, numbers_of
 from trainer.storage.base import Storage
 from trainer.storage.errors import StorageFailed
 from trainer.storage.fetch import in_parallel
@@ -73,6 +74,7 @@ def reader(
     source = _Source(storage, downloads, on_retry, on_damaged)
 
     def read(examples: Sequence[Example]) -> Generator[tuple[int, bytes], None, None]:
+        columns = Examples.of(examples)
         missing: Sequence[int] = range(len(examples))
         if downloads is not None:
             missing = []
@@ -83,18 +85,17 @@ def reader(
                     missing.append(place)
                 else:
                     yield place, data
-        loose = [place for place in missing if examples[place].place is None]
+        wanted = np.array(missing, np.int64)
+        loose = wanted[columns.shard[wanted] == LOOSE].tolist()
         fetched = in_parallel(
-            lambda i: (i, source.loose(examples, i)), loose, CONCURRENCY, lambda i: examples[i].size, BYTES_AT_ONCE
+            lambda i: (i, source.loose(examples, i)), loose, CONCURRENCY, lambda i: int(columns.sizes[i]), BYTES_AT_ONCE
         )
         for place, data in fetched:
             if data is not None:
                 yield place, data
-        packed = [place for place in missing if examples[place].place is not None]
-        wanted = ranges(examples, packed)
         for found in in_parallel(
             lambda one: source.packed(examples, one),
-            wanted,
+            ranges(columns, wanted.tolist()),
             RANGES_AT_ONCE,
             lambda one: one.end - one.start,
             BYTES_AT_ONCE,
@@ -106,11 +107,14 @@ def reader(
 
 def ranges(examples: Sequence[Example], wanted: Sequence[int]) -> Iterator[Range]:
     """Ranges of at most `RANGE_BYTES` (or one picture) that hold the wanted packed examples, each exactly once."""
-    spans = sorted((place.shard, place.offset, i) for i in wanted if (place := examples[i].place) is not None)
+    columns, ids = Examples.of(examples), np.array(wanted, np.int64)
+    ids = ids[columns.shard[ids] != LOOSE]
+    ids = ids[np.lexsort((ids, columns.offset[ids], columns.shard[ids]))]
+    spans = (numbers_of(column[ids]) for column in (columns.shard, columns.offset, columns.sizes))
     shard, start, end = "", 0, 0
     members: list[int] = []
-    for its_shard, its_start, i in spans:
-        its_end = its_start + examples[i].size
+    for i, number, its_start, size in zip(numbers_of(ids), *spans, strict=True):
+        its_shard, its_end = columns.shards[number], its_start + size
         joins = its_shard == shard and its_start - end <= LARGEST_GAP and max(end, its_end) - start <= RANGE_BYTES
         if members and not joins:
             yield Range(shard, start, end, tuple(members))

@@ -34,8 +34,13 @@ def list_data_set(storage: Storage, rules: Rules = AS_IT_IS) -> DataSet:
             than two classes, an empty class, classes that differ between splits, pictures that are mostly of kinds not
             decoded, or shards that are not those of the index; 64 for rules that cannot be.
     """
+    shares_of(rules.split)  # what cannot be is told before the listing, which may take long
+    return data_set_among(storage, {stat.name: stat for stat in storage.list()}, rules)
+
+
+def data_set_among(storage: Storage, there: Mapping[str, Stat], rules: Rules) -> DataSet:
+    """As `list_data_set`, of a storage that was listed already: `there` is everything in it, by name."""
     shares = shares_of(rules.split)
-    there = {stat.name: stat for stat in storage.list()}
     if not there:
         raise nothing_there(storage.uri)
     require_finished(storage.uri, there)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests import odd
 from tests.indexes import as_rows, dimensions, document_of_rows, index_in
 from tests.pictures import write_split
-from trainer.data.data_set import SPLITS, DataSet, describe, fingerprint_of
+from trainer.data.data_set import SPLITS, DataSet, describe, fingerprint_of, stored_path
 from trainer.data.examples import Example, Examples, Place
 from trainer.data.index import ALIGNMENT, TYPES, BadIndex, Index, Part, Shard, is_index
 from trainer.data.index_reading import CHECKSUM, decode_columns, decode_head, head_checksum
@@ -337,22 +337,26 @@ def test_an_index_that_does_not_fit_is_told_in_one_line_and_the_files_are_read(
     assert "\n" not in listed.stale_index
 
 
-def packed(folder: Path) -> Path:
-    storage = open_storage(str(write_split(folder / "loose")))
+def packed(folder: Path, valid: str = "valid") -> Path:
+    write_split(folder / "loose")
+    (folder / "loose/valid").rename(folder / "loose" / valid)
+    storage = open_storage(str(folder / "loose"))
     pack(list_data_set(storage), reader(storage), open_storage(str(folder / "packed")), 3000, lambda: None)
     return folder / "packed"
 
 
-def test_loose_pictures_rows_and_columns_are_the_same_data_set(tmp_path: Path) -> None:
-    columns = list_data_set(open_storage(str(packed(tmp_path))))
+@pytest.mark.parametrize("valid", ["valid", "validation", "dev"])
+def test_loose_pictures_rows_and_columns_are_the_same_data_set(tmp_path: Path, valid: str) -> None:
+    columns = list_data_set(open_storage(str(packed(tmp_path, valid))))
     loose = list_data_set(open_storage(str(tmp_path / "loose")))
     as_rows(tmp_path / "packed")
     rows = list_data_set(open_storage(str(tmp_path / "packed")))
     assert (rows.splits, rows.classes, rows.ignored) == (columns.splits, columns.classes, 0)
     assert {loose.fingerprint, rows.fingerprint, columns.fingerprint} == {fingerprint_of(loose.classes, loose.splits)}
     for split in SPLITS:
-        plain = [dataclasses.replace(one, place=None) for one in columns.splits[split]]
-        assert plain == list(loose.splits[split])
+        plain = [dataclasses.replace(one, name=stored_path(split, one), inner="") for one in loose.splits[split]]
+        assert [dataclasses.replace(one, place=None) for one in columns.splits[split]] == plain
+    assert columns.splits["valid"][0].name.startswith("valid/" if valid == "dev" else f"{valid}/")
 
 
 @pytest.mark.parametrize(

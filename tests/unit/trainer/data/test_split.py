@@ -51,6 +51,15 @@ def test_a_tree_is_listed_in_order_of_name(tree: Path) -> None:
     assert (first.size, first.crc32c) == (11, google_crc32c.value(b"valid cat 0"))
 
 
+def test_everything_is_listed_once(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = open_storage(str(tree))
+    asked: list[str] = []
+    original = storage.list
+    monkeypatch.setattr(storage, "list", lambda prefix="": asked.append(prefix) or original(prefix))
+    list_data_set(storage)
+    assert asked == [""]
+
+
 def test_names_are_ordered_by_their_bytes(tree: Path) -> None:
     for name in ("10.jpg", "9.jpg", "é.jpg", "Z.jpg", "a.jpg"):
         (tree / "train/cat" / name).write_bytes(b"x")
