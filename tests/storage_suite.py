@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -56,15 +57,15 @@ class StorageSuite:
     ) -> None:
         monkeypatch.setattr(fetch, "PART", 1000)
         data = os.urandom(100_001)
-        storage.write("large", data)
-        found = read_large(storage, "large", len(data))
+        stat = storage.write("large", data)
+        found = read_large(storage, stat)
         assert found.tobytes() == data
         assert found.readonly
-        assert len(read_large(storage, "large", 0)) == 0
+        assert len(read_large(storage, storage.write("empty", b""))) == 0
         with pytest.raises(StorageFailed):
-            read_large(storage, "large", len(data) + 1)
+            read_large(storage, replace(stat, size=len(data) + 1))
         with pytest.raises(StorageMissing):
-            read_large(storage, "absent", 1)
+            read_large(storage, replace(stat, name="absent"))
 
     def test_data_above_8_mib_goes_in_and_comes_out(self, storage: Storage, tmp_path: Path) -> None:
         data = os.urandom(9 << 20)

@@ -25,6 +25,7 @@ from trainer.data_verbs import check_data, import_data, pack_data
 from trainer.exits import Exit, ExitError
 from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.storage import retry
+from trainer.storage.fetch import read_large
 from trainer.storage.opening import Listener, open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
 
@@ -117,7 +118,7 @@ def test_an_import_goes_on_where_it_was_interrupted(
     answer = json.loads(capsys.readouterr().out)
     assert (answer["stored"], answer["already_there"]) == (40 - len(before), len(before))
     after = objects(target)
-    assert len(after) == 41
+    assert len(after) == 40 + 2  # the index is two objects
     assert {name: after[name] for name in before} == before
     uploads = proxy.requests["POST"]
     assert do_import(kaggle, target) == Exit.DONE
@@ -184,6 +185,23 @@ def test_a_damaged_record_and_a_replaced_object_stop_training_with_74(
     with pytest.raises(ExitError, match=r"this shard does not match index\.json") as refused:
         check_data(DataCheckRequest(f"{bucket}/packed"))
     assert refused.value.code == Exit.BAD_DATA
+
+
+def test_a_flipped_bit_in_the_columns_of_an_index_is_mended_by_asking_again(
+    proxy: FaultProxy, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainer.storage.fetch.PART", 1000)
+    write_split(tmp_path / "loose", 60)
+    assert pack_data(DataPackRequest(str(tmp_path / "loose"), f"{bucket}/packed", 64)) == Exit.DONE
+    storage = open_storage(f"{bucket}/packed")
+    there = {stat.name: stat for stat in storage.list()}
+    [columns] = [stat for name, stat in there.items() if name.startswith("index-")]
+    before = proxy.requests["GET"]
+    proxy.next("flip")
+    found = read_large(storage, columns)
+    assert found.tobytes() == storage.read(columns.name)
+    assert proxy.requests["GET"] - before == -(-columns.size // 1000) + 2
+    assert list_data_set(storage).fingerprint == list_data_set(open_storage(str(tmp_path / "loose"))).fingerprint
 
 
 @pytest.mark.parametrize("form", ["loose", "packed"])

@@ -58,7 +58,7 @@ def read_index(storage: Storage, there: Mapping[str, Stat]) -> Index:
             raise BadIndex(f"its columns, {name}, are missing")
         if stat.size != head.columns.size or stat.crc32c not in (None, head.columns.crc32c):
             raise BadIndex(f"its columns, {name}, do not match it")
-        return decode_columns(head, read_large(storage, name, stat.size))
+        return decode_columns(head, read_large(storage, stat))
     except StorageMissing as error:
         raise BadIndex("it disappeared") from error
 
