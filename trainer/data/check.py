@@ -162,9 +162,8 @@ def check_data_set(
             doubtful.append((examples[i].name, doubt))
         turned += turns
         on_done()
-    shards = {example.place.shard for example in examples if example.place is not None}
     within, across = _duplicates(names.values(), split_of)
-    own = {*split_of, *shards}
+    own = {*split_of, *(example.place.shard for example in examples if example.place is not None)}
     odd = sorted(name for name in listed if name not in own and not is_index(name))
     label_of = {example.name: example.label for example in examples}
     contradicting = tuple(group for group in sorted(within + across) if len({label_of[name] for name in group}) > 1)

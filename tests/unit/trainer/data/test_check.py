@@ -103,6 +103,7 @@ def test_rotated_pictures_are_counted(
 def test_odd_files_are_named(folder: Path, checked: Callable[..., dict[str, object]]) -> None:
     (folder / "train/cats/notes.txt").write_bytes(b"")
     (folder / "README").write_bytes(b"")
+    (folder / "index-0123456789abcdef.bin").write_bytes(b"")  # a stopped writer's columns
     (folder / "train/stray.jpg").write_bytes(b"")
     assert checked()["odd"] == ["README", "train/cats/notes.txt", "train/stray.jpg"]
 

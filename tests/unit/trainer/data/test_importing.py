@@ -153,6 +153,26 @@ def test_a_repeated_import_converts_to_the_same_bytes_and_stores_nothing_twice(
     assert first["converted"] == again["converted"] == {"webp": 10}
 
 
+def test_an_import_of_more_pictures_replaces_the_index_and_what_a_stopped_one_left(
+    tmp_path: Path, answer: Callable[..., dict[str, Any]]
+) -> None:
+    names = [f"{split}/{name}" for split in ("train", "valid", "test") for name in classes(3)]
+    files = {name: jpeg(100 + number) for number, name in enumerate(names)}
+    target = tmp_path / "data"
+    first = answer(folder(tmp_path / "source", files), target)
+    [columns] = target.glob("index-*.bin")
+    stopped = target / "index-0123456789abcdef.bin"
+    stopped.write_bytes(b"half of what")
+    assert list_data_set(open_storage(str(target))).ignored == 0
+    folder(tmp_path / "source", {"train/cats/more.jpg": jpeg(999)})
+    second = answer(tmp_path / "source", target)
+    assert second["fingerprint"] != first["fingerprint"]
+    assert not columns.exists()
+    assert not stopped.exists()
+    listed = list_data_set(open_storage(str(target)))
+    assert (listed.fingerprint, listed.stale_index, listed.ignored) == (second["fingerprint"], "", 0)
+
+
 def test_the_answer_for_people_counts_what_was_converted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = classes() | {"cats/100.webp": as_kind(100, "WEBP"), "dogs/101.bmp": as_kind(101, "BMP")}
     source = folder(tmp_path / "source", files)
