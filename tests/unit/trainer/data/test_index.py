@@ -15,14 +15,18 @@ from hypothesis import strategies as st
 from tests import odd
 from tests.indexes import as_rows, dimensions, document_of_rows, index_in
 from tests.pictures import write_split
-from trainer.data.data_set import SPLITS, DataSet, describe, fingerprint_of, stored_path
+from trainer.data.data_set import SPLITS, DataSet, counts_of, describe, fingerprint_of, stored_path
+from trainer.data.decode import PixelPath
 from trainer.data.examples import Example, Examples, Place
 from trainer.data.index import ALIGNMENT, TYPES, BadIndex, Index, Part, Shard, is_index
 from trainer.data.index_reading import CHECKSUM, decode_columns, decode_head, head_checksum
 from trainer.data.index_writing import encode, write_index
+from trainer.data.order import epoch_order
 from trainer.data.reading import reader
 from trainer.data.shards import pack
+from trainer.data.source import open_source
 from trainer.data.split import list_data_set
+from trainer.data.stream import PictureStream
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 
@@ -438,3 +442,14 @@ def test_columns_of_a_local_index_are_a_map_of_the_file(tmp_path: Path) -> None:
     assert not labels.flags.writeable
     assert not labels.flags.owndata
     assert struct.calcsize("i") == labels.itemsize
+
+
+def test_no_picture_is_made_an_object_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = packed(tmp_path)
+    monkeypatch.setattr("trainer.data.examples.Example", lambda *_: pytest.fail("an Example was made"))
+    source = open_source(str(place))
+    train = source.data.splits["train"]
+    assert len(describe(source.data)) == 3
+    assert counts_of(train, source.data.classes) == [len(train) // 2] * 2
+    stream = PictureStream(train, source.read, PixelPath(2, 16), 1, 0, 1)
+    assert sorted(epoch_order(0, 0, len(stream))) == list(range(len(train)))
