@@ -79,7 +79,9 @@ train: setup ## Train on this machine; write a model and a report to runs/ (RECI
 test: setup ## Run the tests that need only Python
 	$(BIN)/pytest tests/unit -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-integration: integration-side-by-side integration-alone ## Run the tests against real servers (needs Go)
+integration: setup ## Run the tests against real servers (needs Go)
+	@$(MAKE) --no-print-directory integration-side-by-side
+	@$(MAKE) --no-print-directory integration-alone
 
 # The servers are built before, so that no test's time limit includes it. worksteal: a process that has no tests left
 # takes some of the other's, so that both end at about the same time though single tests take a minute.
