@@ -38,6 +38,7 @@ def is_of_one_step(snapshot: Snapshot) -> bool:
     )
 
 
+@pytest.mark.alone  # a child has less than half a second to save in
 @pytest.mark.timeout(600)
 def test_killed_fifty_times_while_saving_the_newest_complete_checkpoint_always_loads(run_uri: str) -> None:
     chance = random.Random(20)
