@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 
 from trainer.config import RunConfig
-from trainer.data.order import Ids
+from trainer.data.cache import PixelCache
 from trainer.ledger import NONE
 from trainer.process.activity import Activity
 from trainer.process.signals import StopRequest
@@ -29,22 +28,16 @@ from trainer.workers.topology import ALONE
 SIZE, STEPS = 16, 12
 
 
-class Noise:
-    ahead = 1
-
-    def __len__(self) -> int:
-        return 4 * STEPS
-
-    def rows(self, ids: Ids) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        pixels = np.random.default_rng(0).integers(0, 256, (len(self), SIZE, SIZE, 3), dtype=np.uint8)
-        return pixels[ids], (ids % 2).astype(np.int32), (ids >= 0).astype(np.float32)
+def noise() -> PixelCache:
+    pixels = np.random.default_rng(0).integers(0, 256, (4 * STEPS, SIZE, SIZE, 3), dtype=np.uint8)
+    return PixelCache(pixels, np.arange(4 * STEPS, dtype=np.int32) % 2, np.ones(4 * STEPS, np.bool_), (), False)
 
 
 def trained(run: Path, profile: int) -> Arrays:
     """The weights after STEPS steps, and a profile of so many of them."""
     config = RunConfig(model="small", image_size=SIZE, batch_size=4, epochs=1, precision="float32", dropout=0.5)
     distribution = distribute(ALONE, Devices("CPU", ("/cpu:0",)), {})
-    learner, rows = build_learner(config, 2, distribution.strategy), {"train": Noise()}
+    learner, rows = build_learner(config, 2, distribution.strategy), {"train": noise()}
     length, activity, seen = length_of(config, 4 * STEPS), Activity(), []
     task = Task(config, distribution, learner, rows, rows, length, lay_out(config, 1))
     profiler = Profiler(open_storage(str(run)), lambda kind, job: job(), activity, profile) if profile else None
