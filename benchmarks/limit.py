@@ -18,6 +18,7 @@ import os
 import statistics
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -87,7 +88,9 @@ def silent(on_step: Callable[[LoopState, StepNumbers], None]) -> Hooks:
     return Hooks(Activity(), on_step, nothing, nothing, nothing, nothing, nothing, lambda: NONE)
 
 
-def in_the_loop(config: RunConfig, distribution: Distribution, learner: Any, steps: int) -> Callable[[], float]:
+def in_the_loop(
+    config: RunConfig, distribution: Distribution, learner: Any, steps: int, cpu: list[float]
+) -> Callable[[], float]:
     """A variant: seconds a step of trainer.training.loop, from the end of the step that compiles on."""
     pictures = noise((steps + 1) * config.batch_size, config.image_size)
     config = dataclasses.replace(config, steps=steps + 1, checkpoint_every=0)
@@ -97,15 +100,25 @@ def in_the_loop(config: RunConfig, distribution: Distribution, learner: Any, ste
 
     def run() -> float:
         found: list[float | None] = []
-        stop = StopRequest()
-        loop.train(task, LoopState(), stop, silent(lambda _state, numbers: found.append(numbers.seconds)))
+        busy: list[float] = []
+
+        def on_step(_state: LoopState, numbers: StepNumbers) -> None:
+            found.append(numbers.seconds)
+            busy.append(time.process_time())
+
+        loop.train(task, LoopState(), StopRequest(), silent(on_step))
+        cpu.append((busy[-1] - busy[0]) / steps)
         return sum(seconds for seconds in found if seconds) / steps
 
     return run
 
 
-def variants(config: RunConfig, distribution: Distribution, steps: int) -> dict[str, Callable[[], float]]:
-    """Seconds a step of each of VARIANTS, by a call that takes some steps; compiled and warm."""
+def variants(
+    config: RunConfig, distribution: Distribution, steps: int, cpu: defaultdict[str, list[float]]
+) -> dict[str, Callable[[], float]]:
+    """Seconds a step of each of VARIANTS, by a call that takes some steps; compiled and warm. `cpu` gets the seconds of
+    processor time a step of each call."""
+    config = dataclasses.replace(config, learning_rate=RATE)
     plain = dataclasses.replace(config, flip=False, rotation=0.0, zoom=0.0)
     learner = build_learner(config, 2, distribution.strategy)
     network, layout = learner.networks["train"], lay_out(config, 1)
@@ -136,26 +149,30 @@ def variants(config: RunConfig, distribution: Distribution, steps: int) -> dict[
     on_device = {**part, "transforms": tf.constant(matrices)}
     calls[ON_DEVICE] = lambda step: train_step(on_device, step, rate).sums
 
-    def timed(call: Callable[[Any], Any]) -> Callable[[], float]:
+    def timed(name: str, call: Callable[[Any], Any]) -> Callable[[], float]:
         def run() -> float:
-            began = time.perf_counter()
+            began, busy = time.perf_counter(), time.process_time()
             for step in range(steps):
                 last = call(tf.constant(step, tf.int64))
             last.numpy()
+            cpu[name].append((time.process_time() - busy) / steps)
             return (time.perf_counter() - began) / steps
 
         call(tf.constant(0, tf.int64))
         return run
 
     return {
-        **{name: timed(call) for name, call in calls.items()},
-        PLAIN: in_the_loop(dataclasses.replace(plain, learning_rate=RATE), distribution, learner, steps),
-        AUGMENTED: in_the_loop(dataclasses.replace(config, learning_rate=RATE), distribution, learner, steps),
+        **{name: timed(name, call) for name, call in calls.items()},
+        PLAIN: in_the_loop(plain, distribution, learner, steps, cpu[PLAIN]),
+        AUGMENTED: in_the_loop(config, distribution, learner, steps, cpu[AUGMENTED]),
     }
 
 
-def figures(precision: str, batch: int, samples: Mapping[str, list[float]]) -> dict[str, Figure]:
-    """Shares of the limit with their targets, then what each part adds."""
+def figures(
+    precision: str, batch: int, samples: Mapping[str, list[float]], cpu: Mapping[str, list[float]]
+) -> dict[str, Figure]:
+    """Shares of the limit with their targets; the same of processor time, which other work on the machine disturbs
+    less, but which does not see a core that waits; then what each part adds."""
     middle = table.medians(samples)
     words = {PLAIN: "step without augmentation", AUGMENTED: "step with augmentation"}
     found = {
@@ -164,6 +181,10 @@ def figures(precision: str, batch: int, samples: Mapping[str, list[float]]) -> d
         )
         for name, target in TARGETS.items()
     }
+    for name in TARGETS:
+        ours, theirs = batch / statistics.median(cpu[name]), batch / statistics.median(cpu[LIMIT])
+        what = f"{words[name]}, by processor time, {precision}"
+        found[f"{precision}_{name}_cpu"] = Figure(what, "images/s a core", ours, theirs, "the limit")
     for before, name in itertools.pairwise(VARIANTS):
         added = statistics.median(b - a for a, b in zip(samples[before], samples[name], strict=True))
         what = f"added to a step: {PARTS[name]}, {precision}"
@@ -180,13 +201,16 @@ def measure(precisions: list[str], steps: int, rounds: int) -> Result:
     distribution = distribute(ALONE, configure(config, {}), {})
     found: dict[str, Figure] = {}
     samples: dict[str, dict[str, list[float]]] = {}
+    busy: dict[str, dict[str, list[float]]] = {}
     for precision in precisions:
         set_precision(precision)
-        chosen = variants(dataclasses.replace(config, precision=precision), distribution, steps)
+        cpu: defaultdict[str, list[float]] = defaultdict(list)
+        chosen = variants(dataclasses.replace(config, precision=precision), distribution, steps, cpu)
         samples[precision] = table.interleaved(chosen, rounds)
-        found |= figures(precision, config.batch_size, samples[precision])
+        busy[precision] = dict(cpu)
+        found |= figures(precision, config.batch_size, samples[precision], cpu)
     details = {"steps": steps, "rounds": rounds, "batch": config.batch_size, "side": config.image_size}
-    return Result("limit", found, {**details, "seconds_a_step": samples})
+    return Result("limit", found, {**details, "seconds_a_step": samples, "cpu_seconds_a_step": busy})
 
 
 def main() -> None:
