@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainer.ledger import LONGEST
 from trainer.process.activity import BEFORE, BEFORE_JOINING, Doing
 from trainer.telemetry.documents import first_number, mapping
 
@@ -54,7 +55,7 @@ def of_summary(summary: Mapping[str, Any]) -> Stages | None:
 
 
 def _read(row: Mapping[str, Any]) -> tuple[str, float, float | None] | None:
-    title, seconds = row.get("doing"), first_number(row.get("seconds"))
-    if not isinstance(title, str) or seconds is None or seconds < 0:
+    title, seconds, peak = row.get("doing"), first_number(row.get("seconds")), first_number(row.get("peak_bytes"))
+    if not isinstance(title, str) or seconds is None or not 0 <= seconds < LONGEST:
         return None
-    return title, seconds, first_number(row.get("peak_bytes"))
+    return title, seconds, None if peak is None or peak < 0 else peak

@@ -24,6 +24,8 @@ SUMMARY = {
     "examples_per_second": 4.0,
     "goodput": 0.9,
     "wall_seconds": 4.0,
+    "stages": [{"doing": "compiling", "seconds": 2.0, "peak_bytes": 2**20}],
+    "memory": {"peak_bytes": 2**21, "pixel_bytes": 2**19},
 }
 FILES: dict[str, Any] = {
     contract.CONFIG: VALID[contract.CONFIG],
