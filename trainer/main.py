@@ -15,7 +15,7 @@ from trainer.folder.attempt import ENDINGS, Attempt
 from trainer.ledger import to_json
 from trainer.process import quiet
 from trainer.process.activity import Activity, Doing
-from trainer.process.footprint import watched
+from trainer.process.footprint import keep_small, watched
 from trainer.process.signals import StopRequest
 from trainer.process.watchdog import Watchdog
 from trainer.start import Start, begin
@@ -56,6 +56,7 @@ def train(asked: RunConfig, stop: StopRequest, environment: MutableMapping[str, 
     require(asked)
     topology = from_environment(environment)
     activity = Activity()
+    keep_small()
     metrics = Metrics(activity)
     with serve(metrics, asked, topology.rank) as scrapes, watched(activity):
         activity.is_asked_to_stop = lambda: stop.requested and not _is_frozen(scrapes, environment)
@@ -118,7 +119,6 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         line.on_lost = lambda words: attempt.lose(words, peer_lost_wait(environment))
         activity.enter(Doing.IMPORTING)
         quiet.import_tensorflow()
-        from trainer import results
         from trainer.observers import Observers
         from trainer.preparation import prepare
         from trainer.telemetry.rejected import RejectedPictures
@@ -149,6 +149,8 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
                 code = Exit.STALLED  # so that it counts: a pod that its probe stops would be restarted for ever
             activity.enter(Doing.FINISHING)
             if code == Exit.DONE and topology.rank == 0:
+                from trainer import results  # only now: what draws the figures takes memory from the steps otherwise
+
                 results.finish(attempt, ready.record, ready.inputs, task, state, process.metrics, timekeeper, rejected)
             if topology.rank == 0:
                 process.metrics.show_state(ENDINGS.get(code, State.FAILED))

@@ -57,6 +57,7 @@ def prepare(
     config = strategy.resolve_precision(start.config, devices)
     distribution = strategy.distribute(topology, devices, environment)
     signals.take_back()
+    strategy.reserve(devices)
     parts = strategy.parts_per_replica(config, devices, environment)
     layout = lay_out(config, distribution.replicas, parts)
     agree_on_hardware(distribution, config.precision, strategy.gpu_models(devices))

@@ -21,6 +21,7 @@ from trainer.folder.files import Record
 from trainer.ledger import attempts_to_json, to_json
 from trainer.process.activity import Doing
 from trainer.process.container import peak_memory, processors
+from trainer.process.footprint import give_back
 from trainer.storage.base import Storage
 from trainer.telemetry.figures.confusion import confusion_png
 from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
@@ -101,6 +102,9 @@ def finish(
     run, source, config = attempt.run, inputs.source, record.config
     activity = timekeeper.activity
     activity.enter(Doing.TESTING)
+    [original] = inputs.pictures(config, "train", [int(np.flatnonzero(inputs.splits["train"].usable)[0])])
+    inputs.release("train")
+    give_back()
     labels = source.data.classes
     best, calibrated = export.read_best(run), None
     # A run killed between saving best/ and its checkpoint repeats that epoch, in fast mode with other bits, and what it
@@ -123,7 +127,7 @@ def finish(
         predictions.compare_served(run, model, inputs, config, labels)
         forget_features(run)
     activity.enter(Doing.DRAWING)
-    write_figures(run, inputs, labels, config, test)
+    write_figures(run, inputs, labels, config, original, test)
     activity.enter(Doing.REPORTING)
     files.write_metrics(attempt, state.history)
     told = summary(record, inputs, task, state, test, calibrated, timekeeper)
@@ -234,10 +238,14 @@ def rates(length: Length, state: LoopState) -> dict[str, float | None]:
 
 
 def write_figures(
-    run: Storage, inputs: Inputs, labels: Sequence[str], config: RunConfig, result: Evaluation | None
+    run: Storage,
+    inputs: Inputs,
+    labels: Sequence[str],
+    config: RunConfig,
+    original: Pixels,
+    result: Evaluation | None,
 ) -> None:
-    """figures/: augmentation.png; of a test split confusion.png and mistakes.png."""
-    [original] = inputs.pictures(config, "train", [int(np.flatnonzero(inputs.splits["train"].usable)[0])])
+    """figures/: augmentation.png, of an original picture; of a test split confusion.png and mistakes.png."""
     write_figure(run, "augmentation", augmentation_png(original, preview(original, config)))
     if result is None:
         return

@@ -62,6 +62,16 @@ class PixelCache:
         """Pixels, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0."""
         return rows_of(self.pixels, self.labels, self.usable, ids)
 
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that all pixels take, or took before they were released."""
+        return 0 if self.on_disk else len(self) * int(np.prod(self.pixels.shape[1:]))
+
+    def release(self) -> None:
+        """Give back the memory of the pixels, which nobody may ask for after that."""
+        if not self.on_disk and self.pixels.flags.owndata:
+            self.pixels.resize((0, *self.pixels.shape[1:]), refcheck=False)
+
 
 def rows_of(
     inputs: npt.NDArray[Any], labels: npt.NDArray[np.int32], usable: npt.NDArray[np.bool_], ids: Ids

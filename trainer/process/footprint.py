@@ -1,18 +1,23 @@
-"""Watches how much memory this process holds while it does each thing.
+"""How much memory this process holds: watched while it does each thing, and kept small.
 
 The kernel keeps the most that a process ever held, but resetting that would also lower what `time -v` and whoever
 started the process are told. So memory is looked at ten times a second; where its all-time peak has risen since the
 last look, the peak is exact, and belongs to what was being done then.
 """
 
+import ctypes
+import gc
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from trainer.process.activity import Activity
 from trainer.process.container import peak_memory, resident_memory
 
 EVERY_SECONDS = 0.1
+
+_ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
+"""What mallopt(3) calls them."""
 
 
 @contextmanager
@@ -40,3 +45,18 @@ def _watch(activity: Activity, every: float, left: threading.Event) -> None:
             highest = peak
         if left.wait(every):
             return
+
+
+def keep_small() -> None:
+    """Make the C library's allocator keep less that is free: two arenas, however many threads there are, and blocks of
+    256 KiB and more on their own. TensorFlow has its own for tensors, so steps ask this one for little."""
+    for option, value in ((_ARENA_MAX, 2), (_MMAP_THRESHOLD, 256 << 10), (_TRIM_THRESHOLD, 1 << 20)):
+        with suppress(AttributeError, OSError):  # another C library
+            ctypes.CDLL(None).mallopt(option, value)
+
+
+def give_back() -> None:
+    """Return to the system what this process no longer needs: graphs in cycles, and free memory amid what is used."""
+    gc.collect()
+    with suppress(AttributeError, OSError):  # a C library without it keeps that memory
+        ctypes.CDLL(None).malloc_trim(0)

@@ -66,9 +66,13 @@ class Inputs:
 
     @property
     def pixel_bytes(self) -> int:
-        """What decoded pictures take of this process's memory."""
-        decoded = (split for split in self.pixels.values() if isinstance(split, PixelCache))
-        return sum(split.pixels.nbytes for split in decoded if not split.on_disk)
+        """What decoded pictures take of this process's memory, or took while it trained."""
+        return sum(split.memory for split in self.pixels.values() if isinstance(split, PixelCache))
+
+    def release(self, split: str) -> None:
+        """Give back the memory of a split's decoded pictures, which nobody may ask for after that."""
+        if isinstance(held := self.pixels.get(split), PixelCache):
+            held.release()
 
     def pictures(self, config: RunConfig, split: str, ids: list[int]) -> Pixels:
         """Pixels of some pictures of a split, uint8 [n, size, size, 3]; zeros for those that cannot be used."""

@@ -1,5 +1,7 @@
 """How much memory this process was seen to hold while it did each thing."""
 
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -41,3 +43,18 @@ def test_stages_begin_with_the_process_and_together_are_its_age() -> None:
     assert began is not None
     assert now is not None
     assert began + 0.02 <= sum(stage.seconds for stage in stages) <= now + 0.02
+
+
+def test_what_is_free_amid_what_is_used_goes_back_to_the_system() -> None:
+    program = (
+        "from trainer.process.footprint import give_back, keep_small\n"
+        "from trainer.process.container import resident_memory\n"
+        "keep_small()\n"
+        "blocks = [bytearray(100_000) for _ in range(1000)]\n"
+        "kept, blocks = blocks[-1], None\n"
+        "held = resident_memory()\n"
+        "give_back()\n"
+        "print(held - resident_memory())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 64 * MIB
