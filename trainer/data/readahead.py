@@ -8,7 +8,7 @@ from contextlib import closing
 
 import numpy as np
 
-from trainer.data.examples import Example
+from trainer.data.examples import Example, Examples
 from trainer.data.order import Ids
 from trainer.data.reading import Read
 
@@ -22,11 +22,13 @@ class Readahead:
         `ids` are those that will be asked for, each once, and `pieces` what of them is read together. A piece that is
         asked for is read even if there is no room.
         """
-        self._examples, self._read, self._room = examples, read, room
+        self._examples, self._read, self._room = Examples.of(examples), read, room
         numbers, first, piece = np.unique(pieces, return_index=True, return_inverse=True)
         turn = np.argsort(np.argsort(first))[piece.reshape(-1)]  # of each id: the how-manieth piece it is in
         self._by_piece = ids[np.argsort(turn, kind="stable")]
         self._ends = np.cumsum(np.bincount(turn, minlength=len(numbers)))
+        self._sizes = np.zeros(len(numbers), np.int64)
+        np.add.at(self._sizes, turn, self._examples.sizes[ids])
         by_id = np.argsort(ids)
         self._known, self._turn = ids[by_id], turn[by_id]
         self._upcoming = deque(range(len(numbers)))
@@ -75,20 +77,14 @@ class Readahead:
             return self._reading[number]
 
     def _advance(self) -> None:
-        while self._upcoming and self._size(self._upcoming[0]) <= self._room:
+        while self._upcoming and self._sizes[self._upcoming[0]] <= self._room:
             self._begin(self._upcoming.popleft())
 
     def _begin(self, number: int) -> None:
-        self._room -= self._size(number)
-        self._reading[number] = self._pool.submit(self._fetch, self._members(number))
-
-    def _members(self, number: int) -> list[int]:
+        self._room -= int(self._sizes[number])
         start = self._ends[number - 1] if number else 0
-        return [int(i) for i in self._by_piece[start : self._ends[number]]]
+        self._reading[number] = self._pool.submit(self._fetch, self._by_piece[start : self._ends[number]])
 
-    def _size(self, number: int) -> int:
-        return sum(self._examples[i].size for i in self._members(number))
-
-    def _fetch(self, members: Sequence[int]) -> dict[int, bytes]:
-        with closing(self._read([self._examples[i] for i in members])) as contents:
-            return {members[place]: encoded for place, encoded in contents}
+    def _fetch(self, members: Ids) -> dict[int, bytes]:
+        with closing(self._read(self._examples.take(members))) as contents:
+            return {int(members[place]): encoded for place, encoded in contents}

@@ -135,7 +135,7 @@ class PictureStream:
                 yield i, kept
             else:
                 missing.append(i)
-        with closing(self._read([self._examples[i] for i in missing])) as contents:
+        with closing(self._read(self._examples.take(np.array(missing, np.int64)))) as contents:
             for place, encoded in contents:
                 self._keep(missing[place], encoded)
                 yield missing[place], encoded
