@@ -98,7 +98,7 @@ def _second_epoch(uri: str, mode: str, folder: Path) -> tuple[float, float]:
         runs.train(asked)
         *_, row = (json.loads(line) for line in Path(run, "run/metrics.jsonl").read_text().splitlines())
         summary = json.loads(Path(run, "run/summary.json").read_text())
-        return float(row["examples_per_second"]), float(summary["ledger"]["seconds"]["input"])
+        return float(row["examples_per_second"]), float(summary["ledger"]["input"])
 
 
 def _epochs_of(uri: str) -> Callable[[], float]:
