@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trainer.data.evaluating import pictures_to_evaluate
-from trainer.data.examples import Example
+from trainer.data.examples import Examples
 from trainer.data.rules import AS_IT_IS, Rules
 from trainer.data.split import list_data_set
 from trainer.exits import Exit, ExitError
@@ -28,7 +28,7 @@ def per_class(*folders: str) -> list[str]:
 
 def taken(
     root: Path, classes: tuple[str, ...] = CLASSES, trained_on: str = "", rules: Rules = AS_IT_IS
-) -> tuple[tuple[Example, ...], list[str]]:
+) -> tuple[Examples, list[str]]:
     said: list[str] = []
     return pictures_to_evaluate(open_storage(str(root)), classes, trained_on, rules, said.append), said
 
