@@ -19,7 +19,7 @@ from trainer.telemetry.metrics import Metrics
 from trainer.training import strategy
 from trainer.training.agreement import agree_on_hardware, blaming
 from trainer.training.inputs import Inputs, Worker, load_inputs
-from trainer.training.learner import build_learner
+from trainer.training.learner import build_learner, step_bytes
 from trainer.training.resume import first_state
 from trainer.training.state import LoopState
 from trainer.training.task import Task, lay_out
@@ -57,7 +57,6 @@ def prepare(
     config = strategy.resolve_precision(start.config, devices)
     distribution = strategy.distribute(topology, devices, environment)
     signals.take_back()
-    strategy.reserve(devices)
     parts = strategy.parts_per_replica(config, devices, environment)
     layout = lay_out(config, distribution.replicas, parts)
     agree_on_hardware(distribution, config.precision, strategy.gpu_models(devices))
@@ -82,6 +81,7 @@ def prepare(
     activity.enter(Doing.BUILDING)
     with blaming(distribution):
         learner = build_learner(config, len(source.data.classes), distribution.strategy, backbone)
+    strategy.reserve(devices, step_bytes(learner, worker.rows_of(config.batch_size)))
     by_class = None if weights is None else tuple(weights.values())
     train, valid = (inputs.by_phase(split, start.length) for split in ("train", "valid"))
     task = Task(config, distribution, learner, train, valid, start.length, layout, by_class, start.blocks)

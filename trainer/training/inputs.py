@@ -91,6 +91,10 @@ class Worker:
     devices: Devices
     environment: Mapping[str, str]
 
+    def rows_of(self, batch_size: int) -> int:
+        """How many rows of a global batch this worker takes."""
+        return -(-batch_size * len(self.distribution.local) // self.distribution.replicas)
+
 
 def load_inputs(
     config: RunConfig,
@@ -109,7 +113,7 @@ def load_inputs(
             run began; 69 when workers differ in what features depend on; 74 from storage; 75 when a worker is lost.
     """
     ours = run if worker.topology.rank == 0 else None
-    rows = -(-config.batch_size * len(worker.distribution.local) // worker.distribution.replicas)
+    rows = worker.rows_of(config.batch_size)
     if config.model not in PRETRAINED or backbone is None:
         return Inputs(source, load_splits(config, source, ours, rows, blocks), {})
     pixels = load_splits(config, source, ours, rows, blocks) if config.unfreeze else {}

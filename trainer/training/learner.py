@@ -47,6 +47,14 @@ class Learner:
         return self.trained_parameters + sum(array.size for group in self.fixed.values() for array in group.values())
 
 
+def step_bytes(learner: Learner, rows: int) -> int:
+    """About the memory that a step on so many rows needs: what the layers of the largest network give, once for the
+    way there and once for the way back."""
+    largest = list(learner.networks.values())[-1]
+    outputs = [one for layer in largest.layers for one in tf.nest.flatten(layer.output)]
+    return 2 * rows * sum(int(np.prod(one.shape[1:])) * tf.as_dtype(one.dtype).size for one in outputs)
+
+
 STATISTICS = ("moving_mean", "moving_variance")
 """Of batch normalisation: variables that no gradient changes."""
 

@@ -277,7 +277,7 @@ def _loss_weight(sums: Array) -> float | None:
 def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopRequest, hooks: Hooks) -> LoopState:
     """Evaluate on the validation split, with the moving average if there is one, and record it."""
     learner = task.learner
-    raw = copy_to_host(learner.weights)
+    raw = copy_to_host(learner.weights) if learner.ema else {}
     if learner.ema:
         restore(learner.weights, copy_to_host(learner.ema))
     try:

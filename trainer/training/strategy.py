@@ -16,8 +16,8 @@ from trainer.process.container import free_memory, local_workers, processors
 from trainer.tensors import PhysicalDevice, Strategy
 from trainer.workers.topology import Topology, tf_config
 
-MOST_RESERVED = 512 << 20
-"""Bytes of addresses; for every 32 of them the allocator writes down one, so more than steps need would cost memory."""
+LEAST_RESERVED = 64 << 20
+"""Bytes of addresses; of less it does not matter how they are divided."""
 
 
 @dataclass(frozen=True)
@@ -177,15 +177,18 @@ def distribute(topology: Topology, devices: Devices, environment: MutableMapping
     return Distribution(strategy, "MultiWorkerMirroredStrategy", replicas, mine, devices.names)
 
 
-def reserve(devices: Devices) -> None:
-    """Give TensorFlow's allocator on CPUs one region of addresses to begin with; memory is taken as it is written to.
+def reserve(devices: Devices, size: int) -> None:
+    """Give TensorFlow's allocator on CPUs one region of addresses for what a step needs; memory is taken as it is
+    written to.
 
     The allocator (BFCAllocator, by MklCPUAllocator) grows by regions that double, no tensor spans two, and none is
-    ever given back: steps of the recipe `augmented` in float32 held 590 to 730 MiB in such regions, 570 in one.
+    ever given back: steps of the recipe `augmented` in float32, which need 520 MiB, held 590 to 730 in such regions,
+    540 in one that has room for all, and 1,000 in two of which one nearly has. For every 32 bytes of addresses it
+    writes down one, and it rounds up to a power of two.
     """
-    if devices.kind != "CPU":
+    mebibytes = min(size, free_memory() // 2) >> 20
+    if devices.kind != "CPU" or mebibytes < LEAST_RESERVED >> 20:
         return
-    mebibytes = min(MOST_RESERVED, free_memory() // 4) >> 20
     # Where addresses are counted as memory, it may not get them, and grows as it always did.
     with suppress(tf.errors.ResourceExhaustedError), tf.device("/cpu:0"):
         tf.raw_ops.Empty(shape=[mebibytes, 1 << 20], dtype=tf.uint8, init=False)
