@@ -9,7 +9,7 @@ from trainer.process.activity import BEFORE, BEFORE_JOINING, Doing
 from trainer.telemetry.documents import first_number, mapping
 
 UNTIL_FIRST_STEP = (BEFORE, *BEFORE_JOINING, Doing.JOINING, Doing.READING, Doing.BUILDING, Doing.COMPILING)
-AFTER_LAST_STEP = (Doing.SAVING, Doing.TESTING, Doing.EXPORTING, Doing.DRAWING, Doing.REPORTING)
+AFTER_LAST_STEP = (Doing.SAVING, Doing.FINISHING, Doing.TESTING, Doing.EXPORTING, Doing.DRAWING, Doing.REPORTING)
 """What is left when these are written down, the report itself, is not in them."""
 
 
