@@ -94,6 +94,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 import google_crc32c
 from trainer.data.downloads import open_downloads
+from trainer.data.examples import Example
 """
 REPOSITORY = str(Path(__file__).parents[4])
 

@@ -3,6 +3,7 @@ the tests' process is configured."""
 
 import dataclasses
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 from trainer.config import RunConfig
 from trainer.data.order import Ids
+from trainer.data.pipeline import GetRows
 from trainer.exits import Exit, ExitError
 from trainer.ledger import NONE
 from trainer.process.activity import Activity
@@ -36,6 +38,9 @@ class Noise:
 
     def __len__(self) -> int:
         return PICTURES
+
+    def expecting(self, ids: Ids, pieces: Ids | None) -> nullcontext[GetRows]:
+        return nullcontext(self.rows)
 
     def rows(self, ids: Ids) -> tuple[npt.NDArray[Any], npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         rng = np.random.default_rng(0)
