@@ -15,11 +15,12 @@ from tests.cluster import api, programs
 from tests.e2e.kit import Site
 from tests.faults.cluster import state_of
 from tests.faults.results import Outcome
-from tests.faults.soak import LONGEST_WAIT, STEPS_PER_EPOCH, STEPS_PER_FAULT, Planned, Progress, outcome_of, plan
+from tests.faults.soak import LONGEST_WAIT, STEPS_PER_EPOCH, Planned, Progress, outcome_of, plan
 from trainer.exits import Exit
 from trainer.storage.opening import open_storage
 
 PICTURES = (160, 10, 10)  # of each class, 20 steps an epoch
+STEPS_PER_FAULT = 300  # of which many are made while storage is away
 EVERY = 0.3  # seconds between looks
 ENDING = ("SIGKILL", "SIGTERM")
 OPTIONS = ("--recipe", "augmented", "--model", "small", "--image-size", 64, "--batch-size", 16, "--deterministic")
@@ -42,9 +43,12 @@ def soak(site: Site, folder: Path, faults: int, seed: int) -> Outcome:
         while left and run.goes_on:
             run.befall(left.pop(0))
         run.wait(lambda: False, 3600)
+        if run.state == "succeeded":
+            site.catdog("wait", name)  # the workers have ended too
     minutes = (time.monotonic() - began) / 60
     cell, uri = f"soak/jobset/{faults}-faults/seed-{seed}", site.folder(name).uri
-    return outcome_of(cell, uri, runs.last(folder / "undisturbed"), run.progress, len(left), minutes)
+    undisturbed = runs.last(folder / "undisturbed")
+    return outcome_of(cell, uri, undisturbed, run.progress, len(left), minutes, run.attempt)
 
 
 @dataclass

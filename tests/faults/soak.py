@@ -99,10 +99,13 @@ def soak(folder: Path, server: FakeGcs, faults: int, seed: int) -> Outcome:
         while not progress.problem and _attempt(asked, proxy, left, progress):
             pass
     minutes = (time.monotonic() - began) / 60
-    return outcome_of(f"soak/two/{faults}-faults/seed-{seed}", run, undisturbed, progress, len(left), minutes)
+    name, attempts = f"soak/two/{faults}-faults/seed-{seed}", progress.codes.total()
+    return outcome_of(name, run, undisturbed, progress, len(left), minutes, attempts)
 
 
-def outcome_of(name: str, run: str, undisturbed: Snapshot, progress: Progress, left: int, minutes: float) -> Outcome:
+def outcome_of(
+    name: str, run: str, undisturbed: Snapshot, progress: Progress, left: int, minutes: float, attempts: int
+) -> Outcome:
     """What a soak has come to, of which `left` faults were not done; `run` is its folder."""
     problem, longest = progress.problem, max(progress.waits, default=0.0)
     if not problem and left:
@@ -112,11 +115,11 @@ def outcome_of(name: str, run: str, undisturbed: Snapshot, progress: Progress, l
         problem = f"{longest:.0f} s without a step"
     summary = {} if progress.problem else json.loads(open_storage(run).read(SUMMARY))
     told = {
-        "faults": dict(progress.injected), "attempts": progress.codes.total(),
+        "faults": dict(progress.injected), "attempts": attempts,
         "codes": {str(code): count for code, count in sorted(progress.codes.items())}, "minutes": round(minutes, 1),
         "steps": undisturbed.state.step, "goodput": summary.get("goodput"), "longest_wait_seconds": round(longest, 1),
     }  # fmt: skip
-    happened = f"{progress.injected.total()} faults, {progress.codes.total()} attempts"
+    happened = f"{progress.injected.total()} faults, {attempts} attempts"
     verdict = f"finding: {problem}" if problem else AS_EXPECTED
     return Outcome(name, int(bool(problem)), happened, None, None, 0, "", verdict, revision(), told)
 
