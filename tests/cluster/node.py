@@ -336,7 +336,7 @@ def _write_kubelet_config(layout: Layout, node: Node) -> Path:
         },
         "nodeStatusUpdateFrequency": "5s",
         "syncFrequency": "10s",
-        # Importing TensorFlow takes seconds of a whole processor: half of one, as tests ask for, would double every start.
+        # Importing TensorFlow takes seconds of a whole processor; half of one, as tests ask for, doubles every start.
         "cpuCFSQuota": False,
         "registryPullQPS": 0,
         "shutdownGracePeriod": "0s",
