@@ -52,7 +52,7 @@ def test_results_are_of_cells_that_can_be_and_tell_whether_they_came_to_what_was
     cells = {cell.name: cell for cell in possible()}
     for name, outcome in results.read().items():
         if outcome.soak is not None:
-            assert re.fullmatch(r"soak/two/\d+-faults/seed-\d+", name)
+            assert re.fullmatch(r"soak/(two|jobset)/\d+-faults/seed-\d+", name)
             continue
         wanted = expected(cells[name])
         if outcome.verdict == results.AS_EXPECTED:
