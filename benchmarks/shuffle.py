@@ -17,6 +17,7 @@ from benchmarks.table import Figure, Result
 from tests import runs
 
 SIZE = 90
+MOST_SECONDS = 3600.0
 LAST = 3
 """Epochs at the end, of which the mean is told: one alone jumps by more than the orders differ."""
 
@@ -40,7 +41,9 @@ def measure(data: str, seeds: int, epochs: int) -> Result:
                     shuffle=order,
                     precision="float32",
                 )
-                runs.train(asked)
+                with runs.started(asked) as process:
+                    output, _ = process.communicate(timeout=MOST_SECONDS)
+                assert process.returncode == 0, output
                 rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
                 told.append(
                     {"seed": seed, "epochs": [{part: row[part] for part in ("train", "valid")} for row in rows]}
