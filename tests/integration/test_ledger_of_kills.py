@@ -18,6 +18,7 @@ HEARTBEAT = 10.0  # seconds that a kill can come after what was last told, which
 
 
 @pytest.mark.alone
+@pytest.mark.timeout(300)
 def test_each_second_of_a_run_that_is_killed_three_times_is_counted_once(tmp_path: Path) -> None:
     draw, data, run = random.Random(16), runs.drawn(tmp_path / "data", 400, 10, 10), tmp_path / "run"
     asked = runs.config(
