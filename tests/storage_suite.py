@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from trainer.exits import Exit
-from trainer.storage import fetch
+from trainer.storage import large
 from trainer.storage.base import Stat, Storage
 from trainer.storage.errors import BadName, PreconditionFailed, StorageFailed, StorageMissing
-from trainer.storage.fetch import read_large, read_many, write_many
+from trainer.storage.fetch import read_many, write_many
+from trainer.storage.large import read_large
 from trainer.storage.opening import open_storage
 
 GOOD_NAMES = [
@@ -55,7 +56,7 @@ class StorageSuite:
     def test_a_large_object_is_read_whole_and_only_whole(
         self, storage: Storage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(fetch, "PART", 1000)
+        monkeypatch.setattr(large, "PART", 1000)
         data = os.urandom(100_001)
         stat = storage.write("large", data)
         found = read_large(storage, stat)

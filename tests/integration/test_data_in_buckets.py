@@ -25,7 +25,7 @@ from trainer.data_verbs import check_data, import_data, pack_data
 from trainer.exits import Exit, ExitError
 from trainer.requests import DataCheckRequest, DataImportRequest, DataPackRequest
 from trainer.storage import retry
-from trainer.storage.fetch import read_large
+from trainer.storage.large import read_large
 from trainer.storage.opening import Listener, open_storage
 from trainer.storage.retry import RetryEvent, RetryPolicy
 
@@ -190,7 +190,7 @@ def test_a_damaged_record_and_a_replaced_object_stop_training_with_74(
 def test_a_flipped_bit_in_the_columns_of_an_index_is_mended_by_asking_again(
     proxy: FaultProxy, bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("trainer.storage.fetch.PART", 1000)
+    monkeypatch.setattr("trainer.storage.large.PART", 1000)
     write_split(tmp_path / "loose", 60)
     assert pack_data(DataPackRequest(str(tmp_path / "loose"), f"{bucket}/packed", 64)) == Exit.DONE
     storage = open_storage(f"{bucket}/packed")

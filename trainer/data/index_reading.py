@@ -16,7 +16,7 @@ from trainer.data.index import COLUMNS, INDEX, SCHEMA, TYPES, BadIndex, Index, P
 from trainer.data.index_rows import SCHEMA_OF_ROWS, decode_rows
 from trainer.storage.base import Stat, Storage
 from trainer.storage.errors import StorageMissing
-from trainer.storage.fetch import read_large
+from trainer.storage.large import read_large
 from trainer.storage.names import NAME_LIMIT
 
 CHECKSUM = re.compile(rb'"checksum":\s*"([0-9a-f]{8})"')
