@@ -72,6 +72,8 @@ class Readahead:
     def _being_read(self, number: int) -> Future[dict[int, bytes]]:
         with self._guard:
             if number not in self._reading:
+                if number not in self._upcoming:
+                    raise KeyError(number)  # all of it was taken
                 self._upcoming.remove(number)
                 self._begin(number)
             return self._reading[number]

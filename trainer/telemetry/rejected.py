@@ -38,7 +38,8 @@ class RejectedPictures:
         """
         mine = listed(self._splits)
         told = [one for text in told_by_all(distribution, json.dumps(mine)) for one in json.loads(text)]
-        self._others = [one for one in told if one not in mine]
+        own = {one["path"] for one in mine}
+        self._others = [one for one in told if one["path"] not in own]
 
     def epoch(self, _state: LoopState) -> None:
         """Tell those that are new since the epoch before."""
