@@ -1,9 +1,9 @@
 """Seconds and memory from the address of a packed data set to the order of an epoch, by the schema of its index.
 
-    python -m benchmarks.index_scale [--pictures N] [--shards M] [--rows N]
+    python -m benchmarks.index_scale [--pictures N] [--shards M] [--rows N] [--rounds N]
 
 Pictures are made up: an index, and shards that are holes of the right size. Each reading is in a process of its own,
-which imports neither TensorFlow nor a picture. Prints a table and writes index_scale.json beside this file.
+which imports neither TensorFlow nor a picture.
 """
 
 import argparse
@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import describe
+from benchmarks import table
+from benchmarks.table import Figure, Result
 from tests.indexes import as_rows
 from trainer.data.data_set import SPLITS, fingerprint_of
 from trainer.data.examples import Examples, Texts
@@ -26,7 +27,7 @@ from trainer.data.index import Index, Part, Shard
 from trainer.data.index_writing import write_index
 from trainer.storage.opening import open_storage
 
-CLASSES, REPEATS = 1000, 5
+CLASSES = 1000
 SHARES = {"train": 0.975, "valid": 0.025, "test": 0.0}
 MEAN_BYTES = 110_000
 RECORD_BYTES = 200
@@ -110,30 +111,43 @@ def _peak() -> float:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
 
 
-def _measured(folder: Path) -> dict[str, Any]:
-    """The median of a few processes, each new."""
+def _measured(folder: Path, rounds: int) -> dict[str, Any]:
+    """The median of some processes, each new."""
     command = [sys.executable, "-m", "benchmarks.index_scale", "--measure", str(folder)]
-    runs = [json.loads(subprocess.check_output(command)) for _ in range(REPEATS)]
-    middle = {key: round(statistics.median(run[key] for run in runs), 3) for key in runs[0]}
-    return {**middle, "seconds_of_each": [round(run["seconds"], 3) for run in runs]}
+    told = [json.loads(subprocess.check_output(command)) for _ in range(rounds)]
+    middle = {key: round(statistics.median(one[key] for one in told), 3) for key in told[0]}
+    return {**middle, "seconds_of_each": [round(one["seconds"], 3) for one in told]}
 
 
-def compare(pictures: int, shards: int, rows: int) -> dict[str, Any]:
+def compare(pictures: int, shards: int, rows: int, rounds: int) -> Result:
     """Columns with all pictures, and both schemas with some."""
-    results = {}
+    found: dict[str, dict[str, Any]] = {}
     with tempfile.TemporaryDirectory() as name:
-        for key, count in (("columns", pictures), ("columns, fewer", rows)):
+        for key, count in (("columns", pictures), ("fewer", rows)):
             folder = Path(name, key)
             size = make(folder, count, max(2, shards * count // pictures))
-            results[key] = {"schema": 2, "index_mb": round(size / 2**20, 1), **_measured(folder)}
+            found[key] = {"index_mb": round(size / 2**20, 1), **_measured(folder, rounds)}
         as_rows(folder)
-        results["rows, fewer"] = {"schema": 1, "index_mb": round(_index_bytes(folder) / 2**20, 1), **_measured(folder)}
-    return results
+        found["rows"] = {"index_mb": round(_index_bytes(folder) / 2**20, 1), **_measured(folder, rounds)}
+    every, some = f"{pictures:,} packed pictures", f"{rows:,} of them"
+    columns, fewer, before = found["columns"], found["fewer"], found["rows"]
+    json_rows = "a row of JSON for each (schema 1)"
+    figures = {
+        "seconds": Figure(
+            f"from the address to an order, {every}", "s", columns["seconds"], target=3.0, at_least=False
+        ),
+        "peak": Figure(f"peak memory, {every}", "MiB", columns["peak_mb"], target=300.0, at_least=False),
+        "seconds_fewer": Figure(
+            f"from the address to an order, {some}", "s", fewer["seconds"], before["seconds"], json_rows
+        ),
+        "peak_fewer": Figure(f"peak memory, {some}", "MiB", fewer["peak_mb"], before["peak_mb"], json_rows),
+    }
+    return Result("index_scale", figures, {"shards": shards, "processes": found})
 
 
 def main() -> None:
-    """Print the table and write the JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Compare, or measure in this process."""
+    parser = table.options(__doc__)
     parser.add_argument("--pictures", type=int, default=2_000_000)
     parser.add_argument("--shards", type=int, default=860)
     parser.add_argument("--rows", type=int, default=200_000)
@@ -141,16 +155,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.measure:
         print(json.dumps(measure(asked.measure)))
-        return
-    results = compare(asked.pictures, asked.shards, asked.rows)
-    print(f"{'schema':>6} {'pictures':>10} {'index':>9} {'to the order':>13} {'of a core':>10} {'peak memory':>12}")
-    for one in results.values():
-        print(
-            f"{one['schema']:>6} {one['pictures']:>10,} {one['index_mb']:>6,.0f} MB {one['seconds']:>11.2f} s "
-            f"{one['cpu_seconds']:>8.2f} s {one['peak_mb']:>9,.0f} MB"
-        )
-    answer = {"benchmark": "index_scale", "machine": describe(), "shards": asked.shards, **results}
-    Path(__file__).with_suffix(".json").write_text(json.dumps(answer, indent=1) + "\n")
+    else:
+        table.publish(compare(asked.pictures, asked.shards, asked.rows, asked.rounds), asked.out)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Memory, and seconds before the first step and after the last: catdog's `augmented` against a Keras user's script.
 
-    python -m benchmarks.memory --data DIR [--epochs 2] [--precision float32] [--to benchmarks/memory.json]
+    python -m benchmarks.memory --data DIR [--epochs 2] [--precision float32]
 
 Each runs in a fresh process, ours first. Memory does not depend on what else the machine does; seconds do. Peaks are
 what the kernel tells the parent of an ended process. From ours the decoded pictures are subtracted: they are kept by
 design.
 """
 
-import argparse
 import dataclasses
 import json
 import os
@@ -19,11 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine import describe
+from benchmarks import table
+from benchmarks.table import Figure, Result
 from trainer.contract import SUMMARY
 from trainer.recipes import augmented
 from trainer.requests import to_json
-from trainer.telemetry.stages import AFTER_LAST_STEP, of_summary
+from trainer.telemetry.stages import of_summary
 
 PRECISIONS = ("mixed_bfloat16", "float32")
 MORE_SECONDS = 2.0
@@ -101,77 +101,42 @@ def _mib(size: float | None) -> float | None:
     return None if size is None else round(size / 2**20, 1)
 
 
-def rows(precision: str, one: Measured, other: Measured) -> list[dict[str, Any]]:
-    """The table: ours, theirs, the target for ours, and whether it is met; a figure without a target has none."""
-    kept = one.peak_mib - one.pixels_mib
+def figures(precision: str, one: Measured, other: Measured) -> dict[str, Figure]:
+    """What is compared; of seconds and memory less is better."""
+    keras = "a Keras user's script"
     both = [measured.to_first_step + measured.from_last for measured in (one, other)]
-    figures = [
-        ("peak memory, MiB", one.peak_mib, other.peak_mib, None),
-        ("peak memory without decoded pictures, MiB", kept, other.peak_mib, other.peak_mib),
-        ("start to first step, s", one.to_first_step, other.to_first_step, None),
-        ("last validation to exit, s", one.from_last, other.from_last, None),
-        ("both, s", both[0], both[1], both[1] + MORE_SECONDS),
-    ]
-    return [
-        {
-            "precision": precision,
-            "figure": name,
-            "ours": round(mine, 1),
-            "theirs": round(their, 1),
-            "ratio": round(mine / their, 2),
-            "target": None if target is None else round(target, 1),
-            "met": None if target is None else mine <= target,
-        }
-        for name, mine, their, target in figures
-    ]
-
-
-def _printed(table: list[dict[str, Any]]) -> str:
-    lines = [f"{'':58}{'ours':>9}{'theirs':>9}{'ratio':>7}{'target':>9}  met"]
-    for row in table:
-        target, met = ("", "") if row["target"] is None else (row["target"], "yes" if row["met"] else "no")
-        name = f"{row['precision']}: {row['figure']}"
-        lines.append(f"{name:58}{row['ours']:>9}{row['theirs']:>9}{row['ratio']:>7}{target:>9}  {met}")
-    return "\n".join(lines)
-
-
-def _parts_printed(name: str, measured: Measured) -> str:
-    last = {str(stage) for stage in AFTER_LAST_STEP}
-    lines = [f"{name}:"]
-    for part in measured.parts:
-        peak = "" if part["peak_mib"] is None else f"{part['peak_mib']:>9.1f} MiB"
-        mark = "  (after the last step)" if part["name"] in last else ""
-        lines.append(f"  {part['name']:40}{part['seconds']:>9.1f} s{peak}{mark}")
-    return "\n".join(lines)
+    told = {
+        "peak": (f"{precision}: peak memory", "MiB", one.peak_mib, other.peak_mib, None),
+        "kept": ("without decoded pictures", "MiB", one.peak_mib - one.pixels_mib, other.peak_mib, 1.0),
+        "first_step": ("start to first step", "s", one.to_first_step, other.to_first_step, None),
+        "from_last": ("last validation to exit", "s", one.from_last, other.from_last, None),
+        "both": ("both", "s", both[0], both[1], (both[1] + MORE_SECONDS) / both[1]),
+    }
+    return {
+        f"{precision}_{key}": Figure(what, unit, mine, their, keras, target, at_least=False)
+        for key, (what, unit, mine, their, target) in told.items()
+    }
 
 
 def main() -> None:
-    """Run both in each precision; print the table and the parts, and write all as JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run both in each precision."""
+    parser = table.options(__doc__)
     parser.add_argument("--data", required=True)
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--precision", choices=PRECISIONS, action="append")
-    parser.add_argument("--to", type=Path, default=Path(__file__).with_suffix(".json"))
     asked = parser.parse_args()
-    table: list[dict[str, Any]] = []
+    found: dict[str, Figure] = {}
     parts: dict[str, Any] = {}
     for precision in asked.precision or PRECISIONS:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             (folder / "keras").mkdir()
-            pair = {
-                "ours": ours(asked.data, precision, asked.epochs, folder / "run"),
-                "theirs": theirs(asked.data, precision, asked.epochs, folder / "keras"),
-            }
-        table += rows(precision, pair["ours"], pair["theirs"])
-        parts[precision] = {who: dataclasses.asdict(measured) for who, measured in pair.items()}
-        for who, measured in pair.items():
-            print(_parts_printed(f"{precision}, {who}", measured), flush=True)
-    print(_printed(table))
-    command = f"python -m benchmarks.memory --data DIR --epochs {asked.epochs}"
-    load = [round(one, 1) for one in os.getloadavg()]
-    told = {"benchmark": "memory", "command": command, "machine": describe(), "load_at_end": load}
-    asked.to.write_text(json.dumps({**told, "table": table, "parts": parts}, indent=1) + "\n")
+            one = ours(asked.data, precision, asked.epochs, folder / "run")
+            other = theirs(asked.data, precision, asked.epochs, folder / "keras")
+        found |= figures(precision, one, other)
+        parts[precision] = {"ours": dataclasses.asdict(one), "theirs": dataclasses.asdict(other)}
+    load = [round(number, 1) for number in os.getloadavg()]
+    table.publish(Result("memory", found, {"epochs": asked.epochs, "load_at_end": load, "parts": parts}), asked.out)
 
 
 if __name__ == "__main__":
