@@ -24,12 +24,14 @@ COMPARISONS: dict[str, tuple[str, ...]] = {
     "second_epoch": (),
     "observer_cost": (),
     "feeds": (),
+    "index_scale": (),
     "collective": (),
 }
 """Module of this package → its arguments here. A new comparison goes here: its `main` hands a table.Result of the same
 name to table.publish. All together should take no more than 20 minutes on two idle cores."""
 if DATA := os.environ.get("CATDOG_TEST_DATA", ""):
-    COMPARISONS["streaming"] = ("--data", DATA)
+    COMPARISONS["streaming"] = ("--data", DATA, "--rounds", "3")
+    COMPARISONS["memory"] = ("--data", DATA, "--precision", "mixed_bfloat16")
 
 
 def run(names: list[str], folder: Path) -> int:
