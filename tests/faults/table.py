@@ -112,6 +112,7 @@ QUICK = (
     "two/SIGTERM/step",
     "two/away-60-s/save",
     "two/storage-slow/end",
+    "two/clock-jump/save",
 )
 """The cells that the integration tests run, each within a minute on an idle machine."""
 

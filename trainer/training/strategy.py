@@ -9,6 +9,7 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from tensorflow.python.eager import context  # no public name sets the coordination service's timeouts
 
 from trainer.config import PRETRAINED, RunConfig
 from trainer.exits import Exit, ExitError
@@ -18,6 +19,9 @@ from trainer.workers.topology import Topology, tf_config
 
 LEAST_RESERVED = 64 << 20
 """Bytes of addresses; of less it does not matter how they are divided."""
+
+HEARTBEAT_TIMEOUT_MS = 10 * 365 * 24 * 3600 * 1000
+"""Milliseconds: longer than any clock is wrong."""
 
 
 @dataclass(frozen=True)
@@ -166,6 +170,7 @@ def distribute(topology: Topology, devices: Devices, environment: MutableMapping
         strategy = tf.distribute.MirroredStrategy(list(devices.names), cross_device_ops=cross)
         return Distribution(strategy, "MirroredStrategy", count, range(count), devices.names)
     environment["TF_CONFIG"] = tf_config(topology)
+    _watch_peers_by_line_alone(topology.world)
     communication = tf.distribute.experimental.CommunicationImplementation
     options = tf.distribute.experimental.CommunicationOptions(
         implementation=communication.NCCL if devices.kind == "GPU" else communication.RING
@@ -175,6 +180,22 @@ def distribute(topology: Topology, devices: Devices, environment: MutableMapping
     local = replicas // topology.world
     mine = range(topology.rank * local, (topology.rank + 1) * local)
     return Distribution(strategy, "MultiWorkerMirroredStrategy", replicas, mine, devices.names)
+
+
+def _watch_peers_by_line_alone(workers: int) -> None:
+    """Let TensorFlow's coordination service, in the first worker, take none of them for lost.
+
+    It measures heartbeats by the time of day (CoordinationService::TaskState::TimeSinceLastHeartbeatMs), with a timeout
+    of 10 s: a clock set forward there would end the gang. trainer.workers.line counts its own ticks, knows more, and is
+    at it before TensorFlow is.
+    """
+    job = context.coordination_config_pb2.CoordinatedJob(name="worker", num_tasks=workers)
+    context.context().configure_coordination_service(
+        service_type="standalone",
+        service_leader="/job:worker/replica:0/task:0",
+        coordinated_jobs=[job],
+        heartbeat_timeout_in_ms=HEARTBEAT_TIMEOUT_MS,
+    )
 
 
 def reserve(devices: Devices, size: int) -> None:
