@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from trainer.config import RunConfig
 from trainer.contract import ENV_LIVENESS_SECONDS, REPORT, State
@@ -28,9 +27,6 @@ from trainer.telemetry.spoken import Spoken
 from trainer.timekeeping import Timekeeper
 from trainer.workers.line import Line, awaits_input, needs_no_peer, own_seconds, telling_failures, told_of, waited_for
 from trainer.workers.topology import Topology, from_environment, peer_lost_wait
-
-if TYPE_CHECKING:
-    from trainer.training.strategy import Distribution
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +151,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
             if topology.rank == 0:
                 process.metrics.show_state(ENDINGS.get(code, State.FAILED))
             attempt.end(code, "" if code == Exit.DONE else f"stopped by a signal at step {state.step}, state saved")
-            _leave(task.distribution, attempt)
+            _leave(line, attempt)
             line.end(code, "")
             if code == Exit.DONE:
                 process.scrapes.await_last(lambda: process.stop.requested)
@@ -167,12 +163,10 @@ def _is_frozen(scrapes: Scrapes, environment: Mapping[str, str]) -> bool:
     return scrapes.neglected(float(environment.get(ENV_LIVENESS_SECONDS, "0")))
 
 
-def _leave(distribution: "Distribution", attempt: Attempt) -> None:
+def _leave(line: Line, attempt: Attempt) -> None:
     """Exit together; others might have exited already, which is fine once rank 0 has recorded the result."""
-    from trainer.training.agreement import wait_for_all  # here, as above: it needs TensorFlow
-
     try:
-        wait_for_all(distribution)
+        line.part()
     except ExitError:
         if not attempt.is_recorded():
             raise

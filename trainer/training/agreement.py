@@ -1,4 +1,4 @@
-"""Checks, once and with a collective, that all ranks agree on a value; and the barrier at the end."""
+"""Checks, once and with a collective, that all ranks agree on a value; and a barrier."""
 
 import hashlib
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ def told_by_all(distribution: Distribution, text: str) -> set[str]:
 
 
 def wait_for_all(distribution: Distribution) -> None:
-    """Wait until every rank gets here. At the end too: one that exits early looks like a lost peer (tensorflow#58434).
+    """Wait until every rank gets here.
 
     Raises:
         ExitError: 75 when a peer is lost meanwhile.

@@ -25,6 +25,7 @@ from trainer.workers.standing import (
     Beat,
     Farewell,
     Peer,
+    fate,
     late,
     lost,
     read_beat,
@@ -117,6 +118,24 @@ class Line:
             raise ExitError(Exit.PEER_LOST, f"a peer was lost: {ended}")
         if self.rank == 0:
             self._join()
+
+    def part(self) -> None:
+        """Wait for each other at the end, when this worker does what `Doing.FINISHING` says: rank 0 until all others do
+        too, the others for its last word. One that left early would look like a lost peer; not a collective, which
+        waits for ever for a worker that is frozen.
+
+        Raises:
+            ExitError: 75 when a worker has been lost or has failed instead.
+        """
+        self._say(self._mine())
+        with self._changed:
+            self._changed.wait_for(lambda: all(map(self._may_leave, self._peers.values())))
+        if words := told(self._peers):
+            raise ExitError(Exit.PEER_LOST, f"a peer was lost: {words}")
+
+    def _may_leave(self, peer: Peer) -> bool:
+        ready = self.rank == 0 and peer.beat.doing == Doing.FINISHING
+        return ready or peer.closed or peer.farewell is not None or bool(fate(peer))
 
     def _join(self) -> None:
         self._activity.enter(Doing.JOINING)

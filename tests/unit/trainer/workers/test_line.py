@@ -124,10 +124,61 @@ def test_a_worker_that_is_silent_is_lost_after_its_time(doing: Doing, seconds: i
 
 
 def gathering(line: Line) -> "Future[None]":
+    return started(line.gather)
+
+
+def parting(line: Line, activity: Activity) -> "Future[None]":
+    activity.enter(Doing.FINISHING)
+    return started(line.part)
+
+
+def started(wait: Callable[[], None]) -> "Future[None]":
     pool = ThreadPoolExecutor(1)
-    started = pool.submit(line.gather)
+    made = pool.submit(wait)
     pool.shutdown(wait=False)
-    return started
+    return made
+
+
+def test_all_leave_together_rank_0_by_its_last_word(stack: ExitStack) -> None:
+    gang = Gang(3, stack)
+    gang.activities[0].enter(Doing.FINISHING)
+    waiting = [parting(gang.lines[1], gang.activities[1])]
+    gang.activities[0].enter(Doing.EXPORTING)
+    waiting.append(started(gang.lines[0].part))
+    time.sleep(5 * TICK)
+    assert not any(one.done() for one in waiting)
+    waiting.append(parting(gang.lines[2], gang.activities[2]))
+    waiting[1].result(LIMIT)
+    time.sleep(5 * TICK)
+    assert not waiting[0].done()
+    gang.lines[0].end(Exit.DONE, "")
+    for one in (waiting[0], waiting[2]):
+        one.result(LIMIT)
+
+
+@pytest.mark.parametrize("frozen", [0, 1])
+def test_who_waits_at_the_end_for_a_worker_that_is_frozen_learns_its_name(frozen: int) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.sendall(json.dumps({"beat": {"doing": Doing.EXPORTING}}).encode() + b"\n")
+    activity = Activity()
+    line = Line(1 - frozen, {frozen: (f"worker-{frozen}:2222", ours)}, activity, Losses(), TICK)
+    with pytest.raises(ExitError, match=rf"rank {frozen} \(worker-{frozen}:2222\) has been silent") as caught:
+        parting(line, activity).result(LIMIT)
+    assert caught.value.code == Exit.PEER_LOST
+    line.end(Exit.PEER_LOST, "")
+    theirs.close()
+
+
+def test_who_waits_at_the_end_for_a_worker_that_fails_is_told_of_it(stack: ExitStack) -> None:
+    gang = Gang(2, stack)
+    waiting = parting(gang.lines[1], gang.activities[1])
+    gang.lines[0].end(Exit.STORAGE_FAILED, "gs://bucket/runs: away")
+    with pytest.raises(ExitError, match="ended with 74: gs://bucket/runs: away"):
+        waiting.result(LIMIT)
+
+
+def test_one_alone_leaves_at_once() -> None:
+    Line(0, {}, Activity(), Losses()).part()
 
 
 def test_nobody_joins_before_the_last_has_come_so_far(stack: ExitStack) -> None:
