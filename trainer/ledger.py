@@ -36,7 +36,7 @@ class Category(StrEnum):
 MEANING: Mapping[Category, str] = {
     Category.WAITING: "waiting for other workers before training begins",
     Category.STARTING: "importing, listing the data, building the network",
-    Category.DECODE: "reading and decoding pictures, or computing features",
+    Category.DECODE: "reading and decoding the first pictures, or computing features",
     Category.COMPILE: "compiling, with the first step or batch of each phase",
     Category.STEP: "training steps whose result counts, waiting for other workers included",
     Category.INPUT: "blocked until the next batch was ready",

@@ -98,7 +98,8 @@ class Observers:
         self._attempt.check()
         config, length = self._task.config, self._task.length
         phase = length.phase_after(state.step)
-        require_few(phase, config.batch_size, state.step, state.sums.weight, config.max_rejected)
+        known = self._task.train[phase.name].rejected
+        require_few(phase, config.batch_size, state.step, state.sums.weight, config.max_rejected, known)
         self._attempt.update(step=state.step, epoch=length.epoch_after(state.step))
         if self._uploads is not None:
             self._uploads.check()

@@ -103,6 +103,7 @@ def finish(
     activity = timekeeper.activity
     activity.enter(Doing.TESTING)
     [original] = inputs.pictures(config, "train", [int(np.flatnonzero(inputs.splits["train"].usable)[0])])
+    pixel_bytes = inputs.pixel_bytes
     inputs.release("train")
     give_back()
     labels = source.data.classes
@@ -130,7 +131,7 @@ def finish(
     write_figures(run, inputs, labels, config, original, test)
     activity.enter(Doing.REPORTING)
     files.write_metrics(attempt, state.history)
-    told = summary(record, inputs, task, state, test, calibrated, timekeeper)
+    told = summary(record, inputs, task, state, test, calibrated, timekeeper, rejected, pixel_bytes)
     files.write_json(attempt, contract.SUMMARY, told)
     report = write_report(run, ended=contract.State.SUCCEEDED)
     if test is None:
@@ -174,8 +175,10 @@ def summary(
     test: Evaluation | None,
     calibrated: Calibration | None,
     timekeeper: Timekeeper,
+    rejected: RejectedPictures,
+    pixel_bytes: int,
 ) -> dict[str, Any]:
-    """summary.json of a finished run."""
+    """summary.json of a finished run; `pixel_bytes` are those of decoded pictures when training ended."""
     config, best, ledger = record.config, state.best, timekeeper.now()
     source, splits = inputs.source, inputs.splits
     assert best is not None  # a finished run has validated at least once
@@ -187,7 +190,7 @@ def summary(
         "train": state.history[-1]["train"],
         "valid": {
             "accuracy": best.accuracy,
-            "accuracy_interval": interval(best.accuracy, int(splits["valid"].usable.sum())),
+            "accuracy_interval": interval(best.accuracy, splits["valid"].pictures - rejected.number("valid")),
             "loss": best.loss,
         },
         "test": None if test is None else test.as_json(),
@@ -199,7 +202,7 @@ def summary(
             "fingerprint": record.data_fingerprint,
             "cut": list(source.data.cut),
             "examples": {name: split.pictures for name, split in splits.items()},
-            "rejected": sum(len(split.rejected) for split in splits.values()),
+            "rejected": sum(map(rejected.number, splits)),
         },
         **({"features": dict(inputs.told)} if inputs.told else {}),
         "examples_per_second": statistics.median(row["examples_per_second"] for row in state.history),
@@ -210,7 +213,7 @@ def summary(
         "lost_steps": ledger.lost_steps,
         "attempts": attempts_to_json(ledger),
         "stages": [dataclasses.asdict(stage) for stage in timekeeper.activity.stages()],
-        "memory": {"peak_bytes": peak_memory() or None, "pixel_bytes": inputs.pixel_bytes},
+        "memory": {"peak_bytes": peak_memory() or None, "pixel_bytes": pixel_bytes},
         "gpus": task.distribution.gpus,
         "cpus": processors() * (task.distribution.replicas // len(task.distribution.local)),
         "epochs_run": state.history[-1]["epoch"],

@@ -1,4 +1,4 @@
-"""Pixels of one split, decoded once: uint8, in memory if they fit a budget, else in an unlinked file on disk."""
+"""Pixels of pictures that are decoded together: uint8, in memory within a budget, else in an unlinked file on disk."""
 
 import os
 import tempfile
@@ -14,21 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.data.decode import PixelPath, Pixels, pixels, too_large
-from trainer.data.examples import Example, Examples
+from trainer.data.examples import Example, Examples, Rejected
 from trainer.data.limits import LARGEST_PICTURE
 from trainer.data.order import PADDING, Ids
 from trainer.data.pipeline import GetRows
 from trainer.data.reading import Read
 from trainer.process import temporary
 from trainer.words import mebibytes
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A picture that cannot be used, and why; it keeps its id and has weight zero."""
-
-    path: str
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -61,16 +53,6 @@ class PixelCache:
     def rows(self, ids: Ids) -> tuple[Pixels, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Pixels, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0."""
         return rows_of(self.pixels, self.labels, self.usable, ids)
-
-    @property
-    def memory(self) -> int:
-        """Bytes of memory that all pixels take, or took before they were released."""
-        return 0 if self.on_disk else len(self) * int(np.prod(self.pixels.shape[1:]))
-
-    def release(self) -> None:
-        """Give back the memory of the pixels, which nobody may ask for after that."""
-        if not self.on_disk and self.pixels.flags.owndata:
-            self.pixels.resize((0, *self.pixels.shape[1:]), refcheck=False)
 
 
 def rows_of(

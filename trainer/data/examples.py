@@ -88,6 +88,14 @@ class Texts:
         return Texts(self.blob, self.starts[rows], self.ends[rows])
 
 
+@dataclass(frozen=True)
+class Rejected:
+    """A picture that cannot be used, and why; it keeps its id and has weight zero."""
+
+    path: str
+    reason: str
+
+
 @dataclass(frozen=True, eq=False)
 class Examples(Sequence[Example]):
     """Pictures in order of id: a read-only sequence of `Example`, whose slices share its columns.

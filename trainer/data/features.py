@@ -21,7 +21,8 @@ import numpy.typing as npt
 import safetensors.numpy
 from safetensors import SafetensorError
 
-from trainer.data.cache import Rejected, reserve, rows_of
+from trainer.data.cache import reserve, rows_of
+from trainer.data.examples import Rejected
 from trainer.data.order import Ids
 from trainer.data.pipeline import GetRows
 from trainer.storage.base import Storage

@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from trainer.config import AUTO_INPUT, DECODED, ENCODED, STREAM, RunConfig
 from trainer.contract import REJECTED
-from trainer.data import cache
 from trainer.data.blocks import BLOCK_BYTES, MOST_LANES, Blocks, block_order, first_pieces
-from trainer.data.cache import PixelCache, Rejected
+from trainer.data.cache import reserve
 from trainer.data.data_set import SPLITS
-from trainer.data.decode import path_of
-from trainer.data.examples import Examples
+from trainer.data.decode import PixelPath, Pixels, path_of
+from trainer.data.examples import Examples, Rejected
 from trainer.data.order import Ids, epoch_order
 from trainer.data.pipeline import in_order
 from trainer.data.source import Source
@@ -35,12 +36,11 @@ log = logging.getLogger(__name__)
 SHOWN = 5
 SHARE_OF_DISK = 0.6  # of what is free: downloads may take a quarter of it, and checkpoints and models need some too
 ROWS_AHEAD, MOST_AHEAD, BYTES_AHEAD = 256, 8, 128 * MIB
-"""Pictures, batches, and bytes of files that a stream reads before they are trained on."""
+"""Pictures, batches, and bytes of files that are read from a bucket before they are trained on."""
+LOCAL_AHEAD = 2
+"""Batches from a disk, which does not make anybody wait: one is gathered while the next is decoded."""
 TRIED, TRIED_AT_ONCE = 128, 4
 """Pictures by which the rate of a stream is told, and in how many parts they are read."""
-
-Pictures = PixelCache | PictureStream
-"""A split, decoded or to be read."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ class Room:
 
 def load_splits(
     config: RunConfig, source: Source, run: Storage | None, batch_rows: int, blocks: Blocks | None = None
-) -> dict[str, Pictures]:
-    """Decode train and valid, or prepare to read them when they are wanted; with a `run` folder (rank 0) test too,
-    where there is one, and list rejected pictures. Of a batch, this worker takes `batch_rows`; `blocks` where train is
-    shuffled by them.
+) -> dict[str, PictureStream]:
+    """Train and valid, to be read and decoded when they are wanted; with a `run` folder (rank 0) test too, where there
+    is one, and list rejected pictures. Of a batch, this worker takes `batch_rows`; `blocks` where train is shuffled by
+    them. The first pictures are read at once, to tell how fast that is and whether they can be used.
 
     Raises:
         ExitError: 65 when more than --max-rejected of a split is unreadable, as far as it is known by then.
@@ -67,11 +67,11 @@ def load_splits(
     decoded = sum(map(len, splits.values())) * path_of(config).size ** 2 * 3
     encoded = sum(int(examples.sizes.sum()) for examples in splits.values())
     mode = chosen(config.input, decoded, encoded, room)
-    if mode == DECODED:
-        loaded = _decoded(config, source, splits, room.memory)
-    else:
-        loaded = _streamed(config, source, splits, room.memory if mode == ENCODED else 0, batch_rows)
-        _tell(mode, decoded, encoded, room, loaded["train"], _first(config, len(splits["train"]), blocks))
+    loaded, budget = {}, 0 if mode == STREAM else room.memory
+    for name, examples in splits.items():
+        loaded[name] = _opened(config, source, examples, mode, budget, batch_rows)
+        budget = max(0, budget - loaded[name].most_memory)
+    _tell(mode, decoded, encoded, room, loaded["train"], _first(config, len(splits["train"]), blocks))
     report_rejected(config, source.data.uri, run, loaded)
     return loaded
 
@@ -96,31 +96,29 @@ def room_of(config: RunConfig) -> Room:
     return Room(memory, int(SHARE_OF_DISK * (free if limit is None else min(free, limit))) // workers)
 
 
-def _decoded(config: RunConfig, source: Source, splits: Mapping[str, Examples], budget: int) -> dict[str, Pictures]:
+def _opened(
+    config: RunConfig, source: Source, examples: Examples, mode: str, budget: int, batch_rows: int
+) -> PictureStream:
+    """A split that keeps what its mode says within so many bytes of memory; pixels beyond them on disk."""
+    path, encoded = path_of(config), int(examples.sizes.sum())
+    room = min(budget, encoded) if mode == ENCODED else 0
+    store = _store(config, path, len(examples), budget) if mode == DECODED else None
+    ahead = batches_ahead(batch_rows, encoded // len(examples))
+    ahead = ahead if source.data.uri.startswith("gs://") else min(ahead, LOCAL_AHEAD)
+    ahead_bytes = 2 * MOST_LANES * BLOCK_BYTES * batch_rows // config.batch_size
+    room_for_all = max(0, budget - (0 if store is None or isinstance(store, np.memmap) else store.nbytes))
+    threads = config.threads or processors()
+    return PictureStream(examples, source.read, path, threads, room, ahead, ahead_bytes, store, room_for_all)
+
+
+def _store(config: RunConfig, path: PixelPath, pictures: int, budget: int) -> Pixels:
+    """Room for the pixels of so many pictures.
+
+    Raises:
+        ExitError: 74 when the disk is full.
+    """
     folder = Path(config.cache_dir) if config.cache_dir else None
-    began = time.monotonic()
-    loaded: dict[str, Pictures] = {}
-    for name, examples in splits.items():
-        held = cache.fill(examples, source.read, path_of(config), budget, folder, processors())
-        budget -= 0 if held.on_disk else held.pixels.nbytes
-        loaded[name] = held
-    log.info("decoded %d pictures in %.1f s", sum(map(len, loaded.values())), time.monotonic() - began)
-    return loaded
-
-
-def _streamed(
-    config: RunConfig, source: Source, splits: Mapping[str, Examples], budget: int, batch_rows: int
-) -> dict[str, Pictures]:
-    loaded: dict[str, Pictures] = {}
-    for name, examples in splits.items():
-        size = int(examples.sizes.sum())
-        room = min(budget, size)
-        budget -= room
-        threads = config.threads or processors()
-        ahead = batches_ahead(batch_rows, size // len(examples))
-        ahead_bytes = 2 * MOST_LANES * BLOCK_BYTES * batch_rows // config.batch_size
-        loaded[name] = PictureStream(examples, source.read, path_of(config), threads, room, ahead, ahead_bytes)
-    return loaded
+    return reserve((pictures, path.size, path.size, 3), np.uint8, budget, folder)
 
 
 def batches_ahead(batch_rows: int, picture_bytes: int) -> int:
@@ -136,7 +134,7 @@ def _first(config: RunConfig, pictures: int, blocks: Blocks | None) -> Ids:
     return first_pieces(block_order(config.seed, blocks, config.batch_size, 0), TRIED)
 
 
-def _tell(mode: str, decoded: int, encoded: int, room: Room, train: Pictures, order: Ids) -> None:
+def _tell(mode: str, decoded: int, encoded: int, room: Room, train: PictureStream, order: Ids) -> None:
     """What was chosen, and how fast it is: measured on the first pictures."""
     parts = [order[start : start + TRIED // TRIED_AT_ONCE] for start in range(0, len(order), TRIED // TRIED_AT_ONCE)]
     began = time.monotonic()

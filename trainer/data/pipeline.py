@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.data.augment import Augmentation, transforms
+from trainer.data.examples import Rejected
 from trainer.data.order import PADDING, EpochOrder, Ids, Layout, Schedule, batch_ids
 
 Item = TypeVar("Item")
@@ -32,6 +33,10 @@ class Rows(Protocol):
     """What is trained or evaluated on: a PixelCache, a PictureStream or a FeatureCache."""
 
     def __len__(self) -> int: ...
+
+    @property
+    def rejected(self) -> Sequence[Rejected]:
+        """Pictures that cannot be used, as far as they are known, in order of id."""
 
     @property
     def ahead(self) -> int:
@@ -106,15 +111,13 @@ def _own(
     order: EpochOrder, first: int, last: int, batch_size: int, layout: Layout, replicas: range
 ) -> tuple[Ids, Ids | None]:
     """What the replicas take of the batches first … last-1 of an epoch, and in which pieces it is."""
-    if order.pieces is None:
-        return order.ids, None
     start, end = layout.rows_of(replicas.start).start, layout.rows_of(replicas.stop - 1).stop
     places = np.full((last - first) * batch_size, PADDING, np.int64)
     here = np.arange(first * batch_size, min(last * batch_size, len(order.ids)))
     places[: len(here)] = here
     own = places.reshape(-1, batch_size)[:, start:end].reshape(-1)
     own = own[own != PADDING]
-    return order.ids[own], order.pieces[own]
+    return order.ids[own], None if order.pieces is None else order.pieces[own]
 
 
 def evaluation_feeds(cache: Rows, layout: Layout, replicas: range) -> Generator[tuple[Feed, ...], None, None]:

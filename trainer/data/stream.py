@@ -1,4 +1,5 @@
-"""Pictures of one split, read and decoded each time they are wanted: for sets that no memory holds decoded."""
+"""Pictures of one split, read and decoded ahead of the steps that want them, and kept as pixels or files as there is
+room."""
 
 import threading
 from collections import deque
@@ -9,9 +10,10 @@ from contextlib import closing, contextmanager
 import numpy as np
 import numpy.typing as npt
 
-from trainer.data.cache import Rejected
+from trainer.data.blocks import blocks_of
+from trainer.data.cache import PixelCache
 from trainer.data.decode import PixelPath, Pixels, pixels, too_large
-from trainer.data.examples import Example, Examples
+from trainer.data.examples import Example, Examples, Rejected
 from trainer.data.limits import LARGEST_PICTURE
 from trainer.data.order import PADDING, Ids
 from trainer.data.pipeline import GetRows
@@ -23,13 +25,11 @@ WAITING = 4
 
 
 class PictureStream:
-    """A split as `trainer.data.cache.PixelCache` has it, with the same rows, but without its pixels in memory.
+    """A split as `trainer.data.cache.PixelCache` has it, with the same rows, but read as it is asked for.
 
     Which pictures cannot be used is found as they are read: until then, each counts as usable. Safe to use from many
     threads.
     """
-
-    on_disk = False
 
     def __init__(
         self,
@@ -40,28 +40,56 @@ class PictureStream:
         room: int,
         ahead: int,
         room_ahead: int = 0,
+        store: Pixels | None = None,
+        room_for_all: int = 0,
     ) -> None:
-        """Decode on `threads` threads; keep encoded pictures in up to `room` bytes of memory, in order of arrival.
+        """Decode on `threads` threads; keep encoded pictures in up to `room` bytes of memory, in order of arrival, or
+        pixels in `store`, uint8 [n, size, size, 3].
 
         `ahead` is how many batches are worth being made at once: each waits for storage. Pieces that are read ahead of
-        them wait in `room_ahead` bytes.
+        them wait in `room_ahead` bytes. If this worker takes all pictures, and `room_for_all` is enough for their
+        files, they are read a piece at a time in any order.
         """
         columns = Examples.of(examples)
         self.labels = columns.labels
         self.usable: npt.NDArray[np.bool_] = np.ones(len(examples), np.bool_)
-        self.ahead = ahead
+        self._ahead = ahead
         self._examples, self._read, self._path = columns, read, path
+        self._store, self._have = store, np.zeros(len(examples), np.bool_)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
         self._waiting = threads * WAITING
         self._guard = threading.Lock()
         self._kept: dict[int, bytes] = {}
-        self._room, self._room_ahead = room, room_ahead
+        self._room, self._room_ahead, self._room_for_all = room, room_ahead, room_for_all
         self._rejected: dict[int, Rejected] = {}
         for i in np.flatnonzero(columns.sizes > LARGEST_PICTURE).tolist():
             self._reject(i, too_large(int(columns.sizes[i])))
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def ahead(self) -> int:
+        """Batches worth making at once."""
+        return 1 if (self._have | ~self.usable).all() else self._ahead
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that the pixels which are kept take."""
+        if self._store is None or isinstance(self._store, np.memmap):
+            return 0
+        return int(self._have.sum()) * int(np.prod(self._store.shape[1:]))
+
+    @property
+    def most_memory(self) -> int:
+        """Bytes of memory that what is kept takes once everything was asked for."""
+        in_memory = self._store is not None and not isinstance(self._store, np.memmap)
+        return self._store.nbytes if self._store is not None and in_memory else self._room
+
+    def release(self) -> None:
+        """Give back the memory of the pixels; those that are asked for after that are decoded again."""
+        self._have[:] = False
+        self._store = None
 
     @property
     def pictures(self) -> int:
@@ -77,13 +105,13 @@ class PictureStream:
     @contextmanager
     def expecting(self, ids: Ids, pieces: Ids | None) -> Iterator[GetRows]:
         """The rows of this worker's part of an epoch; what is in pieces is read ahead of when it is asked for."""
+        new, room = self.usable[ids] & ~self._have[ids] & ~np.isin(ids, list(self._kept)), self._room_ahead
+        if pieces is None and new.any():
+            pieces, room = self._pieces_of_all(ids), self._room_for_all
         if pieces is None:
             yield self.rows
             return
-        new = self.usable[ids] & ~np.isin(ids, list(self._kept))
-        with closing(
-            Readahead(self._examples, self._read, ids[new], pieces[new], self._room_ahead, RANGES_AT_ONCE)
-        ) as ahead:
+        with closing(Readahead(self._examples, self._read, ids[new], pieces[new], room, RANGES_AT_ONCE)) as ahead:
 
             def encoded(wanted: Sequence[int]) -> Iterator[tuple[int, bytes]]:
                 for i, content in ahead.take([i for i in wanted if ahead.expects(i)]):
@@ -92,6 +120,29 @@ class PictureStream:
                 yield from self._encoded([i for i in wanted if not ahead.expects(i)])
 
             yield lambda ids: self._decoded(ids, encoded)
+
+    def _pieces_of_all(self, ids: Ids) -> Ids | None:
+        """The blocks in which pictures lie, where this worker takes every one: none is read twice. None where they are
+        not packed, or all the files are more than may wait."""
+        if len(ids) < len(self) or int(self._examples.sizes.sum()) > self._room_for_all:
+            return None
+        blocks = blocks_of(self._examples)
+        if blocks is None:
+            return None
+        numbers = np.zeros(len(self), np.int64)
+        numbers[blocks.laid] = np.repeat(np.arange(len(blocks.starts) - 1), np.diff(blocks.starts))
+        return numbers[ids]
+
+    def part(self, first: int, last: int) -> PixelCache:
+        """The pictures first … last-1, decoded.
+
+        Raises:
+            ExitError: 74 or 77 from storage.
+        """
+        found, labels, weights = self.rows(np.arange(first, last, dtype=np.int64))
+        with self._guard:
+            rejected = tuple(self._rejected[i] for i in range(first, last) if i in self._rejected)
+        return PixelCache(found, labels, weights > 0, rejected, False)
 
     def rows(self, ids: Ids) -> tuple[Pixels, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         """Pixels, labels and weights for ids; PADDING and rejected pictures are zeros with weight 0.
@@ -105,15 +156,22 @@ class PictureStream:
         self, ids: Ids, encoded: Callable[[Sequence[int]], Iterator[tuple[int, bytes]]]
     ) -> tuple[Pixels, npt.NDArray[np.int32], npt.NDArray[np.float32]]:
         found = np.zeros((len(ids), self._path.size, self._path.size, 3), np.uint8)
-        here = ids != PADDING
+        here, store = ids != PADDING, self._store
         safe = np.where(here, ids, 0)
-        places = {int(ids[at]): int(at) for at in np.flatnonzero(here & self.usable[safe])}
+        kept = here & self._have[safe]
+        if store is not None and kept.any():
+            found[kept] = store[ids[kept]]
+        places = {int(ids[at]): int(at) for at in np.flatnonzero(here & self.usable[safe] & ~kept)}
 
         def decode(i: int, content: bytes) -> None:
             try:
-                found[places[i]] = pixels(content, self._path)
+                found[places[i]] = one = pixels(content, self._path)
             except ValueError as error:
                 self._reject(i, str(error))
+                return
+            if store is not None:
+                store[i] = one
+                self._have[i] = True
 
         arrived, decoding = 0, deque[Future[None]]()
         for i, content in encoded(list(places)):

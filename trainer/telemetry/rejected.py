@@ -19,14 +19,13 @@ log = logging.getLogger(__name__)
 class RejectedPictures:
     """Those that cannot be used: in the log and the metrics as this worker finds them, in rejected.json on rank 0.
 
-    Pictures that were decoded before training are known by then; of a stream, new ones are found at any time, by the
-    rank that reads them.
+    New ones are found at any time, by the rank that reads them.
     """
 
     def __init__(self, splits: Mapping[str, Checked], attempt: Attempt, metrics: Metrics) -> None:
         self._splits, self._attempt, self._metrics = splits, attempt, metrics
         self._known: dict[str, set[str]] = {}
-        self._others: list[dict[str, str]] = []
+        self._others: dict[str, list[dict[str, str]]] = {}
         self._new = 0
         self._show(told=True)
 
@@ -36,10 +35,17 @@ class RejectedPictures:
         Raises:
             ExitError: 75 when a peer is lost meanwhile.
         """
-        mine = listed(self._splits)
-        told = [one for text in told_by_all(distribution, json.dumps(mine)) for one in json.loads(text)]
-        own = {one["path"] for one in mine}
-        self._others = [one for one in told if one["path"] not in own]
+        mine = {name: listed({name: split}) for name, split in self._splits.items()}
+        told = [json.loads(text) for text in told_by_all(distribution, json.dumps(mine))]
+        for name, own in mine.items():
+            paths = {one["path"] for one in own}
+            found = {one["path"]: one for by_split in told for one in by_split.get(name, [])}
+            self._others[name] = [one for path, one in found.items() if path not in paths]
+
+    def number(self, name: str) -> int:
+        """How many of a split cannot be used, as far as this rank knows, and all that were shared."""
+        own = {one.path for one in self._splits[name].rejected}
+        return len(own | {one["path"] for one in self._others.get(name, [])})
 
     def epoch(self, _state: LoopState) -> None:
         """Tell those that are new since the epoch before."""
@@ -47,11 +53,12 @@ class RejectedPictures:
 
     def close(self) -> None:
         """Tell the last ones, and list all."""
-        new = self._show() or self._others
+        others = [one for found in self._others.values() for one in found]
+        new = self._show() or others
         if not new or self._attempt.rank:
             return
         try:
-            write_rejected(self._attempt, self._attempt.run, [*listed(self._splits), *self._others])
+            write_rejected(self._attempt, self._attempt.run, [*listed(self._splits), *others])
         except ExitError as error:  # what ended the loop is told, and matters more
             log.warning("%s could not be written: %s", REJECTED, error.message)
 

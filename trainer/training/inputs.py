@@ -18,9 +18,10 @@ from trainer.data.cache import PixelCache
 from trainer.data.data_set import SPLITS
 from trainer.data.decode import Pixels, path_of
 from trainer.data.features import Block, BlockName, FeatureCache
-from trainer.data.load import Pictures, load_splits, report_rejected
+from trainer.data.load import load_splits, report_rejected
 from trainer.data.pipeline import Rows
 from trainer.data.source import Source
+from trainer.data.stream import PictureStream
 from trainer.folder import files
 from trainer.models.pretrained import FEATURES as WIDTH
 from trainer.process.container import disk_limit, free_memory, local_workers, processors
@@ -49,7 +50,7 @@ class Inputs:
     """Splits as pixels, as features, or as both. `told`: what summary.json says of the features; empty without any."""
 
     source: Source
-    pixels: Mapping[str, Pictures]
+    pixels: Mapping[str, PictureStream]
     features: Mapping[str, FeatureCache]
     told: Mapping[str, Any] = field(default_factory=dict)
 
@@ -60,19 +61,19 @@ class Inputs:
         return {name: kind[split] for name, kind in chosen.items() if split in kind}
 
     @property
-    def splits(self) -> Mapping[str, Pictures | FeatureCache]:
+    def splits(self) -> Mapping[str, PictureStream | FeatureCache]:
         """Each split once, as pixels where there are any."""
         return {**self.features, **self.pixels}
 
     @property
     def pixel_bytes(self) -> int:
-        """What decoded pictures take of this process's memory, or took while it trained."""
-        return sum(split.memory for split in self.pixels.values() if isinstance(split, PixelCache))
+        """What decoded pictures take of this process's memory now."""
+        return sum(split.memory for split in self.pixels.values())
 
     def release(self, split: str) -> None:
-        """Give back the memory of a split's decoded pictures, which nobody may ask for after that."""
-        if isinstance(held := self.pixels.get(split), PixelCache):
-            held.release()
+        """Give back the memory of a split's decoded pictures, for which nobody will ask any more."""
+        if split in self.pixels:
+            self.pixels[split].release()
 
     def pictures(self, config: RunConfig, split: str, ids: list[int]) -> Pixels:
         """Pixels of some pictures of a split, uint8 [n, size, size, 3]; zeros for those that cannot be used."""
@@ -128,7 +129,7 @@ def _with_features(
     backbone: Arrays,
     run: Storage,
     worker: Worker,
-    pixels: Mapping[str, Pictures],
+    pixels: Mapping[str, PictureStream],
 ) -> Inputs:
     topology, distribution = worker.topology, worker.distribution
     facts = facts_of(config, source.data.fingerprint, path_of(config), worker.devices)
@@ -145,15 +146,15 @@ def _with_features(
     computing = Computing(config.model, backbone, path_of(config), variants, worker.devices, threads)
 
     def pixels_of(name: BlockName) -> PixelCache:
-        if isinstance(held := pixels.get(name.split), PixelCache):
-            return _slice(held, name)
+        if name.split in pixels:
+            return pixels[name.split].part(name.first, name.last)
         examples = source.data.splits[name.split][name.first : name.last]
         return cache.fill(examples, source.read, path_of(config), 1 << 40, None, threads)
 
     found, counted = compute_missing(computing, own, WIDTH, places, pixels_of)
     blocks = exchange(distribution, found, wanted, variants, WIDTH, places)
     loaded = _joined(config, source, blocks)
-    report_rejected(config, source.data.uri, run if topology.rank == 0 and not pixels else None, loaded)
+    report_rejected(config, source.data.uri, run if topology.rank == 0 else None, loaded)
     sha256 = {name: split.sha256 for name, split in loaded.items() if name != "test"}
     agree(distribution, "the bits of the features", json.dumps(sha256, sort_keys=True))
     record = {"key": key, "facts": facts, "sha256": sha256}
@@ -181,16 +182,6 @@ def _places(config: RunConfig, run: Storage, key: str, worker: Worker) -> Places
             log.info("%s: features are not kept there: %s", root, error.strerror)
     shared = worker.topology.world > 1 or run.uri.startswith("gs://") or kept is None
     return Places(run.child(f"{FEATURES}/{key}") if shared else None, kept)
-
-
-def _slice(split: PixelCache, name: BlockName) -> PixelCache:
-    """The pictures of a block of a decoded split."""
-    usable = split.usable[name.first : name.last]
-    unusable = np.flatnonzero(~split.usable)
-    inside = (unusable >= name.first) & (unusable < name.last)
-    rejected = tuple(split.rejected[int(i)] for i in np.flatnonzero(inside))
-    labels = split.labels[name.first : name.last]
-    return PixelCache(split.pixels[name.first : name.last], labels, usable, rejected, split.on_disk)
 
 
 def _joined(config: RunConfig, source: Source, blocks: Mapping[BlockName, Block]) -> dict[str, FeatureCache]:

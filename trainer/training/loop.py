@@ -212,7 +212,7 @@ def _steps(
     asked = 0.0  # the first step with a stop request decides, so that all ranks get the same code
     for step in range(state.step, until):
         rate = learning_rate(compiled.phase, task.config.schedule, step)
-        activity.enter(Doing.WAITING)
+        activity.enter(Doing.READING if step == compiled.first_step else Doing.WAITING)
         rows = to_devices(task.distribution, next(feeds), stop.weight)
         if step == compiled.first_step:
             activity.compile()
@@ -285,7 +285,8 @@ def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
     finally:
         if learner.ema:
             restore(learner.weights, raw)
-    require_few_of("valid", len(task.valid[compiled.phase.name]), sums.weight, task.config.max_rejected)
+    valid = task.valid[compiled.phase.name]
+    require_few_of("valid", len(valid), sums.weight, task.config.max_rejected, valid.rejected)
     rate = learning_rate(compiled.phase, task.config.schedule, state.step - 1)
     after = after_validation(state, sums, rate, task.length, task.config.best)
     hooks.on_epoch(after)

@@ -29,7 +29,7 @@ def probabilities_of(
 ) -> Probabilities:
     """By the network that is exported, float64 [n, classes], by example id."""
     if split in inputs.pixels:
-        serve = export.Classifier(network, path_of(config), labels).serve_pixels
+        serve = export.Classifier(network, path_of(config), labels).traced()
         return probabilities(serve, inputs.pixels[split])
     return _of_features(network, inputs, split).astype(np.float64)
 

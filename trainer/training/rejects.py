@@ -5,7 +5,10 @@ many there were.
 """
 
 import math
+from collections.abc import Sequence
 
+from trainer.contract import REJECTED
+from trainer.data.examples import Rejected
 from trainer.exits import Exit, ExitError
 from trainer.training.phases import Phase
 
@@ -22,8 +25,8 @@ def too_many(rejected: int, rows: int, pictures: int, share: float) -> bool:
     return rows >= FIRST_ROWS and rejected > allowed + CERTAIN * math.sqrt(allowed)
 
 
-def require_few_of(split: str, pictures: int, weight: float, share: float) -> None:
-    """Judge a split of so many pictures that was evaluated as a whole, by its summed weight.
+def require_few_of(split: str, pictures: int, weight: float, share: float, known: Sequence[Rejected]) -> None:
+    """Judge a split of so many pictures that was evaluated as a whole, by its summed weight; this rank knows of some.
 
     Raises:
         ExitError: 65 saying how many of how many.
@@ -32,13 +35,14 @@ def require_few_of(split: str, pictures: int, weight: float, share: float) -> No
     if too_many(rejected, pictures, pictures, share):
         raise ExitError(
             Exit.BAD_DATA,
-            f"{rejected} of the {pictures} pictures of {split} cannot be used, more than {share:.1%}; each worker's "
-            "log names those that it read: fix or remove them (`catdog data check` lists all), or raise --max-rejected",
+            f"{rejected} of the {pictures} pictures of {split} cannot be used, more than {share:.1%}{_told(known)}",
         )
 
 
-def require_few(phase: Phase, batch_size: int, step: int, weight: float, share: float) -> None:
-    """Judge after `step`, by the summed weight of its epoch so far.
+def require_few(
+    phase: Phase, batch_size: int, step: int, weight: float, share: float, known: Sequence[Rejected]
+) -> None:
+    """Judge after `step`, by the summed weight of its epoch so far; this rank knows of some.
 
     Raises:
         ExitError: 65 saying how many of how many.
@@ -49,6 +53,13 @@ def require_few(phase: Phase, batch_size: int, step: int, weight: float, share: 
         raise ExitError(
             Exit.BAD_DATA,
             f"{rejected} of the {rows} pictures of train that this epoch has seen cannot be used, more than "
-            f"{share:.1%} of {phase.rows}; each worker's log names those that it read, rejected.json those of rank 0: "
-            "fix or remove them (`catdog data check` lists all), or raise --max-rejected",
+            f"{share:.1%} of {phase.rows}{_told(known)}",
         )
+
+
+def _told(known: Sequence[Rejected]) -> str:
+    first = f"; the first known here is {known[0].path}: {known[0].reason}" if known else ""
+    return (
+        f"{first} (each worker's log names those that it read, {REJECTED} those of rank 0: fix or remove them, "
+        "`catdog data check` lists all; or raise --max-rejected)"
+    )

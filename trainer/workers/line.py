@@ -307,7 +307,7 @@ def waited_for(line: Line) -> str:
 
 def awaits_input(line: Line) -> bool:
     """Whether the others wait for a rank that waits for its pictures, which has a limit of its own."""
-    return any(line.beats()[rank].doing == Doing.WAITING for rank in late(line.beats()))
+    return any(line.beats()[rank].doing in (Doing.READING, Doing.WAITING) for rank in late(line.beats()))
 
 
 def own_seconds(line: Line, rank: int) -> float:

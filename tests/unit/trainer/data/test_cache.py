@@ -18,7 +18,6 @@ from trainer.data.examples import Example
 from trainer.data.order import PADDING
 from trainer.data.reading import Read
 from trainer.exits import Exit, ExitError
-from trainer.process.container import resident_memory
 from trainer.storage.errors import StorageFailed
 
 SIZE = 16
@@ -234,22 +233,3 @@ def test_an_error_while_decoding_is_raised(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(cache, "pixels", broken)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         filled()
-
-
-def test_released_pixels_leave_memory_and_what_they_took_is_still_told() -> None:
-    count = 40 * 2**20 // ROW
-    shown = np.ones((count, SIZE, SIZE, 3), np.uint8)
-    split = PixelCache(shown, np.zeros(count, np.int32), np.ones(count, np.bool_), (), False)
-    del shown
-    before = resident_memory()
-    split.release()
-    assert resident_memory() < before - 32 * 2**20
-    assert split.memory == count * ROW
-    assert len(split) == split.pictures == count
-
-
-def test_pixels_that_another_array_holds_are_not_released() -> None:
-    held = np.ones((4, SIZE, SIZE, 3), np.uint8)
-    split = PixelCache(held[:2], np.zeros(2, np.int32), np.ones(2, np.bool_), (), False)
-    split.release()
-    assert split.rows(np.arange(2, dtype=np.int64))[0].sum() == 2 * ROW

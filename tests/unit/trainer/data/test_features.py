@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainer.data.cache import Rejected
+from trainer.data.examples import Rejected
 from trainer.data.features import (
     BLOCK,
     CHUNK,

@@ -1,4 +1,4 @@
-"""A stream gives the same rows as decoded pictures, and reads only what is asked for."""
+"""A stream gives the same rows as pictures decoded together, and reads only what is asked for."""
 
 import threading
 import time
@@ -26,6 +26,7 @@ from trainer.data.reading import Contents
 from trainer.data.shards import pack
 from trainer.data.source import Source, open_source
 from trainer.data.stream import WAITING, PictureStream
+from trainer.process.container import resident_memory
 from trainer.storage.errors import StorageMissing
 from trainer.storage.measured import Call
 from trainer.storage.opening import Listener, open_storage
@@ -60,17 +61,22 @@ def decoded(source: Source) -> PixelCache:
     return cache.fill(source.data.splits["train"], Reads(source), PATH, 1 << 30, None, 2)
 
 
-def stream(source: Source, room: int = 0) -> tuple[PictureStream, Reads]:
-    reads = Reads(source)
-    return PictureStream(source.data.splits["train"], reads, PATH, 2, room, 2), reads
+def stream(source: Source, room: int = 0, keeps_pixels: bool = False) -> tuple[PictureStream, Reads]:
+    reads, examples = Reads(source), source.data.splits["train"]
+    store = np.zeros((len(examples), PATH.size, PATH.size, 3), np.uint8) if keeps_pixels else None
+    return PictureStream(examples, reads, PATH, 2, room, 2, store=store), reads
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.lists(st.lists(st.integers(PADDING, 23), unique=True, max_size=8), max_size=3), st.sampled_from([0, 1 << 30]))
+KEEPS = st.sampled_from([(0, False), (1 << 30, False), (0, True)])
+"""Nothing, files, pixels."""
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.integers(PADDING, 23), unique=True, max_size=8), max_size=3), KEEPS)
 def test_rows_are_those_of_decoded_pictures(
-    source: Source, decoded: PixelCache, batches: list[list[int]], room: int
+    source: Source, decoded: PixelCache, batches: list[list[int]], keeps: tuple[int, bool]
 ) -> None:
-    held, _ = stream(source, room)
+    held, _ = stream(source, *keeps)
     for batch in batches:
         ids = np.array(batch, np.int64)
         for ours, theirs in zip(held.rows(ids), decoded.rows(ids), strict=True):
@@ -96,6 +102,60 @@ def test_encoded_pictures_are_read_once_as_far_as_there_is_room(source: Source) 
     for i in (5, 7, 5, 7, 5, 7):
         held.rows(np.array([i], np.int64))
     assert reads.counted == {examples[5].name: 1, examples[7].name: 3}
+
+
+def test_where_pixels_are_kept_a_picture_is_read_and_decoded_once(
+    source: Source, decoded: PixelCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, reads = stream(source, keeps_pixels=True)
+    held.rows(np.arange(3, 12, dtype=np.int64))
+    assert held.memory == 8 * 32 * 32 * 3  # of nine, one is broken
+    monkeypatch.setattr(stream_module, "pixels", lambda *given: pytest.fail("decoded again"))
+    for ours, theirs in zip(held.rows(np.arange(2, 12)[1:]), decoded.rows(np.arange(3, 12)), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert set(reads.counted.values()) == {1}
+
+
+def test_batches_are_made_ahead_until_all_pixels_are_there(source: Source) -> None:
+    held, _ = stream(source, keeps_pixels=True)
+    held.rows(np.arange(23, dtype=np.int64))
+    assert held.ahead == 2
+    held.rows(np.array([23], np.int64))
+    assert held.ahead == 1  # though one cannot be used
+
+
+def test_rows_that_are_given_out_are_a_copy(source: Source, decoded: PixelCache) -> None:
+    held, _ = stream(source, keeps_pixels=True)
+    ids = np.array([0, 1], np.int64)
+    for _ in range(2):
+        given = held.rows(ids)[0]
+        np.testing.assert_array_equal(given, decoded.rows(ids)[0])
+        given[:] = 0
+
+
+def test_released_pixels_leave_memory_and_are_decoded_again_if_they_are_wanted(
+    source: Source, decoded: PixelCache
+) -> None:
+    examples, size = source.data.splits["train"], 1500
+    store = np.ones((len(examples), size, size, 3), np.uint8)
+    held = PictureStream(examples, source.read, PixelPath(2, size), 2, 0, 2, store=store)
+    del store
+    first = held.rows(np.array([1], np.int64))[0]
+    before = resident_memory()
+    held.release()
+    assert resident_memory() < before - 20 * size * size * 3
+    assert held.memory == 0
+    np.testing.assert_array_equal(held.rows(np.array([1], np.int64))[0], first)
+
+
+def test_a_part_has_the_rows_and_the_rejected_pictures_of_its_own(source: Source, decoded: PixelCache) -> None:
+    held, _ = stream(source)
+    held.rows(np.arange(24, dtype=np.int64))
+    for first, last, rejected in ((0, 12, decoded.rejected), (12, 24, ())):
+        part = held.part(first, last)
+        np.testing.assert_array_equal(part.pixels, decoded.rows(np.arange(first, last))[0])
+        np.testing.assert_array_equal(part.usable, decoded.usable[first:last])
+        assert part.rejected == rejected
 
 
 def test_a_picture_that_was_found_to_be_broken_is_not_read_again(source: Source) -> None:
@@ -158,12 +218,15 @@ def test_a_folder_that_is_gone_is_an_error_of_storage(source: Source, tmp_path: 
         held.rows(np.array([0], np.int64))
 
 
+@pytest.mark.parametrize("keeps", [(0, False), (1 << 30, False), (0, True)], ids=["stream", "encoded", "decoded"])
 @pytest.mark.parametrize("workers", [1, 2, 4, 8])
-def test_a_worker_reads_its_own_rows_of_an_epoch_and_no_others(source: Source, workers: int) -> None:
+def test_a_worker_reads_its_own_rows_of_an_epoch_and_no_others(
+    source: Source, workers: int, keeps: tuple[int, bool]
+) -> None:
     """24 pictures in batches of 8 over 8 replicas: each picture is read by one worker, once."""
     layout, schedule, counted = Layout(8, 8, 8), Schedule(24, 8), Counter[str]()
     for rank in range(workers):
-        held, reads = stream(source)
+        held, reads = stream(source, *keeps)
         own = range(rank * 8 // workers, (rank + 1) * 8 // workers)
         feeds = list(training_feeds(held, schedule, layout, own, NONE, 5, 0, 3, partial(global_order, 5, 24)))
         assert len(feeds) == 3
@@ -210,6 +273,31 @@ def test_in_blocks_a_worker_reads_its_part_of_an_epoch_in_large_pieces(packed: P
         seen.update(ids)
     assert set(seen.values()) == {1}
     assert len(seen) == 256
+
+
+@pytest.mark.parametrize(("room", "one_by_one"), [(1 << 30, False), (0, True)])
+def test_a_worker_that_takes_all_reads_shards_in_large_pieces_if_there_is_room_for_them(
+    packed: Path, room: int, one_by_one: bool
+) -> None:
+    calls = list[Call]()
+    source = open_source(str(packed), listener=Listener(on_call=calls.append))
+    examples, opened = source.data.splits["train"], len(calls)
+    store = np.zeros((256, PATH.size, PATH.size, 3), np.uint8)
+    held = PictureStream(examples, source.read, PATH, 2, 0, 2, store=store, room_for_all=room)
+    order_of = partial(global_order, 5, 256)
+    for epoch in range(2):
+        feeds = training_feeds(
+            held, Schedule(256, 8), Layout(8, 1, 1), range(1), NONE, 5, 32 * epoch, 32 * (epoch + 1), order_of
+        )
+        assert sum(len(feed.ids) for step in feeds for feed in step) == 256
+    reads = calls[opened:]
+    assert held.usable.all()
+    if one_by_one:
+        assert len(reads) > 256 / 2
+        return
+    wanted = sum(example.size for example in examples)
+    assert wanted <= sum(call.size for call in reads) <= 1.05 * wanted
+    assert len(reads) <= 256 / 8
 
 
 @pytest.mark.parametrize("room", [0, 1 << 30])

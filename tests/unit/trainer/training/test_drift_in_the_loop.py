@@ -34,7 +34,7 @@ PICTURES, SIZE = 40, 32
 class Noise:
     """Pictures of noise: in batches of 8, 5 steps an epoch."""
 
-    ahead = 1
+    ahead, rejected = 1, ()
 
     def __len__(self) -> int:
         return PICTURES
