@@ -98,8 +98,8 @@ class Observers:
         self._attempt.check()
         config, length = self._task.config, self._task.length
         phase = length.phase_after(state.step)
-        known = self._task.train[phase.name].rejected
-        require_few(phase, config.batch_size, state.step, state.sums.weight, config.max_rejected, known)
+        train = self._task.train[phase.name]
+        require_few(phase, train, config.batch_size, state.step, state.sums.weight, config.max_rejected)
         self._attempt.update(step=state.step, epoch=length.epoch_after(state.step))
         if self._uploads is not None:
             self._uploads.check()

@@ -47,8 +47,8 @@ def prepare(
     activity: Activity,
     metrics: Metrics,
 ) -> Prepared:
-    """Join the workers in a strategy, decode the pictures or compute their features, put the first weights on the
-    devices; rank 0 writes config.json.
+    """Join the workers in a strategy, try the first pictures or compute the features of all, put the first weights on
+    the devices; rank 0 writes config.json.
 
     Raises:
         ExitError: what the devices, the pictures or the checkpoint are refused for.

@@ -285,8 +285,7 @@ def _validate(compiled: _Compiled, task: Task, state: LoopState, stop: StopReque
     finally:
         if learner.ema:
             restore(learner.weights, raw)
-    valid = task.valid[compiled.phase.name]
-    require_few_of("valid", len(valid), sums.weight, task.config.max_rejected, valid.rejected)
+    require_few_of("valid", task.valid[compiled.phase.name], sums.weight, task.config.max_rejected)
     rate = learning_rate(compiled.phase, task.config.schedule, state.step - 1)
     after = after_validation(state, sums, rate, task.length, task.config.best)
     hooks.on_epoch(after)

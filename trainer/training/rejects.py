@@ -5,10 +5,9 @@ many there were.
 """
 
 import math
-from collections.abc import Sequence
 
 from trainer.contract import REJECTED
-from trainer.data.examples import Rejected
+from trainer.data.pipeline import Rows
 from trainer.exits import Exit, ExitError
 from trainer.training.phases import Phase
 
@@ -25,24 +24,23 @@ def too_many(rejected: int, rows: int, pictures: int, share: float) -> bool:
     return rows >= FIRST_ROWS and rejected > allowed + CERTAIN * math.sqrt(allowed)
 
 
-def require_few_of(split: str, pictures: int, weight: float, share: float, known: Sequence[Rejected]) -> None:
-    """Judge a split of so many pictures that was evaluated as a whole, by its summed weight; this rank knows of some.
+def require_few_of(name: str, split: Rows, weight: float, share: float) -> None:
+    """Judge a split that was evaluated as a whole, by its summed weight.
 
     Raises:
         ExitError: 65 saying how many of how many.
     """
+    pictures = len(split)
     rejected = pictures - round(weight)
     if too_many(rejected, pictures, pictures, share):
         raise ExitError(
             Exit.BAD_DATA,
-            f"{rejected} of the {pictures} pictures of {split} cannot be used, more than {share:.1%}{_told(known)}",
+            f"{rejected} of the {pictures} pictures of {name} cannot be used, more than {share:.1%}{_told(split)}",
         )
 
 
-def require_few(
-    phase: Phase, batch_size: int, step: int, weight: float, share: float, known: Sequence[Rejected]
-) -> None:
-    """Judge after `step`, by the summed weight of its epoch so far; this rank knows of some.
+def require_few(phase: Phase, train: Rows, batch_size: int, step: int, weight: float, share: float) -> None:
+    """Judge after `step`, by the summed weight of its epoch so far.
 
     Raises:
         ExitError: 65 saying how many of how many.
@@ -53,11 +51,12 @@ def require_few(
         raise ExitError(
             Exit.BAD_DATA,
             f"{rejected} of the {rows} pictures of train that this epoch has seen cannot be used, more than "
-            f"{share:.1%} of {phase.rows}{_told(known)}",
+            f"{share:.1%} of {phase.rows}{_told(train)}",
         )
 
 
-def _told(known: Sequence[Rejected]) -> str:
+def _told(split: Rows) -> str:
+    known = split.rejected
     first = f"; the first known here is {known[0].path}: {known[0].reason}" if known else ""
     return (
         f"{first} (each worker's log names those that it read, {REJECTED} those of rank 0: fix or remove them, "
