@@ -170,7 +170,7 @@ def test_training_goes_on_while_storage_is_away_for_a_minute_and_checkpoints_cat
         copied(data, bucket), f"{bucket}/run", tmp_path / "cache", epochs=100_000, deterministic=False, log_every=1
     )
     with runs.started(long) as process:
-        runs.await_step(process, 5)
+        runs.await_step(process, 6)  # every picture has been read by then, those of valid too
         proxy.faults = Faults(reset=1.0)
         began, steps = time.monotonic(), []
         assert process.stdout is not None
