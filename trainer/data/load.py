@@ -136,6 +136,8 @@ def _first(config: RunConfig, pictures: int, blocks: Blocks | None) -> Ids:
 
 def _tell(mode: str, decoded: int, encoded: int, room: Room, train: PictureStream, order: Ids) -> None:
     """What was chosen, and how fast it is: measured on the first pictures."""
+    train.rows(order[:1])  # makes the function that decodes
+    order = order[1:]
     parts = [order[start : start + TRIED // TRIED_AT_ONCE] for start in range(0, len(order), TRIED // TRIED_AT_ONCE)]
     began = time.monotonic()
     for _ in in_order(train.rows, parts, train.ahead):
