@@ -119,10 +119,12 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         from trainer.preparation import prepare
         from trainer.telemetry.rejected import RejectedPictures
         from trainer.training import loop
+        from trainer.training.strategy import abort_collectives
 
         line.gather()
         ready = prepare(start, run, topology, environment, attempt, activity, process.metrics)
         task = ready.task
+        line.on_lost = lambda words: attempt.lose(words, peer_lost_wait(environment), abort_collectives)
         with tracked(ready.record, attempt, lambda: process.stop.requested) as writers:
             rejected = RejectedPictures(ready.inputs.splits, attempt, process.metrics)
             writers = (*writers, rejected)

@@ -162,14 +162,16 @@ class Attempt:
                 continue
             return
 
-    def lose(self, words: str, peer_lost_wait: float) -> None:
-        """Record which workers are lost, and exit with 75 unless the thread that trains does, as it will where a
-        collective fails; it does not where it waits for a worker that lives and is stuck. Call on a thread of its own.
+    def lose(self, words: str, peer_lost_wait: float, abort: Callable[[str], None] | None = None) -> None:
+        """Record which workers are lost, end with `abort` the collectives that wait for them, and exit with 75 unless
+        the thread that trains does, as it will where a collective fails. Call on a thread of its own.
         """
         log.error("lost: %s", words)
         recording = threading.Thread(target=self._try_to_record_lost, daemon=True)
         recording.start()
         recording.join(LAST_WORDS_SECONDS)
+        if abort is not None and not self._closed.is_set():
+            abort(words)
         if not self._closed.wait(NOTICED_WITHIN):
             self.die(Exit.PEER_LOST, f"a peer was lost: {words}", peer_lost_wait)
 

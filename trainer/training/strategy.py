@@ -198,6 +198,12 @@ def _watch_peers_by_line_alone(workers: int) -> None:
     )
 
 
+def abort_collectives(words: str) -> None:
+    """Let collectives that wait for a worker which is lost fail at once, from any thread, and all later ones; nothing
+    else would make them, as long as that worker's machine keeps its connections."""
+    context.context().abort_collective_ops(tf.errors.UNAVAILABLE, words)
+
+
 def reserve(devices: Devices, size: int) -> None:
     """Give TensorFlow's allocator on CPUs one region of addresses for what a step needs; memory is taken as it is
     written to.
