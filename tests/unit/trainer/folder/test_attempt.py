@@ -302,3 +302,31 @@ def test_what_was_told_first_holds(storage: Storage, lease: Lease) -> None:
         attempt.end(Exit.DONE, "")
         attempt.end(Exit.TERMINATED, "stopped")
     assert state(storage).state == "succeeded"
+
+
+@pytest.mark.parametrize("notices", [True, False])
+def test_who_loses_a_peer_ends_what_waits_for_it_and_dies_only_if_nobody_notices(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, notices: bool
+) -> None:
+    monkeypatch.setattr(module, "NOTICED_WITHIN", 0.1)
+    died: list[tuple[Exit, str, float]] = []
+    with Attempt(storage, 1, None, RUNNING) as attempt:
+        monkeypatch.setattr(attempt, "die", lambda *given: died.append(given))
+        attempt.told = lambda: {"lost": (0,), "lost_since": "now"}
+        aborted: list[str] = []
+
+        def abort(words: str) -> None:
+            aborted.append(words)
+            if notices:
+                attempt.end(Exit.PEER_LOST, words)
+
+        attempt.lose("rank 0 went away", 45.0, abort)
+        assert aborted == ["rank 0 went away"]
+        assert died == ([] if notices else [(Exit.PEER_LOST, "a peer was lost: rank 0 went away", 45.0)])
+
+
+def test_who_has_ended_already_ends_nothing_for_a_loss(storage: Storage) -> None:
+    with Attempt(storage, 1, None, RUNNING) as attempt:
+        attempt.end(Exit.DONE, "")
+        attempt.told = lambda: {"lost": (0,), "lost_since": "now"}
+        attempt.lose("rank 0 went away", 0.0, lambda words: pytest.fail(words))
