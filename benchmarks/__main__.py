@@ -20,7 +20,7 @@ from benchmarks import table
 COMPARISONS: dict[str, tuple[str, ...]] = {
     "limit": ("--steps", "5"),
     "storage_reads": (),
-    "checkpoint_cost": (),
+    "checkpoint_cost": ("--saves", "12"),
     "second_epoch": (),
     "observer_cost": (),
     "feeds": (),

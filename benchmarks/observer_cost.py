@@ -39,7 +39,8 @@ def measure(folder: Path) -> float:
     activity = Activity()
     metrics, keeper = Metrics(activity), Timekeeper(activity, begun(NONE, 1, activity.began, by_a_person=True))
     length = length_of(config, 20 * CALLS)
-    task = cast(Task, SimpleNamespace(length=length, config=config, learner=SimpleNamespace(fixed={})))
+    train = {phase.name: None for phase in length.phases}  # asked only when there is something to complain of
+    task = cast(Task, SimpleNamespace(length=length, config=config, learner=SimpleNamespace(fixed={}), train=train))
     run = open_storage(str(folder))
     attempt = Attempt(run, 0, None, RunState(State.RUNNING))
     observers = Observers(task, run, 0, attempt, metrics, activity, keeper, LoopState())
