@@ -87,6 +87,7 @@ integration: setup ## Run the tests against real servers (needs Go)
 # takes some of the other's, so that both end at about the same time though single tests take a minute.
 integration-side-by-side: setup
 	@command -v go >/dev/null 2>&1 || { echo "make: 'go' not found; the integration tests build their servers with Go: see CONTRIBUTING.md" >&2; exit 1; }
+	@command -v cc >/dev/null 2>&1 || { echo "make: 'cc' not found; a clock that jumps is compiled: install a C compiler" >&2; exit 1; }
 	$(BIN)/python -m tests.integration
 	$(BIN)/pytest tests/integration -m "not alone" -n $(PYTEST_WORKERS) --dist worksteal $(PYTEST_ARGS) $(OR_NONE_CHOSEN)
 

@@ -71,7 +71,7 @@ def test_shards_killed_in_mid_epoch_and_resumed_in_another_way_on_another_number
 ) -> None:
     source, run = packed(data, f"{bucket}/packed"), f"{bucket}/runs/packed"
     config = asked(source, run, tmp_path / "cache", checkpoint_every=2, log_every=1, grace_period=5.0)
-    for changes, step in (({"workers": 2}, 3), ({"input": "stream"}, 7), ({"input": "encoded", "workers": 2}, 9)):
+    for changes, step in (({"workers": 2}, 3), ({"input": "stream"}, 7), ({"input": "encoded", "workers": 4}, 9)):
         with runs.started(dataclasses.replace(config, **changes)) as process:
             runs.await_step(process, step)
             runs.await_checkpoint(run)
