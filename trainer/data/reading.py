@@ -28,7 +28,11 @@ CONCURRENCY = 64
 RANGE_BYTES = 4 * MIB
 RANGES_AT_ONCE = 16
 LARGEST_GAP = MIB // 4
-"""Largest gap in bytes between two wanted pictures that share a request; the gap is fetched too."""
+MOST_UNWANTED = 1 / 4
+HEADERS = 4096
+"""Two wanted pictures share a request, and what lies between them is fetched too, if that is at most `LARGEST_GAP`, and
+no more than a quarter of the range's wanted bytes is then fetched for nothing: a worker that wants one picture in four
+must not read all four. What a tar has between two neighbours is never more than `HEADERS`."""
 
 BYTES_AT_ONCE = 128 * MIB
 """What is in memory at a time, unless one picture alone is larger: cameras make some of 20 MB."""
@@ -106,22 +110,25 @@ def reader(
 
 
 def ranges(examples: Sequence[Example], wanted: Sequence[int]) -> Iterator[Range]:
-    """Ranges of at most `RANGE_BYTES` (or one picture) that hold the wanted packed examples, each exactly once."""
+    """Ranges of at most `RANGE_BYTES` (or one picture) that hold the wanted packed examples, each exactly once, and
+    little else."""
     columns, ids = Examples.of(examples), np.array(wanted, np.int64)
     ids = ids[columns.shard[ids] != LOOSE]
     ids = ids[np.lexsort((ids, columns.offset[ids], columns.shard[ids]))]
     spans = (numbers_of(column[ids]) for column in (columns.shard, columns.offset, columns.sizes))
-    shard, start, end = "", 0, 0
+    shard, start, end, needed = "", 0, 0, 0
     members: list[int] = []
     for i, number, its_start, size in zip(numbers_of(ids), *spans, strict=True):
         its_shard, its_end = columns.shards[number], its_start + size
-        joins = its_shard == shard and its_start - end <= LARGEST_GAP and max(end, its_end) - start <= RANGE_BYTES
+        gap, larger = its_start - end, max(end, its_end) - start
+        near = gap <= HEADERS or (gap <= LARGEST_GAP and larger <= (1 + MOST_UNWANTED) * (needed + size))
+        joins = its_shard == shard and near and larger <= RANGE_BYTES
         if members and not joins:
             yield Range(shard, start, end, tuple(members))
             members = []
         if not members:
-            shard, start, end = its_shard, its_start, its_end
-        end = max(end, its_end)
+            shard, start, end, needed = its_shard, its_start, its_end, 0
+        end, needed = max(end, its_end), needed + size
         members.append(i)
     if members:
         yield Range(shard, start, end, tuple(members))

@@ -13,7 +13,7 @@ from trainer.data import cache
 from trainer.data.data_set import DataSet
 from trainer.data.decode import PixelPath
 from trainer.data.examples import Example, Place
-from trainer.data.reading import RANGE_BYTES, Damaged, ranges, reader
+from trainer.data.reading import HEADERS, MOST_UNWANTED, RANGE_BYTES, Damaged, ranges, reader
 from trainer.data.shards import pack
 from trainer.data.split import list_data_set
 from trainer.exits import Exit
@@ -71,6 +71,8 @@ def test_ranges_hold_every_wanted_picture_once_and_stay_within_the_limit(
             assert place is not None
             assert place.shard == one.shard
             assert one.start <= place.offset <= place.offset + examples[i].size <= one.end
+        needed = sum(examples[i].size for i in one.members)
+        assert one.end - one.start <= (1 + MOST_UNWANTED) * needed + HEADERS * (len(one.members) - 1)
 
 
 def test_neighbours_share_a_request_and_far_ones_do_not() -> None:
@@ -78,6 +80,20 @@ def test_neighbours_share_a_request_and_far_ones_do_not() -> None:
     assert len(list(ranges(near, range(400)))) == -(-400 * 20_200 // RANGE_BYTES)
     far = [Example(str(i), 0, 20_000, 0, Place("a", i << 20)) for i in range(10)]
     assert len(list(ranges(far, range(10)))) == 10
+
+
+@pytest.mark.parametrize("size", [2_000, 6_000, 20_000])
+def test_neighbours_in_a_tar_share_a_request_whatever_their_size(size: int) -> None:
+    """Between them lie a header, zeros up to a block, and another file with its own, such as the label."""
+    near = [Example(str(i), 0, size, 0, Place("a", i * (size + 2_559))) for i in range(400)]
+    assert len(list(ranges(near, range(400)))) == -(-400 * (size + 2_559) // RANGE_BYTES)
+
+
+@pytest.mark.parametrize("every", [2, 4, 8])
+def test_one_picture_in_a_few_does_not_bring_the_others_with_it(every: int) -> None:
+    laid = [Example(str(i), 0, 20_000, 0, Place("a", i * 20_000)) for i in range(400)]
+    made = list(ranges(laid, range(0, 400, every)))
+    assert sum(one.end - one.start for one in made) == 400 * 20_000 // every
 
 
 # --- reading ---------------------------------------------------------------------------------------------------------

@@ -275,6 +275,27 @@ def test_in_blocks_a_worker_reads_its_part_of_an_epoch_in_large_pieces(packed: P
     assert len(seen) == 256
 
 
+@pytest.mark.parametrize("keeps", [(0, False), (1 << 30, False), (0, True)], ids=["stream", "encoded", "decoded"])
+@pytest.mark.parametrize("workers", [2, 4, 8])
+def test_in_the_global_order_a_worker_reads_its_part_of_packed_bytes(
+    packed: Path, workers: int, keeps: tuple[int, bool]
+) -> None:
+    """Batches of 64 of 256 pictures in 16 shards: what a worker wants of one lies a few pictures apart."""
+    layout, schedule = Layout(64, 8, 8), Schedule(256, 64)
+    for rank in range(workers):
+        calls = list[Call]()
+        source = open_source(str(packed), listener=Listener(on_call=calls.append))
+        examples, opened = source.data.splits["train"], len(calls)
+        room, keeps_pixels = keeps
+        store = np.zeros((256, PATH.size, PATH.size, 3), np.uint8) if keeps_pixels else None
+        held = PictureStream(examples, source.read, PATH, 2, room, 2, store=store)
+        own = range(rank * 8 // workers, (rank + 1) * 8 // workers)
+        feeds = training_feeds(held, schedule, layout, own, NONE, 5, 0, 4, partial(global_order, 5, 256))
+        ids = [int(i) for step in feeds for feed in step for i in feed.ids]
+        assert len(ids) == 256 / workers
+        assert sum(call.size for call in calls[opened:]) <= 1.25 * sum(examples[i].size for i in ids)
+
+
 @pytest.mark.parametrize(("room", "one_by_one"), [(1 << 30, False), (0, True)])
 def test_a_worker_that_takes_all_reads_shards_in_large_pieces_if_there_is_room_for_them(
     packed: Path, room: int, one_by_one: bool
