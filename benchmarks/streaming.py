@@ -32,7 +32,7 @@ from trainer.data.decode import path_of
 from trainer.data.order import Layout, Schedule
 from trainer.data.pipeline import prefetched, training_feeds
 from trainer.data.source import open_source
-from trainer.data.stream import PictureStream
+from trainer.data.stream import Limits, PictureStream
 from trainer.process.container import processors
 
 ROUND_TRIP = 0.03
@@ -107,7 +107,7 @@ def _epochs_of(uri: str) -> Callable[[], float]:
     blocks = blocks_of(examples)
     assert blocks is not None
     ahead = 2 * MOST_LANES * BLOCK_BYTES
-    held = PictureStream(examples, source.read, path_of(asked), processors(), 0, AHEAD, ahead)
+    held = PictureStream(examples, source.read, path_of(asked), Limits(processors(), AHEAD, pieces=ahead))
     schedule, still = Schedule(len(examples), BATCH), Augmentation(False, 0.0, 0.0)
     order_of = partial(block_order, 0, blocks, BATCH)
 

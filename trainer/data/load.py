@@ -22,7 +22,7 @@ from trainer.data.examples import Examples, Rejected
 from trainer.data.order import Ids, epoch_order
 from trainer.data.pipeline import in_order
 from trainer.data.source import Source
-from trainer.data.stream import PictureStream
+from trainer.data.stream import Limits, PictureStream
 from trainer.exits import Exit, ExitError
 from trainer.folder import files
 from trainer.process import temporary
@@ -106,9 +106,9 @@ def _opened(
     ahead = batches_ahead(batch_rows, encoded // len(examples))
     ahead = ahead if source.data.uri.startswith("gs://") else min(ahead, LOCAL_AHEAD)
     ahead_bytes = 2 * MOST_LANES * BLOCK_BYTES * batch_rows // config.batch_size
-    room_for_all = max(0, budget - (0 if store is None or isinstance(store, np.memmap) else store.nbytes))
-    threads = config.threads or processors()
-    return PictureStream(examples, source.read, path, threads, room, ahead, ahead_bytes, store, room_for_all)
+    all_at_once = max(0, budget - (0 if store is None or isinstance(store, np.memmap) else store.nbytes))
+    limits = Limits(config.threads or processors(), ahead, room, ahead_bytes, all_at_once)
+    return PictureStream(examples, source.read, path, limits, store)
 
 
 def _store(config: RunConfig, path: PixelPath, pictures: int, budget: int) -> Pixels:

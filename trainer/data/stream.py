@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,26 @@ WAITING = 4
 """Pictures of a batch, for each thread, that are there and wait to be decoded; others stay in storage."""
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What reading a split may take.
+
+    Attributes:
+        threads: that decode.
+        ahead: batches that are worth being made at once, since each waits for storage.
+        kept: bytes of encoded pictures that stay in memory, those that arrive first.
+        pieces: bytes of pieces that are read ahead of the batches that want them.
+        all_at_once: if this worker takes all pictures, and all their files are no more bytes, they are read a piece at
+            a time in any order.
+    """
+
+    threads: int
+    ahead: int
+    kept: int = 0
+    pieces: int = 0
+    all_at_once: int = 0
+
+
 class PictureStream:
     """A split as `trainer.data.cache.PixelCache` has it, with the same rows, but read as it is asked for.
 
@@ -32,35 +53,20 @@ class PictureStream:
     """
 
     def __init__(
-        self,
-        examples: Sequence[Example],
-        read: Read,
-        path: PixelPath,
-        threads: int,
-        room: int,
-        ahead: int,
-        room_ahead: int = 0,
-        store: Pixels | None = None,
-        room_for_all: int = 0,
+        self, examples: Sequence[Example], read: Read, path: PixelPath, limits: Limits, store: Pixels | None = None
     ) -> None:
-        """Decode on `threads` threads; keep encoded pictures in up to `room` bytes of memory, in order of arrival, or
-        pixels in `store`, uint8 [n, size, size, 3].
-
-        `ahead` is how many batches are worth being made at once: each waits for storage. Pieces that are read ahead of
-        them wait in `room_ahead` bytes. If this worker takes all pictures, and `room_for_all` is enough for their
-        files, they are read a piece at a time in any order.
-        """
+        """Decode as `path` says; with a `store`, uint8 [n, size, size, 3], pixels stay there."""
         columns = Examples.of(examples)
         self.labels = columns.labels
         self.usable: npt.NDArray[np.bool_] = np.ones(len(examples), np.bool_)
-        self._ahead = ahead
+        self._limits = limits
         self._examples, self._read, self._path = columns, read, path
         self._store, self._have = store, np.zeros(len(examples), np.bool_)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
-        self._waiting = threads * WAITING
+        self._pool = ThreadPoolExecutor(limits.threads, thread_name_prefix="decode")
+        self._waiting = limits.threads * WAITING
         self._guard = threading.Lock()
         self._kept: dict[int, bytes] = {}
-        self._room, self._room_ahead, self._room_for_all = room, room_ahead, room_for_all
+        self._room = limits.kept
         self._rejected: dict[int, Rejected] = {}
         for i in np.flatnonzero(columns.sizes > LARGEST_PICTURE).tolist():
             self._reject(i, too_large(int(columns.sizes[i])))
@@ -71,7 +77,7 @@ class PictureStream:
     @property
     def ahead(self) -> int:
         """Batches worth making at once."""
-        return 1 if (self._have | ~self.usable).all() else self._ahead
+        return 1 if (self._have | ~self.usable).all() else self._limits.ahead
 
     @property
     def memory(self) -> int:
@@ -105,9 +111,9 @@ class PictureStream:
     @contextmanager
     def expecting(self, ids: Ids, pieces: Ids | None) -> Iterator[GetRows]:
         """The rows of this worker's part of an epoch; what is in pieces is read ahead of when it is asked for."""
-        new, room = self.usable[ids] & ~self._have[ids] & ~np.isin(ids, list(self._kept)), self._room_ahead
+        new, room = self.usable[ids] & ~self._have[ids] & ~np.isin(ids, list(self._kept)), self._limits.pieces
         if pieces is None and new.any():
-            pieces, room = self._pieces_of_all(ids), self._room_for_all
+            pieces, room = self._pieces_of_all(ids), self._limits.all_at_once
         if pieces is None:
             yield self.rows
             return
@@ -124,7 +130,7 @@ class PictureStream:
     def _pieces_of_all(self, ids: Ids) -> Ids | None:
         """The blocks in which pictures lie, where this worker takes every one: none is read twice. None where they are
         not packed, or all the files are more than may wait."""
-        if len(ids) < len(self) or int(self._examples.sizes.sum()) > self._room_for_all:
+        if len(ids) < len(self) or int(self._examples.sizes.sum()) > self._limits.all_at_once:
             return None
         blocks = blocks_of(self._examples)
         if blocks is None:

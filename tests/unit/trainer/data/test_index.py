@@ -26,7 +26,7 @@ from trainer.data.reading import reader
 from trainer.data.shards import pack
 from trainer.data.source import open_source
 from trainer.data.split import list_data_set
-from trainer.data.stream import PictureStream
+from trainer.data.stream import Limits, PictureStream
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
 
@@ -451,5 +451,5 @@ def test_no_picture_is_made_an_object_before_it_is_read(tmp_path: Path, monkeypa
     train = source.data.splits["train"]
     assert len(describe(source.data)) == 3
     assert counts_of(train, source.data.classes) == [len(train) // 2] * 2
-    stream = PictureStream(train, source.read, PixelPath(2, 16), 1, 0, 1)
+    stream = PictureStream(train, source.read, PixelPath(2, 16), Limits(1, 1))
     assert sorted(epoch_order(0, 0, len(stream))) == list(range(len(train)))

@@ -25,13 +25,14 @@ from trainer.data.pipeline import training_feeds
 from trainer.data.reading import Contents
 from trainer.data.shards import pack
 from trainer.data.source import Source, open_source
-from trainer.data.stream import WAITING, PictureStream
+from trainer.data.stream import WAITING, Limits, PictureStream
 from trainer.process.container import resident_memory
 from trainer.storage.errors import StorageMissing
 from trainer.storage.measured import Call
 from trainer.storage.opening import Listener, open_storage
 
 PATH = PixelPath(2, 32)
+TWO = Limits(threads=2, ahead=2)
 NONE = Augmentation(False, 0.0, 0.0)
 BROKEN = 3
 
@@ -64,7 +65,7 @@ def decoded(source: Source) -> PixelCache:
 def stream(source: Source, room: int = 0, keeps_pixels: bool = False) -> tuple[PictureStream, Reads]:
     reads, examples = Reads(source), source.data.splits["train"]
     store = np.zeros((len(examples), PATH.size, PATH.size, 3), np.uint8) if keeps_pixels else None
-    return PictureStream(examples, reads, PATH, 2, room, 2, store=store), reads
+    return PictureStream(examples, reads, PATH, Limits(2, 2, room), store), reads
 
 
 KEEPS = st.sampled_from([(0, False), (1 << 30, False), (0, True)])
@@ -138,7 +139,7 @@ def test_released_pixels_leave_memory_and_are_decoded_again_if_they_are_wanted(
 ) -> None:
     examples, size = source.data.splits["train"], 1500
     store = np.ones((len(examples), size, size, 3), np.uint8)
-    held = PictureStream(examples, source.read, PixelPath(2, size), 2, 0, 2, store=store)
+    held = PictureStream(examples, source.read, PixelPath(2, size), TWO, store)
     del store
     first = held.rows(np.array([1], np.int64))[0]
     before = resident_memory()
@@ -196,7 +197,7 @@ def test_pictures_are_fetched_no_faster_than_they_are_decoded(source: Source, mo
 
     decode = stream_module.pixels
     monkeypatch.setattr(stream_module, "pixels", lambda *given: held_up.wait(10) and decode(*given))
-    held = PictureStream(examples, read, PATH, 2, 0, 2)
+    held = PictureStream(examples, read, PATH, TWO)
     asking = threading.Thread(target=held.rows, args=(np.arange(24, dtype=np.int64),))
     asking.start()
     deadline = time.monotonic() + 10
@@ -212,7 +213,7 @@ def test_pictures_are_fetched_no_faster_than_they_are_decoded(source: Source, mo
 
 def test_a_folder_that_is_gone_is_an_error_of_storage(source: Source, tmp_path: Path) -> None:
     gone = open_source(str(drawn(tmp_path / "data", 4, 2, 0)))
-    held = PictureStream(gone.data.splits["train"], gone.read, PATH, 2, 0, 2)
+    held = PictureStream(gone.data.splits["train"], gone.read, PATH, TWO)
     (tmp_path / "data").rename(tmp_path / "elsewhere")
     with pytest.raises(StorageMissing):
         held.rows(np.array([0], np.int64))
@@ -262,7 +263,7 @@ def test_in_blocks_a_worker_reads_its_part_of_an_epoch_in_large_pieces(packed: P
         source = open_source(str(packed), listener=Listener(on_call=calls.append))
         examples, order_of = source.data.splits["train"], partial(block_order, 5, blocks_in(source), 8)
         opened = len(calls)
-        held = PictureStream(examples, source.read, PATH, 2, 0, 2, 1 << 20)
+        held = PictureStream(examples, source.read, PATH, Limits(2, 2, pieces=1 << 20))
         own = range(rank * 8 // workers, (rank + 1) * 8 // workers)
         feeds = training_feeds(held, schedule, layout, own, NONE, 5, 0, 32, order_of)
         ids = [int(i) for step in feeds for feed in step for i in feed.ids]
@@ -288,7 +289,7 @@ def test_in_the_global_order_a_worker_reads_its_part_of_packed_bytes(
         examples, opened = source.data.splits["train"], len(calls)
         room, keeps_pixels = keeps
         store = np.zeros((256, PATH.size, PATH.size, 3), np.uint8) if keeps_pixels else None
-        held = PictureStream(examples, source.read, PATH, 2, room, 2, store=store)
+        held = PictureStream(examples, source.read, PATH, Limits(2, 2, room), store)
         own = range(rank * 8 // workers, (rank + 1) * 8 // workers)
         feeds = training_feeds(held, schedule, layout, own, NONE, 5, 0, 4, partial(global_order, 5, 256))
         ids = [int(i) for step in feeds for feed in step for i in feed.ids]
@@ -304,7 +305,7 @@ def test_a_worker_that_takes_all_reads_shards_in_large_pieces_if_there_is_room_f
     source = open_source(str(packed), listener=Listener(on_call=calls.append))
     examples, opened = source.data.splits["train"], len(calls)
     store = np.zeros((256, PATH.size, PATH.size, 3), np.uint8)
-    held = PictureStream(examples, source.read, PATH, 2, 0, 2, store=store, room_for_all=room)
+    held = PictureStream(examples, source.read, PATH, Limits(2, 2, all_at_once=room), store)
     order_of = partial(global_order, 5, 256)
     for epoch in range(2):
         feeds = training_feeds(
@@ -329,7 +330,7 @@ def test_in_blocks_rows_are_those_of_decoded_pictures_from_any_step_over_epochs(
     source = open_source(str(packed))
     examples, layout, schedule = source.data.splits["train"], Layout(24, 2, 2), Schedule(256, 24)
     order_of = partial(block_order, 5, blocks_in(source), 24)
-    held = PictureStream(examples, source.read, PATH, 2, room, 2, 1 << 16)
+    held = PictureStream(examples, source.read, PATH, Limits(2, 2, room, 1 << 16))
     decoded = cache.fill(examples, source.read, PATH, 1 << 30, None, 2)
     ours, theirs = (
         list(training_feeds(rows, schedule, layout, range(2), NONE, 5, first, 25, order_of)) for rows in (held, decoded)
@@ -343,7 +344,7 @@ def test_in_blocks_rows_are_those_of_decoded_pictures_from_any_step_over_epochs(
 
 def test_feeds_that_are_closed_early_leave_no_thread(packed: Path) -> None:
     source = open_source(str(packed))
-    held = PictureStream(source.data.splits["train"], source.read, PATH, 2, 0, 2, 1 << 20)
+    held = PictureStream(source.data.splits["train"], source.read, PATH, Limits(2, 2, pieces=1 << 20))
     order_of = partial(block_order, 5, blocks_in(source), 8)
     feeds = training_feeds(held, Schedule(256, 8), Layout(8, 1, 1), range(1), NONE, 5, 0, 64, order_of)
     next(feeds)
