@@ -28,11 +28,11 @@ CONCURRENCY = 64
 RANGE_BYTES = 4 * MIB
 RANGES_AT_ONCE = 16
 LARGEST_GAP = MIB // 4
+"""Largest gap in bytes between two wanted pictures that share a request; the gap is fetched too."""
 MOST_UNWANTED = 1 / 4
+"""The gaps of a request are at most this part of its wanted bytes: who wants one picture in four must not read all."""
 HEADERS = 4096
-"""Two wanted pictures share a request, and what lies between them is fetched too, if that is at most `LARGEST_GAP`, and
-no more than a quarter of the range's wanted bytes is then fetched for nothing: a worker that wants one picture in four
-must not read all four. What a tar has between two neighbours is never more than `HEADERS`."""
+"""A gap that is always fetched: what a tar has between two pictures, a header and perhaps a label, is seldom more."""
 
 BYTES_AT_ONCE = 128 * MIB
 """What is in memory at a time, unless one picture alone is larger: cameras make some of 20 MB."""
