@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import runs
-from tests.unit.test_train_command import CATDOG, QUICK
+from tests.unit.typed import CATDOG, QUICK
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")]
 

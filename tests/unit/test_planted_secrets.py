@@ -4,7 +4,6 @@ import base64
 import json
 import os
 import subprocess
-import sys
 import tarfile
 from pathlib import Path
 
@@ -13,13 +12,13 @@ import yaml
 
 from tests import runs
 from tests.unit.k8s.api.api_server import Api, serve
+from tests.unit.typed import CATDOG
 
 pytestmark = pytest.mark.timeout(300)
 
 MARK = "pLaNtEd"
 TOKEN = f"hf_{MARK}{MARK}{MARK}"
 PEM = f"-----BEGIN PRIVATE KEY-----\n{MARK}\n-----END PRIVATE KEY-----\n"
-CATDOG = [sys.executable, "-c", "from k8s.cli import main; main()"]
 
 
 @pytest.fixture

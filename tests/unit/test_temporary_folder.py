@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import pictures, runs
-from tests.unit.test_train_command import CATDOG, QUICK
+from tests.unit.typed import CATDOG, QUICK
 
 pytestmark = [
     pytest.mark.timeout(300),

@@ -67,7 +67,7 @@ def samples(row: str) -> Mapping[str, bytes]:
             "scans.jpg": with_scans(PROGRESSIVE, 101),
         },
         "PNG above 64": {"huge.png": raw_png(8, 0, [b"\0"])[:16] + b"\0\0\x20\0" * 2 + raw_png(8, 0, [b"\0"])[24:]},
-        "file above 256": {},  # test_decode and test_prepare, with a smaller limit
+        "file above 256": {},  # test_decode and test_import_pictures, with a smaller limit
         "truncated": {
             "cut.jpg": PLAIN[: len(PLAIN) // 2],
             "empty.jpg": b"",

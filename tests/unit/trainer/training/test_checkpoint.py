@@ -1,9 +1,7 @@
-"""Checkpoints as real files; each fault is made in the files."""
+"""Checkpoints as real files: their format, and what a save leaves however it ends."""
 
 import dataclasses
 import json
-import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,74 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from tests.unit.trainer.training.snapshots import Recorder, contents, same, save, snapshot
 from trainer.contract import MANIFEST
 from trainer.exits import Exit, ExitError
-from trainer.ledger import Attempt, Ledger
 from trainer.storage.base import Stat, Storage
 from trainer.storage.errors import PreconditionFailed, StorageFailed
 from trainer.storage.opening import open_storage
 from trainer.training import checkpoint
-from trainer.training.checkpoint import (
-    Snapshot,
-    Unusable,
-    decode,
-    encode,
-    newest,
-    prune,
-    read,
-    step_name,
-    sweep,
-    touch,
-    write,
-)
-from trainer.training.state import Best, LoopState, Sums
-
-SPENT = Ledger((Attempt(1, {"step": 60.0}),), 1e9)
-
-
-def snapshot(step: int, seed: int = 0) -> Snapshot:
-    random = np.random.default_rng([step, seed])
-    row = {"epoch": 1, "step": 4, "train": {"loss": 0.5, "accuracy": 0.75}, "valid": {"loss": 0.5, "accuracy": 0.8}}
-    state = LoopState(step, Sums(1.5, 2, 3, 4, 5), (row,), Best(1, 4, 0.8, 0.5), 2, SPENT, 1e9, 0)
-    weights = {"conv1/kernel": random.normal(size=(3, 3, 2, 4)).astype(np.float32), "conv1/bias": np.zeros(4, "f4")}
-    optimizer = {"iterations": np.array(step, np.int64), "velocity/conv1/kernel": random.normal(size=(3, 3, 2, 4))}
-    return Snapshot(state, {"weights": weights, "optimizer": optimizer})
-
-
-def same(one: Snapshot, other: Snapshot) -> bool:
-    def bits(made: Snapshot) -> dict[str, tuple[Any, ...]]:
-        return {
-            f"{group}/{name}": (array.dtype, array.shape, array.tobytes())
-            for group, tensors in made.groups.items()
-            for name, array in tensors.items()
-        }
-
-    return one.state == other.state and bits(one) == bits(other)
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    return tmp_path / "checkpoints"
-
-
-@pytest.fixture
-def storage(root: Path) -> Storage:
-    return open_storage(str(root))
-
-
-def save(storage: Storage, *steps: int) -> None:
-    for step in steps:
-        write(storage, step_name(step), snapshot(step))
-
-
-def contents(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
-
-
-def flip(path: Path, bit: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[bit // 8] ^= 1 << bit % 8
-    path.write_bytes(bytes(data))
+from trainer.training.checkpoint import Unusable, decode, encode, newest, prune, read, step_name, sweep, touch, write
 
 
 @given(
@@ -144,33 +82,6 @@ def test_the_manifest_comes_last(storage: Storage) -> None:
     write(written, "best", snapshot(3))
     assert written.names[-1] == f"best/{MANIFEST}"
     assert len(written.names) == 2
-
-
-class Recorder:
-    """A storage that notes what is written and deleted, and fails when it is told to."""
-
-    def __init__(self, storage: Storage, fail_at: int = 10**9) -> None:
-        self.names: list[str] = []
-        self.deleted: list[str] = []
-        self._storage, self._left = storage, fail_at
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._storage, name)
-
-    def _count(self) -> None:
-        self._left -= 1
-        if self._left < 0:
-            raise StorageFailed("gone away")
-
-    def write(self, name: str, data: bytes | Path, *, if_generation: str | None = None) -> Stat:
-        self._count()
-        self.names.append(name)
-        return self._storage.write(name, data, if_generation=if_generation)
-
-    def delete(self, name: str, *, if_generation: str | None = None) -> None:
-        self._count()
-        self.deleted.append(name)
-        self._storage.delete(name, if_generation=if_generation)
 
 
 @pytest.mark.parametrize("fail_at", [0, 1])
@@ -246,234 +157,9 @@ def test_of_two_that_save_at_one_place_one_fails_and_the_other_is_whole(storage:
     assert same(read(storage, "best"), snapshot(5))
 
 
-def file_of(root: Path, step: int) -> Path:
-    (path,) = (root / step_name(step)).glob("*.safetensors")
-    return path
-
-
-def delete_file(root: Path) -> None:
-    file_of(root, 9).unlink()
-
-
-def truncate_file(root: Path) -> None:
-    path = file_of(root, 9)
-    path.write_bytes(path.read_bytes()[:-1])
-
-
-def empty_file(root: Path) -> None:
-    file_of(root, 9).write_bytes(b"")
-
-
-def flip_file(root: Path) -> None:
-    path = file_of(root, 9)
-    flip(path, path.stat().st_size * 8 - 5)
-
-
-def swap_files(root: Path) -> None:
-    one, other = file_of(root, 9), file_of(root, 3)
-    one.rename(root / "aside")
-    other.rename(one)
-    (root / "aside").rename(other)
-
-
-def file_of_another_step(root: Path) -> None:
-    shutil.copy(file_of(root, 6), file_of(root, 9))
-
-
-def truncate_manifest(root: Path) -> None:
-    path = root / step_name(9) / MANIFEST
-    path.write_bytes(path.read_bytes()[:-40])
-
-
-def empty_manifest(root: Path) -> None:
-    (root / step_name(9) / MANIFEST).write_bytes(b"")
-
-
-def foreign_manifest(root: Path) -> None:
-    (root / step_name(9) / MANIFEST).write_text("[1, 2]")
-
-
-def manifest_of_another_step(root: Path) -> None:
-    shutil.copy(root / step_name(6) / MANIFEST, root / step_name(9) / MANIFEST)
-
-
-def folder_of_another_step(root: Path) -> None:
-    shutil.rmtree(root / step_name(9))
-    shutil.copytree(root / step_name(3), root / step_name(9))
-
-
-def later_schema(root: Path) -> None:
-    path = root / step_name(9) / MANIFEST
-    path.write_text(path.read_text().replace('"schema": 2', '"schema": 3'))
-
-
-FAULTS = [
-    *(delete_file, truncate_file, empty_file, flip_file, swap_files, file_of_another_step),
-    *(truncate_manifest, empty_manifest, foreign_manifest, manifest_of_another_step, folder_of_another_step),
-    later_schema,
-]
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_taken(
-    storage: Storage, root: Path, fault: Callable[[Path], None], caplog: pytest.LogCaptureFixture
-) -> None:
-    save(storage, 3, 6, 9)
-    fault(root)
-    found = newest(storage)
-    assert found.snapshot is not None
-    assert same(found.snapshot, snapshot(6))
-    assert found.refused == (step_name(9),)
-    assert f"checkpoint {storage.uri}/step-000000009 refused: " in caplog.text
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_when_none_is_left_it_is_74_and_nothing_is_overwritten(
-    storage: Storage, root: Path, fault: Callable[[Path], None]
-) -> None:
-    save(storage, 3, 6, 9)
-    fault(root)
-    flip_all = [file_of(root, 3), file_of(root, 6)]
-    for path in flip_all:
-        flip(path, 0)
-    before = contents(root)
-    with pytest.raises(ExitError, match="none of 3 checkpoints can be read") as caught:
-        newest(storage)
-    assert caught.value.code == Exit.STORAGE_FAILED
-    assert "step-000000009" in caught.value.message
-    assert contents(root) == before
-
-
-def test_every_flipped_bit_of_a_manifest_is_noticed(storage: Storage) -> None:
-    save(storage, 9)
-    good = storage.read(f"{step_name(9)}/{MANIFEST}")
-    original, unnoticed = json.loads(good), []
-
-    class Flipped(Recorder):
-        text = good
-
-        def read(self, name: str) -> bytes:
-            return self.text if name.endswith(MANIFEST) else storage.read(name)
-
-    flipped = Flipped(storage)
-    for bit in range(len(good) * 8):
-        data = bytearray(good)
-        data[bit // 8] ^= 1 << bit % 8
-        flipped.text = bytes(data)
-        try:
-            read(flipped, step_name(9))
-        except Unusable:
-            continue
-        if json.loads(flipped.text) != original:  # in white space it does not matter
-            unnoticed.append(bit)
-    assert unnoticed == []
-
-
-@pytest.mark.parametrize("name", ["../step-000000003/x", "/etc/passwd", "a\nb", ""])
-def test_a_manifest_that_points_elsewhere_is_unusable(storage: Storage, root: Path, name: str) -> None:
-    save(storage, 9)
-    path = root / step_name(9) / MANIFEST
-    manifest = json.loads(path.read_text())
-    manifest["files"][0]["name"] = name
-    path.write_bytes(checkpoint.sealed(manifest))
-    with pytest.raises(Unusable):
-        read(storage, step_name(9))
-
-
-def test_no_checkpoint_at_all_is_none(storage: Storage) -> None:
-    assert newest(storage).snapshot is None
-
-
-def test_a_folder_that_was_never_completed_is_passed_over(
-    storage: Storage, root: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level("INFO")
-    save(storage, 9)
-    (root / step_name(9) / MANIFEST).unlink()
-    assert newest(storage).snapshot is None
-    save(storage, 6)
-    found = newest(storage).snapshot
-    assert found is not None
-    assert found.state.step == 6
-    assert "step-000000009 was never completed; skipped" in caplog.text
-
-
-@pytest.mark.parametrize("fail_at", [0, 1])
-def test_a_save_that_fails_leaves_nothing_to_restore(storage: Storage, fail_at: int) -> None:
-    save(storage, 6)
-    with pytest.raises(StorageFailed):
-        write(Recorder(storage, fail_at), step_name(9), snapshot(9))
-    found = newest(storage).snapshot
-    assert found is not None
-    assert found.state.step == 6
-
-
-def test_the_newest_is_by_step_not_by_time(storage: Storage) -> None:
-    save(storage, 1000, 30, 9)
-    found = newest(storage).snapshot
-    assert found is not None
-    assert found.state.step == 1000
-
-
-def test_storage_that_is_away_is_not_taken_for_no_checkpoint(storage: Storage) -> None:
-    save(storage, 3, 6)
-
-    class Away(Recorder):
-        def read(self, name: str) -> bytes:
-            raise StorageFailed("gone away")
-
-    with pytest.raises(StorageFailed):
-        newest(Away(storage))
-
-
 def test_folders_are_named_so_that_they_sort() -> None:
     assert step_name(1234) == "step-000001234"
     assert sorted(map(step_name, [10**8, 9, 10, 0])) == list(map(step_name, [0, 9, 10, 10**8]))
-
-
-def steps(root: Path) -> list[int]:
-    return sorted(int(path.name.removeprefix("step-")) for path in root.iterdir())
-
-
-def test_pruning_keeps_the_newest(storage: Storage, root: Path) -> None:
-    save(storage, 1, 2, 3, 4, 5)
-    prune(storage, 2, newest_step=5)
-    assert steps(root) == [4, 5]
-    assert same(read(storage, step_name(4)), snapshot(4))
-
-
-def test_pruning_does_not_count_what_was_never_completed(storage: Storage, root: Path) -> None:
-    save(storage, 1, 2, 3, 4)
-    (root / step_name(4) / MANIFEST).unlink()
-    prune(storage, 2, newest_step=4)
-    assert steps(root) == [2, 3, 4]
-
-
-def test_pruning_leaves_later_steps_alone(storage: Storage, root: Path) -> None:
-    save(storage, 1, 2, 3, 9)  # 9 is of a run that was longer before it was rolled back
-    prune(storage, 1, newest_step=3)
-    assert steps(root) == [3, 9]
-
-
-def test_pruning_deletes_manifests_first(storage: Storage) -> None:
-    save(storage, 1, 2, 3)
-    recorder = Recorder(storage)
-    prune(recorder, 1, newest_step=3)
-    kinds = [name.endswith(MANIFEST) for name in recorder.deleted]
-    assert kinds == [True, True, False, False]
-
-
-def test_pruning_spares_what_another_writer_has_replaced(storage: Storage) -> None:
-    save(storage, 1, 2)
-
-    class Late(Recorder):
-        def delete(self, name: str, *, if_generation: str | None = None) -> None:
-            if not self.deleted:
-                write(storage, step_name(1), dataclasses.replace(snapshot(1, seed=5)))
-            super().delete(name, if_generation=if_generation)
-
-    prune(Late(storage), 1, newest_step=2)
-    assert same(read(storage, step_name(1)), snapshot(1, seed=5))
 
 
 class Lossy(Recorder):
@@ -533,25 +219,6 @@ def test_looking_again_costs_two_small_requests_and_pruning_none(storage: Storag
     counting.asked.clear()
     prune(counting, 3, newest_step=6)
     assert counting.asked == []
-
-
-def test_before_only_one_is_left_it_is_read_whole(storage: Storage, root: Path) -> None:
-    save(storage, 1, 2, 3)
-    flip(file_of(root, 3), 8000)
-    with pytest.raises(Unusable, match="CRC-32C differs"):
-        prune(storage, 1, newest_step=3)
-    assert steps(root) == [1, 2, 3]
-    prune(storage, 2, newest_step=3)
-    save(storage, 3)
-    prune(storage, 1, newest_step=3)
-    assert steps(root) == [3]
-
-
-def test_a_manifest_that_comes_after_its_files_were_pruned_counts_for_nothing(storage: Storage, root: Path) -> None:
-    save(storage, 1, 2, 3, 4)
-    file_of(root, 2).unlink()
-    prune(storage, 3, newest_step=4)
-    assert steps(root) == [1, 3, 4]
 
 
 def test_who_may_write_is_asked_between_the_listing_and_the_manifest(storage: Storage) -> None:

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests import odd
-from tests.unit.trainer.training.test_checkpoint import snapshot
+from tests.unit.trainer.training.snapshots import snapshot
 from trainer.contract import MANIFEST
 from trainer.exits import Exit, ExitError
 from trainer.storage.opening import open_storage
