@@ -115,6 +115,7 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
         line.on_lost = lambda words: attempt.lose(words, peer_lost_wait(environment))
         activity.enter(Doing.IMPORTING)
         quiet.import_tensorflow()
+        from trainer import results
         from trainer.observers import Observers
         from trainer.preparation import prepare
         from trainer.telemetry.rejected import RejectedPictures
@@ -147,8 +148,6 @@ def _train_from(start: Start, line: Line, run: Storage, process: Process) -> Exi
                 code = Exit.STALLED  # so that it counts: a pod that its probe stops would be restarted for ever
             activity.enter(Doing.FINISHING)
             if code == Exit.DONE and topology.rank == 0:
-                from trainer import results  # only now: what draws the figures takes memory from the steps otherwise
-
                 results.finish(attempt, ready.record, ready.inputs, task, state, process.metrics, timekeeper, rejected)
             if topology.rank == 0:
                 process.metrics.show_state(ENDINGS.get(code, State.FAILED))

@@ -4,16 +4,14 @@ import dataclasses
 import logging
 import statistics
 from collections.abc import Sequence
+from importlib import import_module
+from threading import Thread
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from trainer import contract
-from trainer.config import RunConfig
-from trainer.data import augment
-from trainer.data.augment import transforms
-from trainer.data.decode import Pixels
+from trainer.data.decode import path_of
 from trainer.fingerprint import fingerprint
 from trainer.folder import files
 from trainer.folder.attempt import Attempt
@@ -22,12 +20,8 @@ from trainer.ledger import attempts_to_json, to_json
 from trainer.process.activity import Doing
 from trainer.process.container import peak_memory, processors
 from trainer.process.footprint import give_back
-from trainer.storage.base import Storage
-from trainer.telemetry.figures.confusion import confusion_png
-from trainer.telemetry.figures.photos import MOST_MISTAKES, Mistake, augmentation_png, mistakes_png
 from trainer.telemetry.metrics import Metrics
 from trainer.telemetry.rejected import RejectedPictures
-from trainer.telemetry.run_report import write_figure, write_report
 from trainer.tensors import Model
 from trainer.timekeeping import Timekeeper
 from trainer.training import calibration, export, predictions, scores
@@ -36,12 +30,9 @@ from trainer.training.evaluation import Evaluation, evaluate, interval
 from trainer.training.inputs import Inputs, forget_features
 from trainer.training.phases import Length
 from trainer.training.state import LoopState
-from trainer.training.step import augmentation_of
 from trainer.training.task import Task
 
 log = logging.getLogger(__name__)
-
-PREVIEW_PICTURES = 9
 
 
 def model_card(
@@ -102,6 +93,8 @@ def finish(
     run, source, config = attempt.run, inputs.source, record.config
     activity = timekeeper.activity
     activity.enter(Doing.TESTING)
+    # Imported beside the test, and not before: Matplotlib would take memory from the steps.
+    Thread(target=import_module, args=("trainer.drawing",), name="importing").start()
     [original] = inputs.pictures(config, "train", [int(np.flatnonzero(inputs.splits["train"].usable)[0])])
     pixel_bytes = inputs.pixel_bytes
     inputs.release("train")
@@ -117,17 +110,19 @@ def finish(
         model = export.rebuild(config, labels, best.groups, calibrated.temperature)
     assert state.best is not None  # a finished run has validated at least once
     temperature = 1.0 if calibrated is None else calibrated.temperature
-    test = None
+    traced, test = export.traced(export.Classifier(model, path_of(config), labels)), None
     if "test" in inputs.splits:
-        test = evaluate(predictions.probabilities_of(model, inputs, "test", config, labels), inputs.splits["test"])
+        test = evaluate(predictions.probabilities_of(traced, inputs, "test"), inputs.splits["test"])
         rejected.evaluated("test", config.max_rejected)
     card = model_card(record, labels, test, state.best.accuracy, source.demo, temperature)
     activity.enter(Doing.EXPORTING)
-    export.export(run, model, config, labels, card)
+    export.export(run, traced, card)
     if inputs.features:
-        predictions.compare_served(run, model, inputs, config, labels)
+        predictions.compare_served(run, traced, inputs)
         forget_features(run)
     activity.enter(Doing.DRAWING)
+    from trainer.drawing import write_figures, write_report
+
     write_figures(run, inputs, labels, config, original, test)
     activity.enter(Doing.REPORTING)
     files.write_metrics(attempt, state.history)
@@ -238,44 +233,3 @@ def rates(length: Length, state: LoopState) -> dict[str, float | None]:
         timed = [row["examples_per_second"] for row in ours if row["examples_per_second"]]  # 0: its one step compiled
         told[name] = statistics.median(timed) if timed else None
     return told
-
-
-def write_figures(
-    run: Storage,
-    inputs: Inputs,
-    labels: Sequence[str],
-    config: RunConfig,
-    original: Pixels,
-    result: Evaluation | None,
-) -> None:
-    """figures/: augmentation.png, of an original picture; of a test split confusion.png and mistakes.png."""
-    write_figure(run, "augmentation", augmentation_png(original, preview(original, config)))
-    if result is None:
-        return
-    test, examples = inputs.splits["test"], inputs.source.data.splits["test"]
-    write_figure(run, "confusion", confusion_png(result.matrix, labels))
-    worst = list(result.most_wrong[:MOST_MISTAKES])
-    mistakes = [
-        Mistake(
-            pixels=pixels,
-            path=examples[i].name,
-            true=labels[int(test.labels[i])],
-            predicted=labels[int(result.predicted[i])],
-            probability=float(result.probability[i]),
-        )
-        for i, pixels in zip(worst, inputs.pictures(config, "test", worst), strict=True)
-    ]
-    if mistakes:
-        write_figure(run, "mistakes", mistakes_png(mistakes))
-
-
-def preview(original: Pixels, config: RunConfig) -> Pixels:
-    """One picture, uint8 [size, size, 3], as nine epochs of training would see it: uint8 [9, size, size, 3]."""
-    augmentation = augmentation_of(config)
-    size = original.shape[0]
-    matrices = np.concatenate(
-        [transforms(augmentation, config.seed, epoch, np.zeros(1, np.int64), size) for epoch in range(PREVIEW_PICTURES)]
-    )
-    pixels = tf.constant(np.repeat(original[None], PREVIEW_PICTURES, axis=0), tf.float32)
-    seen = augment.apply(pixels, matrices) if augmentation.any else pixels
-    return np.clip(np.round(seen.numpy()), 0, 255).astype(np.uint8)

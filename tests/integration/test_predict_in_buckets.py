@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.pictures import jpeg
-from trainer.config import RunConfig
+from trainer.data.decode import PixelPath
 from trainer.models.registry import build_for_export
 from trainer.predict.pictures import pictures
 from trainer.predict.verb import predict
@@ -46,7 +46,7 @@ def test_names_folders_and_patterns(filled: str) -> None:
 def test_rows_come_for_what_is_in_a_bucket(filled: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = build_for_export("small", 16, 2, 0.0)
     run = f"{filled}/run"
-    export.export(open_storage(run), model, RunConfig(model="small", image_size=16), ["cats", "dogs"], "")
+    export.export(open_storage(run), export.traced(export.Classifier(model, PixelPath(2, 16), ["cats", "dogs"])), "")
     assert predict(PredictRequest(run, (f"{filled}/pics/in", f"{filled}/pics/none.jpg"), "jsonl")) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [row["image"] for row in rows] == [f"{filled}/{name}" for name in (*IN, "pics/none.jpg")]

@@ -1,21 +1,19 @@
 """What a network answers for every picture of a split: of its pixels, or of the features that a run computed."""
 
-from collections.abc import Sequence
 from contextlib import closing
 
 import numpy as np
 import tensorflow as tf
 
-from trainer.config import RunConfig
 from trainer.contract import SAVED_MODEL
-from trainer.data.decode import path_of
 from trainer.exits import Exit, ExitError
 from trainer.models.pretrained import head_of
 from trainer.storage.base import Storage
 from trainer.tensors import Model
-from trainer.training import calibration, export
+from trainer.training import calibration
 from trainer.training.calibration import Numbers
 from trainer.training.evaluation import Probabilities, pixels_of, probabilities
+from trainer.training.export import Traced, load_exported
 from trainer.training.inputs import Inputs
 
 ROWS = 1024
@@ -24,14 +22,11 @@ COMPARED, LARGEST_DIFFERENCE = 64, 1e-5
 """Pictures of which the saved model's answers are compared, and by how much its probabilities may differ."""
 
 
-def probabilities_of(
-    network: Model, inputs: Inputs, split: str, config: RunConfig, labels: Sequence[str]
-) -> Probabilities:
+def probabilities_of(traced: Traced, inputs: Inputs, split: str) -> Probabilities:
     """By the network that is exported, float64 [n, classes], by example id."""
     if split in inputs.pixels:
-        serve = export.Classifier(network, path_of(config), labels).traced()
-        return probabilities(serve, inputs.pixels[split])
-    return _of_features(network, inputs, split).astype(np.float64)
+        return probabilities(traced.serve_pixels, inputs.pixels[split])
+    return _of_features(traced.classifier.model, inputs, split).astype(np.float64)
 
 
 def logits_of(network: Model, inputs: Inputs, split: str) -> Numbers:
@@ -50,7 +45,7 @@ def _of_features(network: Model, inputs: Inputs, split: str) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def compare_served(run: Storage, network: Model, inputs: Inputs, config: RunConfig, labels: Sequence[str]) -> None:
+def compare_served(run: Storage, traced: Traced, inputs: Inputs) -> None:
     """That the saved model gives, from a picture's bytes, the probabilities that figures and loss are of.
 
     Raises:
@@ -63,9 +58,9 @@ def compare_served(run: Storage, network: Model, inputs: Inputs, config: RunConf
         return
     with closing(inputs.source.read(examples)) as contents:
         encoded = dict(contents)
-    serve = export.load_exported(run).serve_bytes
+    serve = load_exported(run).serve_bytes
     served = serve(images=tf.constant([encoded[at] for at in range(len(examples))]))["probabilities"].numpy()
-    ours = probabilities_of(network, inputs, split, config, labels)[usable]
+    ours = probabilities_of(traced, inputs, split)[usable]
     difference = np.abs(served - ours).max(axis=1)
     if difference.max() > LARGEST_DIFFERENCE:
         worst = int(difference.argmax())

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.pictures import jpeg
-from trainer.config import RunConfig
+from trainer.data.decode import PixelPath
 from trainer.exits import Exit
 from trainer.inference import MOST_IN_A_MATRIX, evaluate
 from trainer.models.registry import build_for_export
@@ -18,7 +18,7 @@ from trainer.training import export
 
 def exported(folder: Path, labels: list[str]) -> str:
     model = build_for_export("small", 16, len(labels), 0.0)
-    export.export(open_storage(str(folder)), model, RunConfig(model="small", image_size=16), labels, "")
+    export.export(open_storage(str(folder)), export.traced(export.Classifier(model, PixelPath(2, 16), labels)), "")
     return str(folder)
 
 

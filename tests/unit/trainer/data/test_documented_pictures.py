@@ -13,7 +13,6 @@ from PIL import Image
 from tests.pictures import jpeg
 from tests.unit.trainer.data.odd_pictures import deep_pictures, odd_pictures, raw_png, turned
 from tests.unit.trainer.data.test_jpeg import PROGRESSIVE, sized, with_scans
-from trainer.config import RunConfig
 from trainer.data.decode import PixelPath, pixels
 from trainer.data.picture import is_turned
 from trainer.data_verbs import check_data, import_data
@@ -95,7 +94,11 @@ ROWS = rows()
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     storage = open_storage(str(tmp_path_factory.mktemp("run")))
-    export.export(storage, build_for_export("small", 16, 2, 0.0), RunConfig(model="small", image_size=16), "ab", "")
+    export.export(
+        storage,
+        export.traced(export.Classifier(build_for_export("small", 16, 2, 0.0), PixelPath(2, 16), "ab")),
+        "",
+    )
     return load_exported(storage)
 
 

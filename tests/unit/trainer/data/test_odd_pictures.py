@@ -24,7 +24,7 @@ from tests.unit.trainer.data.odd_pictures import (
     with_segments,
 )
 from trainer.data.decode import PixelPath, Pixels, pixels
-from trainer.training.export import Classifier
+from trainer.training.export import Classifier, traced
 
 PATH = PixelPath(2, 32)
 
@@ -90,8 +90,8 @@ class Identity(keras.Model):
 @pytest.mark.parametrize("version", [1, 2])
 def test_the_exported_model_sees_the_very_pixels_of_training(version: int, tmp_path: Path) -> None:
     path = PixelPath(version, PATH.size)
-    classifier = Classifier(Identity(), path, [str(i) for i in range(3 * PATH.size**2)])
-    tf.saved_model.save(classifier, str(tmp_path), signatures=classifier.signatures())
+    model = traced(Classifier(Identity(), path, [str(i) for i in range(3 * PATH.size**2)]))
+    tf.saved_model.save(model.classifier, str(tmp_path), signatures=model.signatures())
     loaded = tf.saved_model.load(str(tmp_path))
     encoded = [*ODD.values(), *(one for one, _ in DEEP.values())]
     answer = loaded.signatures["serving_default"](images=tf.constant(encoded))

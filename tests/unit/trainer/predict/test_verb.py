@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.pictures import jpeg
-from trainer.config import RunConfig
+from trainer.data.decode import PixelPath
 from trainer.exits import Exit, ExitError
 from trainer.models.registry import build_for_export
 from trainer.predict import verb
@@ -27,9 +27,8 @@ LABELS = ("cats", "dogs", "foxes")
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("run")
-    config = RunConfig(model="small", image_size=16)
     model = build_for_export("small", 16, len(LABELS), 0.0)
-    export.export(open_storage(str(folder)), model, config, LABELS, "")
+    export.export(open_storage(str(folder)), export.traced(export.Classifier(model, PixelPath(2, 16), LABELS)), "")
     return str(folder)
 
 

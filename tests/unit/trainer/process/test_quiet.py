@@ -57,10 +57,11 @@ def test_a_call_that_fails_lets_the_others_go_on() -> None:
         assert listener.during(lambda: 1) == (1, "")
 
 
-def test_tensorflow_is_not_looked_through_for_garbage_and_what_comes_after_it_is() -> None:
+def test_tensorflow_is_not_looked_through_for_garbage_and_brings_no_matplotlib() -> None:
     code = (
-        "import gc; from trainer.process import quiet; quiet.import_tensorflow()\n"
-        "print(gc.isenabled(), gc.get_freeze_count() > 100_000, len(gc.get_objects()) < 10_000)"
+        "import gc, sys; from trainer.process import quiet; quiet.import_tensorflow()\n"
+        "print(gc.isenabled(), gc.get_freeze_count() > 100_000, len(gc.get_objects()) < 10_000)\n"
+        "print('keras' in sys.modules, 'matplotlib' in sys.modules); import matplotlib"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
-    assert (done.stdout, done.stderr) == ("True True True\n", "")
+    assert (done.stdout, done.stderr) == ("True True True\nTrue False\n", "")

@@ -40,7 +40,11 @@ UNUSABLE = {
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     storage = open_storage(str(tmp_path_factory.mktemp("run")))
-    export.export(storage, build_for_export("small", 32, 3, 0.0), CONFIG, ["ant", "bee", "cow"], "a card")
+    export.export(
+        storage,
+        export.traced(export.Classifier(build_for_export("small", 32, 3, 0.0), PATH, ["ant", "bee", "cow"])),
+        "a card",
+    )
     return storage
 
 
@@ -83,7 +87,9 @@ def test_a_batch_of_unusable_pictures_alone(exported: Exported) -> None:
 
 
 def saved(folder: Path, classifier: Classifier) -> Storage:
-    tf.saved_model.save(classifier, str(folder / "model/saved_model"), signatures=classifier.signatures())
+    tf.saved_model.save(
+        classifier, str(folder / "model/saved_model"), signatures=export.traced(classifier).signatures()
+    )
     storage = open_storage(str(folder))
     storage.write("model/labels.json", b'["ant", "bee"]')
     return storage
@@ -114,7 +120,11 @@ def test_a_model_of_a_newer_catdog_is_refused(tmp_path: Path) -> None:
 def test_the_exported_model_makes_the_pixels_of_training(resize: str, antialias: bool, tmp_path: Path) -> None:
     config = dataclasses.replace(CONFIG, resize=resize, antialias=antialias)
     model = build_for_export("small", 32, 3, 0.0)
-    export.export(open_storage(str(tmp_path)), model, config, ["ant", "bee", "cow"], "a card")
+    export.export(
+        open_storage(str(tmp_path)),
+        export.traced(export.Classifier(model, path_of(config), ["ant", "bee", "cow"])),
+        "a card",
+    )
     loaded = load_exported(open_storage(str(tmp_path)))
     assert loaded.path == path_of(config) == PixelPath(2, 32, resize, antialias)
     encoded = [PLAIN, TURNED, *(odd_pictures()[name] for name in sorted(odd_pictures())[:3])]
@@ -165,7 +175,7 @@ def test_every_form_of_the_model_divides_the_logits_by_the_temperature(
     expected = powers / powers.sum(axis=1, keepdims=True)
     assert 0.02 < expected.std() < 0.45  # neither all alike nor all 0 and 1
 
-    export.export(storage, model, CONFIG, labels, "a card")
+    export.export(storage, export.traced(export.Classifier(model, PATH, labels)), "a card")
     served = load_exported(storage).serve_pixels(pixels=tf.constant(seen))
     kept = keras.models.load_model(tmp_path / "model/model.keras")
     for given in (served["probabilities"].numpy(), kept(seen.astype(np.float32), training=False).numpy()):
