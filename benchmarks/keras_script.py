@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--steps", type=int, help="of each epoch; default: all of the data set's")
     parser.add_argument("--to", required=True, type=Path)
     asked = parser.parse_args()
     clock = Clock()
@@ -79,7 +80,8 @@ def main() -> None:
     model = article()
     model.compile(optimizer="rmsprop", loss="binary_crossentropy", metrics=["accuracy"])
     clock.mark("build")
-    model.fit(train, validation_data=valid, epochs=asked.epochs, callbacks=[clock], verbose=0)
+    length = {"epochs": asked.epochs, "steps_per_epoch": asked.steps}
+    model.fit(train, validation_data=valid, **length, callbacks=[clock], verbose=0)
     loss, accuracy = model.evaluate(test, verbose=0)
     clock.mark("test")
     model.save(asked.to / "model.keras")

@@ -46,7 +46,7 @@ from trainer.training.learner import build_learner
 from trainer.training.phases import length_of
 from trainer.training.state import LoopState
 from trainer.training.step import augmentation_of, build_train_step, part_gradient
-from trainer.training.strategy import Distribution, configure, distribute, set_precision
+from trainer.training.strategy import Distribution, configure, distribute, resolve_precision, set_precision
 from trainer.training.task import Task, lay_out
 from trainer.workers.topology import ALONE
 
@@ -195,10 +195,9 @@ def figures(
     return found
 
 
-def measure(precisions: list[str], steps: int, rounds: int) -> Result:
+def measure(distribution: Distribution, precisions: list[str], steps: int, rounds: int) -> Result:
     """All variants of each precision, one precision after the other."""
     config = augmented()
-    distribution = distribute(ALONE, configure(config, {}), {})
     found: dict[str, Figure] = {}
     samples: dict[str, dict[str, list[float]]] = {}
     busy: dict[str, dict[str, list[float]]] = {}
@@ -217,11 +216,15 @@ def main() -> None:
     """Measure, print the table, write the JSON."""
     parser = table.options(__doc__)
     parser.add_argument("--steps", type=int, default=8, help="of each variant in each round (default: %(default)s)")
-    parser.add_argument("--precision", choices=PRECISIONS, nargs="+", default=list(PRECISIONS))
+    told = "default: float32, and mixed_bfloat16 where the processor has instructions for it"
+    parser.add_argument("--precision", choices=PRECISIONS, nargs="+", help=told)
     asked = parser.parse_args()
     sys.setswitchinterval(SWITCH_SECONDS)  # as the trainer does
     tf.get_logger().setLevel("ERROR")  # the loop's variants compile in each round, which it warns of
-    table.publish(measure(asked.precision, asked.steps, asked.rounds), asked.out)
+    devices = configure(augmented(), {})
+    chosen = resolve_precision(augmented(), devices).precision
+    precisions = asked.precision or list(dict.fromkeys(("float32", chosen)))
+    table.publish(measure(distribute(ALONE, devices, {}), precisions, asked.steps, asked.rounds), asked.out)
 
 
 if __name__ == "__main__":
