@@ -107,6 +107,9 @@ def _build_into(family: Family, target: Path) -> None:
     source = _SOURCES / family.name
     what = "tool" if "\ntool" in _go_mod(family).read_text() else "."
     argv = [
+        "nice",
+        "-n",
+        "15",
         "go",
         "build",
         "-trimpath",
