@@ -46,7 +46,9 @@ PREFIXES = (
 )
 _PREFIXED = re.compile(f"(?:{'|'.join(map(re.escape, PREFIXES))})[A-Za-z0-9_.-]*")
 # What is too slow to import at start-up, as a comment or docstring names it; not "Kubernetes", nor a label's domain.
-_DEAR = re.compile(r"TensorFlow|tensorflow|Matplotlib|mlflow|google\.cloud|(?<![\w./])kubernetes(?![\w./-])|--help need")
+_DEAR = re.compile(
+    r"TensorFlow|tensorflow|Matplotlib|mlflow|google\.cloud|(?<![\w./])kubernetes(?![\w./-])|--help need"
+)
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
