@@ -91,7 +91,7 @@ def charge(site: Site, name: str, shape: str) -> Charge:
     return counts["0"], counts["1"]
 
 
-# Each fault befalls both ranks and both shapes; `make faults` has the rest of the pairs.
+# Each fault befalls both ranks and both shapes, not each rank in each shape: only kills do that, in `make faults`.
 VICTIMS = {
     "killed process": {"jobset": 0, "job": 1},
     "deleted pod": {"jobset": 1, "job": 0},
