@@ -25,6 +25,14 @@ class Commands(TyperGroup):
         super().__init__(**attributes)
         self.commands = {name: _outline(name, one) for name, one in self.table.items()}
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Without a value, a flag is off: Typer would import Pydantic to find out what None is, a quarter of a help."""
+        params = super().get_params(ctx)
+        for one in params:
+            if getattr(one, "is_flag", False) and one.default is None:
+                one.default = False
+        return params
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command itself, with its flags, in place of its outline."""
         name, command, rest = super().resolve_command(ctx, args)
