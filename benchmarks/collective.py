@@ -4,7 +4,7 @@
 
 Two pairs of processes, with the same threads each, take turns at some steps of `augmented` (16 of 32 pictures each, on
 the device already). One pair trains together (RING on loopback, as `catdog train --workers 2` does); of the other, each
-trains alone on its 16 pictures, both at the same time. How many collectives a step has is counted in a profile of it.
+trains alone on its 16 pictures, both at the same time. How many collectives a step has is counted in its graph.
 """
 
 import dataclasses
@@ -13,12 +13,12 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from itertools import chain
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -44,7 +44,7 @@ class Asked:
 
 
 def work(asked: Asked) -> None:
-    """In a child: get ready, then take the steps each time that a line comes, and print the seconds a step."""
+    """In a child: get ready, then take the steps or count collectives when a line says so, and print what was found."""
     import numpy as np
     import tensorflow as tf
 
@@ -54,7 +54,6 @@ def work(asked: Asked) -> None:
     from trainer.recipes import augmented
     from trainer.training import strategy
     from trainer.training.feeding import to_devices
-    from trainer.training.hooks import TRACED_STEP
     from trainer.training.learner import build_learner
     from trainer.training.step import augmentation_of, build_train_step
     from trainer.training.task import lay_out
@@ -77,8 +76,7 @@ def work(asked: Asked) -> None:
     rows = to_devices(distribution, (feed,), 0.0)
 
     def train(number: int) -> Any:
-        with tf.profiler.experimental.Trace(TRACED_STEP, step_num=number, _r=1):
-            return step(rows, tf.constant(number, tf.int64), tf.constant(1e-6)).sums
+        return step(rows, tf.constant(number, tf.int64), tf.constant(1e-6)).sums
 
     def several() -> float:
         began = time.perf_counter()
@@ -92,26 +90,19 @@ def work(asked: Asked) -> None:
         train(number).numpy()
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        if line.strip() == "profile":
-            print(json.dumps(_collectives(several)), flush=True)
+        if line.strip() == "collectives":
+            print(json.dumps(_collectives(lambda: train(0))), flush=True)
         else:
             print(json.dumps(several()), flush=True)
 
 
-def _collectives(run: Callable[[], float]) -> dict[str, float]:
-    """Collectives a step, by type, from a profile."""
+def _collectives(step: Callable[[], Any]) -> dict[str, int]:
+    """Collectives a step, by type, in the graph of a call."""
     import tensorflow as tf
 
-    from trainer.telemetry import traces
-    from trainer.training.hooks import TRACED_STEP
-
-    with tempfile.TemporaryDirectory() as folder:
-        tf.profiler.experimental.start(folder)
-        run()
-        tf.profiler.experimental.stop()
-        (path,) = Path(folder).rglob("*.xplane.pb")
-        trace = traces.read(path.read_bytes(), TRACED_STEP, most_ops=1000)
-    return {op.kind: op.count / trace.steps for op in trace.ops if op.kind.startswith("Collective")}
+    graph = tf.function(step, autograph=False).get_concrete_function().graph.as_graph_def()
+    nodes = chain(graph.node, *(function.node_def for function in graph.library.function))
+    return dict(Counter(node.op for node in nodes if node.op.startswith("Collective")))
 
 
 class Pair:
@@ -176,7 +167,7 @@ def measure(modes: list[str], steps: int, rounds: int) -> Result:
                 for name in ("together", "apart")
             }
             samples = table.interleaved({name: pair.step for name, pair in pairs.items()}, rounds)
-            calls = pairs["together"].ask("profile")[0]
+            calls = pairs["together"].ask("collectives")[0]
         middle = table.medians(samples)
         told = "two that do not talk"
         cost = statistics.median(a - b for a, b in zip(samples["together"], samples["apart"], strict=True))

@@ -268,7 +268,7 @@ class RunConfig:
     )
     profile: int = declare(
         0,
-        "Profile so many steps on rank 0, soon after the first: for TensorBoard and the report; 0: none.",
+        "Steps of rank 0 to profile, soon after the first; with one replica, for TensorBoard too; 0: none.",
         unit="steps",
         low=0,
         high=1000,

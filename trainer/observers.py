@@ -62,7 +62,7 @@ class Observers:
             self._writers = (JsonLines(attempt, submit), TensorBoard(run, submit), *writers)
         self._profiler = None
         if self._uploads is not None and task.config.profile:
-            self._profiler = Profiler(run, self._uploads.submit, activity, task.config.profile)
+            self._profiler = Profiler(run, self._uploads.submit, activity, task.config.profile, task.layout.replicas)
         length, every = task.length, task.config.log_every
         self._view = progress.view(length, state.step, every) if rank == 0 else None
         self._outlook = Outlook(length, state, time_of.now())

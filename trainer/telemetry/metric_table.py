@@ -55,7 +55,7 @@ METRICS: Mapping[str, Metric] = {
     "catdog_step_phase_seconds_total": _counter(
         Of.PROCESS,
         "Seconds of training steps by phase: input is time blocked until a batch was ready; compute is the rest, the "
-        "collective and its wait for other workers included. Only a profile tells those two apart.",
+        "collective and its wait for other workers included.",
         "phase",
     ),
     "catdog_wall_seconds_total": _counter(

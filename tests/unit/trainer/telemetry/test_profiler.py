@@ -33,14 +33,16 @@ def noise() -> PixelCache:
     return PixelCache(pixels, np.arange(4 * STEPS, dtype=np.int32) % 2, np.ones(4 * STEPS, np.bool_), (), False)
 
 
-def trained(run: Path, profile: int) -> Arrays:
-    """The weights after STEPS steps, and a profile of so many of them."""
+def trained(run: Path, profile: int, replicas: int = 1) -> Arrays:
+    """The weights after STEPS steps, and a profile of so many of them, taken as of so many replicas."""
     config = RunConfig(model="small", image_size=SIZE, batch_size=4, epochs=1, precision="float32", dropout=0.5)
     distribution = distribute(ALONE, Devices("CPU", ("/cpu:0",)), {})
     learner, rows = build_learner(config, 2, distribution.strategy), {"train": noise()}
     length, activity, seen = length_of(config, 4 * STEPS), Activity(), []
     task = Task(config, distribution, learner, rows, rows, length, lay_out(config, 1))
-    profiler = Profiler(open_storage(str(run)), lambda kind, job: job(), activity, profile) if profile else None
+    profiler = None
+    if profile:
+        profiler = Profiler(open_storage(str(run)), lambda kind, job: job(), activity, profile, replicas)
 
     def on_step(state: LoopState, numbers: StepNumbers) -> None:
         seen.append(state.step)
@@ -69,6 +71,15 @@ def test_a_profile_is_kept_and_changes_no_bit(tmp_path: Path) -> None:
     assert 0 < told["busy"] <= 1
     assert any("Conv2D" in op["op"] for op in told["ops"])
     assert not list((tmp_path / "plain").rglob("*profile*"))
+
+
+def test_several_replicas_have_parts_without_a_trace(tmp_path: Path) -> None:
+    trained(tmp_path / "run", 4, replicas=2)
+    told = json.loads((tmp_path / "run/profile.json").read_text())
+    assert set(told["parts"]) == {"input", "step", "hooks"}
+    assert "ops" not in told
+    assert "busy" not in told
+    assert not list((tmp_path / "run").rglob("*.xplane.pb"))
 
 
 @pytest.mark.parametrize(
