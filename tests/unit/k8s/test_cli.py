@@ -19,7 +19,7 @@ REPOSITORY = Path(__file__).parents[3]
 LIMIT = 60.0
 LIMIT_OF_HELP = 0.3  # seconds of CPU
 TRIES = 12  # at most: the fastest start counts, since the others were disturbed
-HEAVY = ("tensorflow", "keras", "kubernetes", "google.cloud", "numpy", "matplotlib", "PIL")
+HEAVY = ("tensorflow", "keras", "kubernetes", "google.cloud", "numpy", "matplotlib", "PIL", "pydantic")
 
 REFERENCE_SECONDS = 0.17  # what typer and rich alone take to import on an otherwise idle machine
 
